@@ -1,0 +1,149 @@
+/* gpuqueue/layout.h - the bytes that the host process, the worker process and the device share.
+ *
+ * One lane is two shared-memory files of the same number of slots:
+ *
+ *   ingress (written by the host, sealed against writing by anyone else, read by the worker)
+ *     gq_in_head                    GQ_HEAD_BYTES
+ *     uint64_t desc[capacity]       one gq_in_desc word a slot
+ *     payload[capacity][stride]     stride = slot_bytes rounded up to GQ_STRIDE_ALIGN
+ *
+ *   egress (written by the worker or the device, read by the host; fresh for each worker)
+ *     gq_out_head                   GQ_HEAD_BYTES
+ *     gq_out_desc desc[capacity]
+ *     payload[capacity][stride]
+ *
+ * Message number `seq` of a lane (0, 1, 2, ...) lives in slot `seq & (capacity - 1)` of both files. A slot is reused when
+ * the host has released the result of its previous message, so neither side reads a cursor of the other: a descriptor is
+ * valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of the previous lap, which
+ * differs for every capacity below 2^31.
+ *
+ * Every word has one writer; words of different writers never share a 128-byte line. The ordering rules, and the table
+ * of acquire and release pairs, are in runtime/device/slot.h and docs/internals/memory-order.md.
+ *
+ * This file is compiled as C11, as C++17 and by NVRTC; it uses fixed-width types and explicit padding only.
+ */
+#ifndef GPUQUEUE_LAYOUT_H
+#define GPUQUEUE_LAYOUT_H
+
+#include <stdint.h>
+#if !defined(__CUDACC_RTC__)
+#include <stddef.h>
+#endif
+
+#define GQ_LAYOUT_MAGIC 0x31514750u /* "PGQ1", read as a little-endian word */
+#define GQ_LINE_BYTES 128u          /* two x86 lines, one GPU L2 line: nothing of two writers within it */
+#define GQ_HEAD_BYTES 4096u         /* one page, so that descriptors start on a page */
+#define GQ_STRIDE_ALIGN 16u         /* bytes: the widest load of a GPU thread */
+#define GQ_LANES_MAX 256u           /* the lane is the top byte of a message id */
+#define GQ_CAPACITY_MIN 2u
+#define GQ_CAPACITY_MAX (1u << 24)
+#define GQ_SLOT_BYTES_MIN 1u
+#define GQ_SLOT_BYTES_MAX (16u << 20)
+#define GQ_STAGES_MAX 16u
+#define GQ_BLOCKS_MAX 1024u
+#define GQ_BATCH_MAX 64u /* messages that one block of threads may hold at a time */
+
+/* How a message ended. */
+#define GQ_RESULT_OK 0u
+#define GQ_RESULT_DROPPED 1u  /* gq_drop(): filtered out, no bytes */
+#define GQ_RESULT_FAILED 2u   /* gq_fail(), after every retry: `code` says why, no bytes */
+#define GQ_RESULT_OVERFLOW 3u /* the plugin reported more bytes than its buffer holds: `len` is what it reported */
+
+/* One word of ingress: `len` and `stamp` are written together, with release order, after the payload. */
+struct gq_in_desc {
+    uint32_t len;   /* bytes, 0 to slot_bytes */
+    uint32_t stamp; /* (uint32_t)(seq + 1) */
+};
+
+/* One result. `meta` is written before `state`; `state` is written with release order, after meta and payload. */
+struct gq_out_desc {
+    uint64_t meta;  /* generation << 32 | stage << 24 | status << 16 | code */
+    uint64_t state; /* stamp << 32 | len */
+};
+
+/* First page of an ingress file. Written once by the host before the worker sees it, except the line `words`. */
+struct gq_in_head {
+    uint32_t magic;      /* GQ_LAYOUT_MAGIC */
+    uint32_t version;    /* GQ_LAYOUT_VERSION */
+    uint32_t lane;       /* 0 to GQ_LANES_MAX - 1 */
+    uint32_t capacity;   /* slots, a power of two */
+    uint32_t slot_bytes; /* largest message */
+    uint32_t stride;     /* bytes from one payload to the next */
+    uint32_t generated;  /* 1: a source plugin makes the messages; there are no descriptors, `limit` says how many */
+    uint32_t reserved0;
+    uint64_t first_index; /* generated lanes: message seq is generate_message(first_index + seq) */
+    uint8_t pad0[GQ_LINE_BYTES - 40];
+    /* line of the host's live words */
+    uint64_t limit; /* generated lanes: messages below this seq may be made and their slots are free */
+    uint8_t pad1[GQ_LINE_BYTES - 8];
+    uint8_t pad2[GQ_HEAD_BYTES - 2 * GQ_LINE_BYTES];
+};
+
+/* First page of an egress file: written by the worker when it takes the lane. */
+struct gq_out_head {
+    uint32_t magic;   /* GQ_LAYOUT_MAGIC once the worker serves the lane */
+    uint32_t version; /* GQ_LAYOUT_VERSION */
+    uint8_t pad0[GQ_HEAD_BYTES - 8];
+};
+
+/* The control file, host side: written by the host, read by the worker. */
+struct gq_host_page {
+    uint32_t magic;
+    uint32_t version;
+    uint8_t pad0[GQ_LINE_BYTES - 8];
+    uint32_t bell; /* futex: grows when the host wakes sleeping workers */
+    uint8_t pad1[GQ_LINE_BYTES - 4];
+    uint32_t waiters; /* host threads that sleep until a result comes */
+    uint8_t pad2[GQ_LINE_BYTES - 4];
+    uint32_t stop; /* 1: blocks finish what they hold and leave */
+    uint8_t pad3[GQ_LINE_BYTES - 4];
+    uint8_t pad4[GQ_HEAD_BYTES - 4 * GQ_LINE_BYTES];
+};
+
+/* What one block does now. A line each: blocks never share one. */
+struct gq_crumb {
+    uint64_t holds;   /* 0: nothing; else stage + 1 << 56 | count: messages of the claimed run */
+    uint64_t first;   /* id of the first message of the run */
+    uint64_t current; /* id of the message being processed, 0 between messages */
+    uint64_t stage;   /* stage of `current` */
+    uint64_t done;    /* messages finished by this block: its heartbeat */
+    uint32_t signal;  /* signal that ended this block, 0 while it lives */
+    uint32_t reserved0;
+    uint64_t address; /* fault address of that signal */
+    uint8_t pad0[GQ_LINE_BYTES - 56];
+};
+
+/* The control file, worker side: written by the worker, read by the host, fresh for each worker. */
+struct gq_worker_page {
+    uint32_t magic;
+    uint32_t version;
+    uint8_t pad0[GQ_LINE_BYTES - 8];
+    uint32_t sleepers; /* worker threads that sleep on host_page.bell */
+    uint8_t pad1[GQ_LINE_BYTES - 4];
+    uint32_t bell; /* futex: grows when the worker wakes waiting host threads */
+    uint8_t pad2[GQ_LINE_BYTES - 4];
+    uint8_t pad3[GQ_HEAD_BYTES - 3 * GQ_LINE_BYTES];
+    struct gq_crumb crumb[GQ_BLOCKS_MAX];
+};
+
+#if defined(__cplusplus)
+#define GQ_STATIC_ASSERT(cond, text) static_assert(cond, text)
+#else
+#define GQ_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
+#endif
+GQ_STATIC_ASSERT(sizeof(struct gq_in_desc) == 8, "an ingress descriptor is one word");
+GQ_STATIC_ASSERT(sizeof(struct gq_out_desc) == 16, "an egress descriptor is two words");
+GQ_STATIC_ASSERT(sizeof(struct gq_in_head) == GQ_HEAD_BYTES, "ingress head is one page");
+GQ_STATIC_ASSERT(sizeof(struct gq_out_head) == GQ_HEAD_BYTES, "egress head is one page");
+GQ_STATIC_ASSERT(sizeof(struct gq_host_page) == GQ_HEAD_BYTES, "host page is one page");
+GQ_STATIC_ASSERT(sizeof(struct gq_crumb) == GQ_LINE_BYTES, "a crumb is one line");
+GQ_STATIC_ASSERT(sizeof(struct gq_worker_page) == GQ_HEAD_BYTES + GQ_BLOCKS_MAX * GQ_LINE_BYTES, "worker page");
+#if !defined(__CUDACC_RTC__)
+GQ_STATIC_ASSERT(offsetof(struct gq_in_desc, stamp) == 4, "stamp is the upper half");
+GQ_STATIC_ASSERT(offsetof(struct gq_in_head, first_index) == 32, "no hidden padding");
+GQ_STATIC_ASSERT(offsetof(struct gq_in_head, limit) == GQ_LINE_BYTES, "limit has its own line");
+GQ_STATIC_ASSERT(offsetof(struct gq_host_page, waiters) == 2 * GQ_LINE_BYTES, "bell and waiters apart");
+GQ_STATIC_ASSERT(offsetof(struct gq_worker_page, crumb) == GQ_HEAD_BYTES, "crumbs after the head");
+#endif
+
+#endif

@@ -1,0 +1,15 @@
+/* clock.h - monotonic time and deadlines. */
+#ifndef GQ_BASE_CLOCK_H
+#define GQ_BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GQ_MS_FOREVER UINT32_MAX
+
+uint64_t gq_clock_ns(void); /* CLOCK_MONOTONIC */
+/* The time at which `timeout_ms` from now ends; GQ_MS_FOREVER gives UINT64_MAX. */
+uint64_t gq_clock_deadline(uint32_t timeout_ms);
+bool gq_clock_past(uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,17 @@
+/* dl.h - the wall around dlfcn.h. */
+#ifndef GQ_BASE_DL_H
+#define GQ_BASE_DL_H
+
+#include <stddef.h>
+#include "base/error.h"
+
+/* Opens a shared object for this process alone (RTLD_NOW | RTLD_LOCAL). On failure the sentence carries dlerror(). */
+gq_status gq_dl_open(const char *path, void **out);
+/* Opens the shared object whose bytes `fd` holds; each memfd is a file of its own, so no two opens share variables. */
+gq_status gq_dl_open_fd(int fd, void **out);
+gq_status gq_dl_symbol(void *object, const char *name, void **out);
+void gq_dl_close(void *object);
+/* The file that holds the code of this library; false if the system cannot say. */
+int gq_dl_self(char *path, size_t size);
+
+#endif

@@ -1,0 +1,80 @@
+#include "base/error.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local struct {
+    gq_status status;
+    char text[GQ_ERROR_TEXT_MAX];
+} last;
+
+static void put(gq_status status, const char *format, va_list args)
+{
+    /* Formatted aside: an argument may be the old sentence itself. */
+    char text[GQ_ERROR_TEXT_MAX];
+    vsnprintf(text, sizeof text, format, args);
+    memcpy(last.text, text, sizeof text);
+    last.status = status;
+}
+
+gq_status gq_error_set(gq_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put(status, format, args);
+    va_end(args);
+    return status;
+}
+
+static void append(const char *separator, const char *text)
+{
+    size_t len = strlen(last.text);
+    snprintf(last.text + len, sizeof last.text - len, "%s%s", separator, text);
+}
+
+gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put(status, format, args);
+    va_end(args);
+    append(": ", strerror(err));
+    return status;
+}
+
+gq_status gq_error_prefix(gq_status status, const char *format, ...)
+{
+    char old[GQ_ERROR_TEXT_MAX];
+    memcpy(old, last.text, sizeof old);
+    va_list args;
+    va_start(args, format);
+    put(status, format, args);
+    va_end(args);
+    append("", old);
+    return status;
+}
+
+const char *gq_error_text(void) { return last.text; }
+gq_status gq_error_status(void) { return last.status; }
+
+static const struct {
+    gq_status status;
+    int exit_code;
+    const char *name, *text;
+} statuses[] = {
+#define ROW(name, value, exit_code, text) {name, exit_code, #name, text},
+    GQ_STATUS_LIST(ROW)
+#undef ROW
+};
+
+static size_t find(gq_status status)
+{
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (statuses[i].status == status)
+            return i;
+    return find(GQ_ERR_INTERNAL);
+}
+
+const char *gq_status_name(gq_status status) { return statuses[find(status)].name; }
+const char *gq_status_text(gq_status status) { return statuses[find(status)].text; }
+int gq_status_exit_code(gq_status status) { return statuses[find(status)].exit_code; }

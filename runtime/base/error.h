@@ -1,0 +1,29 @@
+/* error.h - the error rule, written once.
+ *
+ * A function that can fail returns a gq_status and, when it fails, has left one whole sentence in this thread's error
+ * record: what failed, where (file:line:column, stage, message id), what was expected, what to try. Callers pass the
+ * status on; only tools print. A caller that knows more of the place wraps the sentence with gq_error_prefix().
+ */
+#ifndef GQ_BASE_ERROR_H
+#define GQ_BASE_ERROR_H
+
+#include <gpuqueue/status.h>
+
+#define GQ_ERROR_TEXT_MAX 2048
+
+/* Records the sentence and returns `status`. */
+gq_status gq_error_set(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+/* The same with ": " and strerror(err) at the end. */
+gq_status gq_error_errno(gq_status status, int err, const char *format, ...) __attribute__((format(printf, 3, 4), cold));
+/* Puts text in front of the recorded sentence; returns `status`. */
+gq_status gq_error_prefix(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* This thread's last sentence and status; "" and GQ_OK if none. The pointer is valid until the thread's next error. */
+const char *gq_error_text(void);
+gq_status gq_error_status(void);
+
+const char *gq_status_name(gq_status status); /* "GQ_ERR_FULL" */
+const char *gq_status_text(gq_status status);
+int gq_status_exit_code(gq_status status);
+
+#endif

@@ -1,0 +1,101 @@
+/* conf.h - a pipeline file, read and checked: what the rest of the runtime works from. Immutable once made. */
+#ifndef GQ_CONFIG_CONF_H
+#define GQ_CONFIG_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/text.h"
+
+/* A place in a pipeline file; line and column count from 1, 0 means unknown. */
+struct gq_mark {
+    unsigned line, column;
+};
+
+enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
+enum gq_source_kind { GQ_SOURCE_FILE, GQ_SOURCE_STDIN, GQ_SOURCE_GENERATE, GQ_SOURCE_PLUGIN, GQ_SOURCE_API };
+enum gq_sink_kind { GQ_SINK_FILE, GQ_SINK_STDOUT, GQ_SINK_NULL, GQ_SINK_API };
+enum gq_framing { GQ_FRAME_LINES, GQ_FRAME_LENGTH32, GQ_FRAME_VARINT, GQ_FRAME_FIXED, GQ_FRAME_WHOLE, GQ_FRAME_RAW };
+enum gq_pattern { GQ_PATTERN_COUNTER, GQ_PATTERN_RANDOM };
+enum gq_param_type { GQ_PARAM_BOOL, GQ_PARAM_INT, GQ_PARAM_FLOAT, GQ_PARAM_STRING };
+
+struct gq_conf_param {
+    char *name; /* a C identifier */
+    enum gq_param_type type;
+    bool boolean;
+    int64_t integer;
+    double real;
+    char *string;
+    struct gq_mark mark;
+};
+
+struct gq_conf_stage {
+    char *name;      /* unique; by default the plugin's file name without its ending */
+    char *plugin;    /* path as opened: the file's folder joined with what was written, unless absolute */
+    struct gq_mark plugin_mark;
+    struct gq_conf_param *params;
+    size_t param_count;
+};
+
+struct gq_conf_source {
+    enum gq_source_kind kind;
+    char *path; /* file, plugin */
+    struct gq_mark path_mark;
+    enum gq_framing split;  /* file, stdin */
+    uint32_t record_bytes;  /* GQ_FRAME_FIXED */
+    uint64_t count;         /* generate, plugin */
+    uint32_t bytes;         /* generate: bytes a message */
+    enum gq_pattern pattern;
+    uint64_t seed;
+    double rate_per_s;      /* generate: 0 is as fast as it goes */
+    uint64_t first;         /* plugin: index of the first message */
+    struct gq_conf_param *params; /* plugin */
+    size_t param_count;
+};
+
+struct gq_conf_sink {
+    enum gq_sink_kind kind;
+    char *path;
+    enum gq_framing join;
+};
+
+struct gq_conf {
+    char *file;   /* path the text came from, as given; "<text>" for text in memory */
+    char *folder; /* what relative paths are relative to; "." at least */
+    char *name;   /* by default the file's name without its ending */
+    enum gq_backend_kind backend;
+    uint32_t device;
+    struct gq_conf_source source;
+    uint32_t capacity;   /* slots of each lane */
+    uint32_t slot_bytes;
+    struct gq_conf_stage *stages;
+    size_t stage_count;
+    struct gq_conf_sink sink;
+    uint32_t retries;
+    char *dead_letter;   /* path; NULL: failed messages go to the caller (sink api) */
+    uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
+    uint64_t drain_ms;   /* drain: how long a stop waits for messages in flight */
+};
+
+/* Reads and checks a pipeline file, or `text` (of `len` bytes) as if it were the file `path`. On failure every error
+ * found is appended to `errors`, one `file:line:column: error: ...` a line, and the status is GQ_ERR_CONFIG (GQ_ERR_IO
+ * when the file cannot be read). `*count` is how many. `*out` is NULL on failure; gq_conf_destroy() takes NULL. */
+gq_status gq_conf_load(const char *path, struct gq_text *errors, size_t *count, struct gq_conf **out);
+gq_status gq_conf_parse(const char *path, const char *text, size_t len, struct gq_text *errors, size_t *count,
+                        struct gq_conf **out);
+void gq_conf_destroy(struct gq_conf *conf);
+
+/* `gpuq schema`: JSON Schema (draft 2020-12) of the same table that checks files. */
+void gq_conf_schema(struct gq_text *out);
+/* docs/reference/configuration.md, from the same table. */
+void gq_conf_manual(struct gq_text *out);
+/* `gpuq explain`: the effective configuration as YAML that loads again, defaults written out. */
+void gq_conf_print(const struct gq_conf *conf, struct gq_text *out);
+
+const char *gq_backend_name(enum gq_backend_kind kind);
+const char *gq_source_name(enum gq_source_kind kind);
+const char *gq_sink_name(enum gq_sink_kind kind);
+const char *gq_framing_name(enum gq_framing framing);
+
+#endif
