@@ -34,6 +34,15 @@ typedef enum gq_status {
 #undef GQ_STATUS_ENUM
 } gq_status;
 
+#if defined(__GNUC__) && !defined(GQ_API)
+#define GQ_API __attribute__((visibility("default")))
+#endif
+
+/* The rows above, one by one. A value that is not in the list reads as GQ_ERR_INTERNAL. */
+GQ_API const char *gq_status_name(gq_status status); /* "GQ_ERR_FULL" */
+GQ_API const char *gq_status_text(gq_status status);
+GQ_API int gq_status_exit_code(gq_status status);
+
 #ifdef __cplusplus
 }
 #endif

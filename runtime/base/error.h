@@ -22,8 +22,6 @@ gq_status gq_error_prefix(gq_status status, const char *format, ...) __attribute
 const char *gq_error_text(void);
 gq_status gq_error_status(void);
 
-const char *gq_status_name(gq_status status); /* "GQ_ERR_FULL" */
-const char *gq_status_text(gq_status status);
-int gq_status_exit_code(gq_status status);
+/* gq_status_name(), gq_status_text() and gq_status_exit_code() of gpuqueue/status.h are defined here too. */
 
 #endif
