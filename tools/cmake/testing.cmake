@@ -1,0 +1,40 @@
+# How a test is declared. Every test has a label, a time limit, and the right to say "cannot run here" with exit code 77.
+#
+#   gpuq_add_test(NAME "unit: a promise" LABELS unit COMMAND program [arguments...]
+#                 [TIMEOUT seconds] [ENVIRONMENT NAME=VALUE...] [RUN_SERIAL])
+#   gpuq_add_unit_test(NAME "unit: a promise" SOURCES file.c... [LABELS unit...] [TIMEOUT seconds] [TARGET name])
+#
+# Labels: unit scenario stress golden fuzz ring (run in every sanitizer variant that fits), rules install nvrtc variant
+# (run in the main build only). tests/variants/ refuses a test that has none of them.
+
+function(gpuq_add_test)
+  cmake_parse_arguments(PARSE_ARGV 0 test "RUN_SERIAL" "NAME;TIMEOUT" "LABELS;COMMAND;ENVIRONMENT")
+  if(NOT test_NAME OR NOT test_LABELS OR NOT test_COMMAND OR test_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "gpuq_add_test needs NAME, LABELS and COMMAND; not understood: ${test_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT test_TIMEOUT)
+    set(test_TIMEOUT 60)
+  endif()
+  add_test(NAME "${test_NAME}" COMMAND ${test_COMMAND})
+  set_tests_properties("${test_NAME}" PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT} SKIP_RETURN_CODE 77
+    RUN_SERIAL ${test_RUN_SERIAL} ENVIRONMENT "${test_ENVIRONMENT}")
+endfunction()
+
+function(gpuq_add_unit_test)
+  cmake_parse_arguments(PARSE_ARGV 0 unit "" "NAME;TIMEOUT;TARGET" "SOURCES;LABELS")
+  if(NOT unit_TARGET)
+    list(GET unit_SOURCES 0 first)
+    get_filename_component(unit_TARGET ${first} NAME_WE)
+    set(unit_TARGET test_${unit_TARGET})
+  endif()
+  if(NOT unit_LABELS)
+    set(unit_LABELS unit)
+  endif()
+  if(NOT unit_TIMEOUT)
+    set(unit_TIMEOUT 60)
+  endif()
+  add_executable(${unit_TARGET} ${unit_SOURCES})
+  target_link_libraries(${unit_TARGET} PRIVATE gpuqueue_all PkgConfig::CHECK)
+  set_target_properties(${unit_TARGET} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+  gpuq_add_test(NAME "${unit_NAME}" LABELS ${unit_LABELS} TIMEOUT ${unit_TIMEOUT} COMMAND ${unit_TARGET})
+endfunction()
