@@ -7,11 +7,7 @@
 #include <stdint.h>
 #include "base/error.h"
 #include "base/text.h"
-
-/* A place in a pipeline file; line and column count from 1, 0 means unknown. */
-struct gq_mark {
-    unsigned line, column;
-};
+#include "config/problem.h"
 
 enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
 enum gq_source_kind { GQ_SOURCE_FILE, GQ_SOURCE_STDIN, GQ_SOURCE_GENERATE, GQ_SOURCE_PLUGIN, GQ_SOURCE_API };
@@ -31,8 +27,8 @@ struct gq_conf_param {
 };
 
 struct gq_conf_stage {
-    char *name;      /* unique; by default the plugin's file name without its ending */
-    char *plugin;    /* path as opened: the file's folder joined with what was written, unless absolute */
+    char *name;   /* unique; by default the plugin's file name without its ending */
+    char *plugin; /* path as opened: the file's folder joined with what was written, unless absolute */
     struct gq_mark plugin_mark;
     struct gq_conf_param *params;
     size_t param_count;
@@ -42,14 +38,14 @@ struct gq_conf_source {
     enum gq_source_kind kind;
     char *path; /* file, plugin */
     struct gq_mark path_mark;
-    enum gq_framing split;  /* file, stdin */
-    uint32_t record_bytes;  /* GQ_FRAME_FIXED */
-    uint64_t count;         /* generate, plugin */
-    uint32_t bytes;         /* generate: bytes a message */
+    enum gq_framing split; /* file, stdin */
+    uint32_t record_bytes; /* GQ_FRAME_FIXED */
+    uint64_t count;        /* generate, plugin */
+    uint32_t bytes;        /* generate: bytes a message */
     enum gq_pattern pattern;
     uint64_t seed;
-    double rate_per_s;      /* generate: 0 is as fast as it goes */
-    uint64_t first;         /* plugin: index of the first message */
+    double rate_per_s;            /* generate: 0 is as fast as it goes */
+    uint64_t first;               /* plugin: index of the first message */
     struct gq_conf_param *params; /* plugin */
     size_t param_count;
 };
@@ -67,15 +63,15 @@ struct gq_conf {
     enum gq_backend_kind backend;
     uint32_t device;
     struct gq_conf_source source;
-    uint32_t capacity;   /* slots of each lane */
+    uint32_t capacity; /* slots of each lane */
     uint32_t slot_bytes;
     struct gq_conf_stage *stages;
     size_t stage_count;
     struct gq_conf_sink sink;
     uint32_t retries;
-    char *dead_letter;   /* path; NULL: failed messages go to the caller (sink api) */
+    char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
-    uint64_t drain_ms;   /* drain: how long a stop waits for messages in flight */
+    uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
 };
 
 /* Reads and checks a pipeline file, or `text` (of `len` bytes) as if it were the file `path`. On failure every error
@@ -84,7 +80,17 @@ struct gq_conf {
 gq_status gq_conf_load(const char *path, struct gq_text *errors, size_t *count, struct gq_conf **out);
 gq_status gq_conf_parse(const char *path, const char *text, size_t len, struct gq_text *errors, size_t *count,
                         struct gq_conf **out);
+/* The same, with the errors as a list: `problems` starts as {0} and is the caller's to finish. */
+gq_status gq_conf_load_list(const char *path, struct gq_problems *problems, struct gq_conf **out);
+gq_status gq_conf_parse_list(const char *path, const char *text, size_t len, struct gq_problems *problems,
+                             struct gq_conf **out);
 void gq_conf_destroy(struct gq_conf *conf);
+
+/* Bytes of shared memory that one lane's ingress and egress take. */
+struct gq_conf_lane_bytes {
+    uint64_t ingress, egress;
+};
+struct gq_conf_lane_bytes gq_conf_lane_bytes(uint32_t capacity, uint32_t slot_bytes);
 
 /* `gpuq schema`: JSON Schema (draft 2020-12) of the same table that checks files. */
 void gq_conf_schema(struct gq_text *out);
