@@ -1,1 +1,94 @@
-int main(void) { return 0; }
+/* gpuq: finds the command in the list of commands.h and runs it. */
+#include "commands.h"
+#include "manual.h"
+#include "nearest.h"
+#include <errno.h>
+#include <gpuqueue/status.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/error.h"
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+#define COMMAND_ROW(name, arguments, sentence) {#name, cmd_##name},
+static const struct command commands[] = {GPUQ_COMMANDS(COMMAND_ROW)};
+#undef COMMAND_ROW
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int refuse(const char *name)
+{
+    const char *names[COMMAND_COUNT];
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i] = commands[i].name;
+    const char *nearest = gpuq_nearest(name, names, COMMAND_COUNT);
+    fprintf(stderr, "gpuq: unknown command '%s'", name);
+    if (nearest)
+        fprintf(stderr, "; did you mean '%s'?\n", nearest);
+    else
+        fprintf(stderr, "; 'gpuq help' lists the commands\n");
+    return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+}
+
+/* -h counts as the first argument only: later it may be the value of an option. */
+static bool asks_for_help(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "-h") == 0)
+        return true;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
+/* Output that never arrived is a failure of every command; a reader that left early (`gpuq schema | head`) needs no
+ * sentence. */
+static int finish_output(int code)
+{
+    errno = 0;
+    bool failed = fflush(stdout) != 0;
+    if (!failed && !ferror(stdout))
+        return code;
+    if (errno != EPIPE)
+        fprintf(stderr, "gpuq: writing to standard output failed: %s\n",
+                errno ? strerror(errno) : "input/output error");
+    return code ? code : gq_status_exit_code(GQ_ERR_IO);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *name = argv[1];
+    if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
+        name = "help";
+    if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0)
+        name = "version";
+    const struct command *command = find(name);
+    if (!command)
+        return refuse(name);
+    if (asks_for_help(argc - 1, argv + 1))
+        return gpuq_manual_print(stdout, command->name), 0;
+    return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader that goes away must not kill a run whose messages are in flight: writes report EPIPE instead. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        gpuq_manual_usage(stderr);
+        return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+    }
+    return finish_output(dispatch(argc, argv));
+}

@@ -1,0 +1,24 @@
+# bash completion for gpuq; made by `gpuq help --completion bash`; edit tools/gpuq/manual_text.h instead.
+_gpuq()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} words=
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words="run lint explain schema plugin new doctor bench cache version help"
+    else
+        case ${COMP_WORDS[1]} in
+        run) words="--backend --threads --json --help" ;;
+        lint) words="--json --help" ;;
+        explain) words="--help" ;;
+        schema) words="--manual --help" ;;
+        plugin) words="check build inspect run test --param --backend --no-cache --in --repeat --index --json --help" ;;
+        new) words="--help" ;;
+        doctor) words="--json --help" ;;
+        bench) words="--json --help" ;;
+        cache) words="ls clear --help" ;;
+        version) words="--help" ;;
+        help) words="--man --completion --status" ;;
+        esac
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o default -F _gpuq gpuq
