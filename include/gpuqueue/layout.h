@@ -26,6 +26,7 @@
 #define GPUQUEUE_LAYOUT_H
 
 #include <stdint.h>
+#include <gpuqueue/version.h>
 #if !defined(__CUDACC_RTC__)
 #include <stddef.h>
 #endif
@@ -107,17 +108,20 @@ struct gq_crumb {
     uint64_t current; /* id of the message being processed, 0 between messages */
     uint64_t stage;   /* stage of `current` */
     uint64_t done;    /* messages finished by this block: its heartbeat */
+    uint64_t retries; /* further attempts of messages that failed */
     uint32_t signal;  /* signal that ended this block, 0 while it lives */
     uint32_t reserved0;
     uint64_t address; /* fault address of that signal */
-    uint8_t pad0[GQ_LINE_BYTES - 56];
+    uint8_t pad0[GQ_LINE_BYTES - 64];
 };
 
 /* The control file, worker side: written by the worker, read by the host, fresh for each worker. */
 struct gq_worker_page {
     uint32_t magic;
     uint32_t version;
-    uint8_t pad0[GQ_LINE_BYTES - 8];
+    uint32_t threads; /* worker threads that may sleep, or blocks of a device; set before messages flow */
+    uint32_t reserved0;
+    uint8_t pad0[GQ_LINE_BYTES - 16];
     uint32_t sleepers; /* worker threads that sleep on host_page.bell */
     uint8_t pad1[GQ_LINE_BYTES - 4];
     uint32_t bell; /* futex: grows when the worker wakes waiting host threads */

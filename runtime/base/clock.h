@@ -12,4 +12,14 @@ uint64_t gq_clock_ns(void); /* CLOCK_MONOTONIC */
 uint64_t gq_clock_deadline(uint32_t timeout_ms);
 bool gq_clock_past(uint64_t deadline_ns);
 
+/* One turn of a spin loop: gives the other hardware thread of this core the pipeline for a moment. */
+static inline void gq_cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #endif

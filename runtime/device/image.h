@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <gpuqueue/layout.h>
 #include <gpuqueue/version.h>
+#include "slot.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +28,8 @@ struct gq_cpu_msg {
     uint32_t out_len;
     uint32_t status; /* GQ_RESULT_* */
     uint32_t code;   /* of gq_fail() */
+    uint32_t stage;  /* that made `status` other than GQ_RESULT_OK */
+    uint32_t tries;  /* attempts so far beyond the first, over all stages: the image adds its own */
 };
 
 /* What a logical CUDA thread knows of itself. Lives in the worker; the image reads it through services->self(). */
@@ -86,6 +89,9 @@ struct gq_cpu_services {
 struct gq_cpu_run {
     struct gq_cpu_msg *msgs;
     uint32_t count;
+    uint32_t stage, generation;      /* for the result's meta word */
+    const struct gq_lane_view *lane; /* the last stage: publish each message, whatever its status, with gq_slot_finish() */
+    uint64_t first_seq;              /* as soon as it has been served; seq of msgs[0]. NULL at the stages before it */
     uint32_t out_cap; /* bytes behind each out */
     uint32_t retries; /* further attempts of a message that fails */
     uint32_t block, blocks;

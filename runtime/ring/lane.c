@@ -1,0 +1,434 @@
+#include "ring/lane.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIVE, SEEN, HELD, TAKEN };
+
+#define ROOM_WAIT_NS 1000000u /* longest sleep for room: messages that a plugin drops make room without a wake */
+#define SPINS 256
+
+/* --- memory -------------------------------------------------------------------------------------------------------- */
+
+static size_t page_up(size_t bytes) { return (bytes + GQ_HEAD_BYTES - 1) & ~(size_t)(GQ_HEAD_BYTES - 1); }
+
+static size_t in_payload_at(uint32_t capacity) { return page_up(GQ_HEAD_BYTES + (size_t)capacity * sizeof(uint64_t)); }
+
+static size_t out_payload_at(uint32_t capacity)
+{
+    return page_up(GQ_HEAD_BYTES + (size_t)capacity * sizeof(struct gq_out_desc));
+}
+
+size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return page_up(in_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
+}
+
+size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return page_up(out_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
+}
+
+static void *make_file(const char *name, size_t bytes, int protection, int seals, int *fd)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, (off_t)bytes) != 0)
+        return NULL;
+    void *p = mmap(NULL, bytes, protection, MAP_SHARED, *fd, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (fcntl(*fd, F_ADD_SEALS, seals | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        return p;
+    munmap(p, bytes);
+    return NULL;
+}
+
+static gq_status map_files(struct gq_lane *lane, uint32_t capacity)
+{
+    uint8_t *in = make_file("gpuq-ingress", lane->in_bytes, PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE, &lane->in_fd);
+    if (!in)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's ingress of %zu bytes", lane->in_bytes);
+    lane->view.in_head = (struct gq_in_head *)in;
+    lane->view.in_desc = (uint64_t *)(in + GQ_HEAD_BYTES);
+    lane->view.in_payload = in + in_payload_at(capacity);
+    uint8_t *out = make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &lane->out_fd);
+    if (!out)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
+    lane->view.out_head = (struct gq_out_head *)out;
+    lane->view.out_desc = (struct gq_out_desc *)(out + GQ_HEAD_BYTES);
+    lane->view.out_payload = out + out_payload_at(capacity);
+    return GQ_OK;
+}
+
+static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *opts)
+{
+    struct gq_in_head *head = lane->view.in_head;
+    head->magic = GQ_LAYOUT_MAGIC;
+    head->version = GQ_LAYOUT_VERSION;
+    head->lane = opts->lane;
+    head->capacity = opts->capacity;
+    head->slot_bytes = opts->slot_bytes;
+    head->stride = lane->view.stride;
+    head->generated = opts->generated;
+    head->first_index = opts->first_index;
+}
+
+static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *opts)
+{
+    lane->state = calloc(opts->capacity, 1);
+    if (opts->timed) {
+        lane->sent_ns = calloc(opts->capacity, sizeof *lane->sent_ns);
+        lane->latency = calloc(1, sizeof *lane->latency);
+    }
+    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->latency));
+    return whole ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane of %u slots", opts->capacity);
+}
+
+static void grant(struct gq_lane *lane)
+{
+    uint64_t limit = lane->released + lane->view.mask + 1;
+    if (limit > lane->generate_count)
+        limit = lane->generate_count;
+    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0;
+    for (uint64_t seq = lane->submitted; lane->sent_ns && seq < limit; seq++)
+        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now;
+    __atomic_store_n(&lane->submitted, limit, __ATOMIC_RELEASE);
+    gq_slot_grant(&lane->view, limit);
+}
+
+gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out)
+{
+    gq_assert(opts->capacity >= GQ_CAPACITY_MIN && opts->capacity <= GQ_CAPACITY_MAX);
+    gq_assert((opts->capacity & (opts->capacity - 1)) == 0 && opts->lane < GQ_LANES_MAX);
+    gq_assert(opts->slot_bytes >= GQ_SLOT_BYTES_MIN && opts->slot_bytes <= GQ_SLOT_BYTES_MAX);
+    *out = NULL;
+    struct gq_lane *lane = aligned_alloc(GQ_LINE_BYTES, sizeof *lane);
+    if (!lane)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane");
+    memset(lane, 0, sizeof *lane);
+    pthread_mutex_init(&lane->lock, NULL);
+    lane->in_fd = lane->out_fd = -1;
+    lane->link = link;
+    lane->generated = opts->generated;
+    lane->generate_count = opts->count;
+    lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
+    lane->out_bytes = gq_lane_out_bytes(opts->capacity, opts->slot_bytes);
+    lane->view.mask = opts->capacity - 1;
+    lane->view.stride = gq_slot_stride(opts->slot_bytes);
+    lane->view.slot_bytes = opts->slot_bytes;
+    lane->view.lane = opts->lane;
+    lane->room_end = opts->capacity;
+    gq_status status = map_files(lane, opts->capacity);
+    if (status == GQ_OK)
+        status = make_private(lane, opts);
+    if (status != GQ_OK) {
+        gq_lane_destroy(lane);
+        return status;
+    }
+    write_head(lane, opts);
+    if (lane->generated)
+        grant(lane);
+    *out = lane;
+    return GQ_OK;
+}
+
+void gq_lane_destroy(struct gq_lane *lane)
+{
+    if (!lane)
+        return;
+    if (lane->view.in_head)
+        munmap(lane->view.in_head, lane->in_bytes);
+    if (lane->view.out_head)
+        munmap(lane->view.out_head, lane->out_bytes);
+    if (lane->in_fd >= 0)
+        close(lane->in_fd);
+    if (lane->out_fd >= 0)
+        close(lane->out_fd);
+    pthread_mutex_destroy(&lane->lock);
+    free(lane->state);
+    free(lane->sent_ns);
+    free(lane->latency);
+    free(lane);
+}
+
+/* --- producer ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+
+static void reap(struct gq_lane *lane);
+
+/* Looks again at what consumers released; true when there is room behind `claimed`. */
+static bool find_room(struct gq_lane *lane)
+{
+    lane->room_end = load(&lane->released) + lane->view.mask + 1;
+    if (lane->claimed < lane->room_end)
+        return true;
+    /* Messages at the front may have been dropped by a plugin: nobody takes those, so the producer does. */
+    if (pthread_mutex_trylock(&lane->lock) == 0) {
+        reap(lane);
+        pthread_mutex_unlock(&lane->lock);
+    }
+    lane->room_end = load(&lane->released) + lane->view.mask + 1;
+    return lane->claimed < lane->room_end;
+}
+
+static void sleep_for_room(struct gq_lane *lane, uint64_t deadline_ns)
+{
+    uint64_t now = gq_clock_ns();
+    uint64_t wait = deadline_ns - now < ROOM_WAIT_NS ? deadline_ns - now : ROOM_WAIT_NS;
+    uint32_t bell = __atomic_load_n(&lane->room_bell, __ATOMIC_ACQUIRE);
+    __atomic_fetch_add(&lane->room_waiters, 1, __ATOMIC_SEQ_CST);
+    if (!find_room(lane) && now < deadline_ns) {
+        struct timespec t = {.tv_nsec = (long)wait};
+        syscall(SYS_futex, &lane->room_bell, FUTEX_WAIT_PRIVATE, bell, &t, NULL, 0);
+    }
+    __atomic_fetch_sub(&lane->room_waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool wait_room(struct gq_lane *lane, uint64_t deadline_ns)
+{
+    if (find_room(lane))
+        return true;
+    if (deadline_ns == 0)
+        return false;
+    for (int i = 0; i < SPINS; i++) {
+        gq_cpu_relax();
+        if (lane->claimed < load(&lane->released) + lane->view.mask + 1)
+            return find_room(lane);
+    }
+    while (!find_room(lane)) {
+        if (gq_clock_past(deadline_ns) || gq_link_dead(lane->link))
+            return false;
+        sleep_for_room(lane, deadline_ns);
+    }
+    return true;
+}
+
+uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first)
+{
+    gq_assert(!lane->generated && want > 0);
+    if (lane->claimed >= lane->room_end && !wait_room(lane, deadline_ns)) {
+        __atomic_store_n(&lane->refused_full, lane->refused_full + 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    uint64_t room = lane->room_end - lane->claimed;
+    uint32_t got = room < want ? (uint32_t)room : want;
+    *first = lane->claimed;
+    lane->claimed += got;
+    return got;
+}
+
+void gq_lane_publish(struct gq_lane *lane, uint32_t len, uint64_t now_ns)
+{
+    uint64_t seq = lane->submitted;
+    gq_assert(seq < lane->claimed && len <= lane->view.slot_bytes);
+    if (lane->sent_ns)
+        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now_ns;
+    gq_slot_submit(&lane->view, seq, len);
+    __atomic_store_n(&lane->submitted, seq + 1, __ATOMIC_RELEASE);
+}
+
+/* --- consumers ----------------------------------------------------------------------------------------------------- */
+
+static uint8_t *state_of(struct gq_lane *lane, uint64_t seq) { return &lane->state[gq_slot_index(&lane->view, seq)]; }
+
+/* Moves `released` over everything done at the front. */
+static void advance(struct gq_lane *lane)
+{
+    uint64_t seq = lane->released, end = load(&lane->submitted);
+    while (seq < end && *state_of(lane, seq) == TAKEN)
+        *state_of(lane, seq++) = LIVE;
+    if (seq == lane->released)
+        return;
+    __atomic_store_n(&lane->released, seq, __ATOMIC_SEQ_CST);
+    if (lane->generated) {
+        grant(lane);
+        gq_link_ring_worker(lane->link);
+    }
+    if (__atomic_load_n(&lane->room_waiters, __ATOMIC_SEQ_CST) != 0) {
+        __atomic_fetch_add(&lane->room_bell, 1, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &lane->room_bell, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    }
+}
+
+/* What became of a message that is still LIVE. */
+enum fate { UNFINISHED, FINISHED, VANISHED };
+
+static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+{
+    r->seq = seq;
+    if (gq_slot_ready(&lane->view, seq, &r->len, &r->meta)) {
+        /* The worker's words are not trusted: a length beyond the slot must not become a read beyond it. */
+        bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
+        r->data = gq_slot_out(&lane->view, seq);
+        if (!ok && gq_meta_status(r->meta) != GQ_RESULT_DROPPED && gq_meta_status(r->meta) != GQ_RESULT_FAILED)
+            r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
+        return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? VANISHED : FINISHED;
+    }
+    return gq_link_dead(lane->link) && !gq_slot_ready(&lane->view, seq, &r->len, &r->meta) ? VANISHED : UNFINISHED;
+}
+
+static void count_vanished(struct gq_lane *lane, uint64_t seq)
+{
+    struct gq_lane_result r;
+    uint64_t *counter = gq_slot_ready(&lane->view, seq, &r.len, &r.meta) ? &lane->dropped : &lane->lost;
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+    *state_of(lane, seq) = TAKEN;
+}
+
+static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r, uint64_t now_ns)
+{
+    if (gq_meta_status(r->meta) != GQ_RESULT_OK)
+        __atomic_store_n(&lane->failed, lane->failed + 1, __ATOMIC_RELAXED);
+    if (lane->latency)
+        gq_histogram_add(lane->latency, now_ns - lane->sent_ns[gq_slot_index(&lane->view, r->seq)], 1);
+}
+
+uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&lane->lock);
+    uint64_t end = load(&lane->submitted), now = lane->latency ? gq_clock_ns() : 0;
+    bool vanished = false;
+    if (lane->seen < lane->released)
+        lane->seen = lane->released;
+    for (; n < max && lane->seen < end; lane->seen++) {
+        if (*state_of(lane, lane->seen) != LIVE)
+            continue;
+        enum fate fate = look(lane, lane->seen, &results[n]);
+        if (fate == UNFINISHED)
+            break;
+        if (fate == VANISHED) {
+            count_vanished(lane, lane->seen);
+            vanished = true;
+            continue;
+        }
+        *state_of(lane, lane->seen) = hold ? HELD : SEEN;
+        count_finished(lane, &results[n++], now);
+    }
+    if (vanished)
+        advance(lane);
+    pthread_mutex_unlock(&lane->lock);
+    return n;
+}
+
+static void reap(struct gq_lane *lane)
+{
+    uint64_t end = load(&lane->submitted);
+    for (uint64_t seq = lane->released; seq < end; seq++) {
+        struct gq_lane_result r;
+        if (*state_of(lane, seq) == TAKEN)
+            continue;
+        if (*state_of(lane, seq) != LIVE || look(lane, seq, &r) != VANISHED)
+            break;
+        count_vanished(lane, seq);
+    }
+    advance(lane);
+}
+
+bool gq_lane_has_results(const struct gq_lane *lane)
+{
+    uint64_t seq = __atomic_load_n(&lane->seen, __ATOMIC_RELAXED), released = load(&lane->released);
+    uint32_t len;
+    uint64_t meta;
+    if (seq < released)
+        seq = released;
+    if (seq >= load(&lane->submitted))
+        return false;
+    return gq_slot_ready(&lane->view, seq, &len, &meta) || gq_link_dead(lane->link);
+}
+
+bool gq_lane_idle(const struct gq_lane *lane)
+{
+    uint64_t end = lane->generated ? lane->generate_count : load(&lane->submitted);
+    return load(&lane->released) >= end;
+}
+
+gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
+{
+    gq_status status = GQ_OK;
+    pthread_mutex_lock(&lane->lock);
+    uint64_t end = load(&lane->submitted);
+    for (uint32_t i = 0; i < count && status == GQ_OK; i++) {
+        if (seqs[i] < lane->released || seqs[i] >= end || *state_of(lane, seqs[i]) != HELD)
+            status = GQ_ERR_NOT_FOUND;
+        else
+            *state_of(lane, seqs[i]) = TAKEN;
+    }
+    advance(lane);
+    pthread_mutex_unlock(&lane->lock);
+    return status;
+}
+
+/* Takes a message that nobody may ask for again. */
+static void take(struct gq_lane *lane, uint64_t seq)
+{
+    *state_of(lane, seq) = TAKEN;
+    advance(lane);
+}
+
+static gq_status fetch_finished(struct gq_lane *lane, const struct gq_lane_result *r, void *buffer, size_t *len)
+{
+    bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK;
+    size_t room = *len;
+    *len = ok ? r->len : 0;
+    if (ok && r->len > room)
+        return GQ_ERR_INVALID_ARG;
+    if (ok && r->len)
+        memcpy(buffer, r->data, r->len);
+    if (*state_of(lane, r->seq) == LIVE)
+        count_finished(lane, r, lane->latency ? gq_clock_ns() : 0);
+    take(lane, r->seq);
+    return ok ? GQ_OK : GQ_ERR_DEVICE;
+}
+
+static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
+{
+    struct gq_lane_result r;
+    if (seq >= load(&lane->submitted) || seq < lane->released)
+        return GQ_ERR_NOT_FOUND;
+    uint8_t state = *state_of(lane, seq);
+    if (state == TAKEN || state == HELD)
+        return GQ_ERR_NOT_FOUND;
+    switch (look(lane, seq, &r)) {
+    case UNFINISHED:
+        return GQ_ERR_NOT_READY;
+    case VANISHED:
+        *meta = gq_slot_ready(&lane->view, seq, &r.len, &r.meta) ? r.meta : 0;
+        count_vanished(lane, seq);
+        advance(lane);
+        return *meta ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
+    case FINISHED:
+        break;
+    }
+    *meta = r.meta;
+    return fetch_finished(lane, &r, buffer, len);
+}
+
+gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
+{
+    *meta = 0;
+    pthread_mutex_lock(&lane->lock);
+    gq_status status = fetch_locked(lane, seq, buffer, len, meta);
+    pthread_mutex_unlock(&lane->lock);
+    return status;
+}
+
+void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
+{
+    out->released = load(&lane->released);
+    out->submitted = load(&lane->submitted);
+    out->dropped = __atomic_load_n(&lane->dropped, __ATOMIC_RELAXED);
+    out->failed = __atomic_load_n(&lane->failed, __ATOMIC_RELAXED);
+    out->lost = __atomic_load_n(&lane->lost, __ATOMIC_RELAXED);
+    out->refused_full = __atomic_load_n(&lane->refused_full, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,96 @@
+/* lane.h - one lane seen from the host: a single producer thread puts messages in, any thread takes results out.
+ *
+ * Producer side: claim -> fill -> publish, by the owning thread alone, without a lock.
+ * Consumer side: under the lane's lock, taken once for a batch. A slot goes  live -> seen -> taken -> live  again:
+ *   live    in flight, or finished and not yet handed out
+ *   seen    its id was reported by a poll
+ *   held    its result was peeked and is in somebody's hands
+ *   taken   done with; its slot is free once all before it are
+ */
+#ifndef GQ_RING_LANE_H
+#define GQ_RING_LANE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/error.h"
+#include "base/histogram.h"
+#include "device/slot.h"
+#include "ring/link.h"
+
+struct gq_lane_opts {
+    uint32_t lane, capacity, slot_bytes;
+    bool generated;       /* messages are made by a source plugin */
+    uint64_t first_index; /* generated: index of message 0 */
+    uint64_t count;       /* generated: how many messages there will be */
+    bool timed;           /* keep the histogram accepted -> seen */
+};
+
+struct gq_lane_counts {
+    uint64_t submitted, released; /* submitted - released is the depth */
+    uint64_t dropped, failed, refused_full, lost;
+};
+
+struct gq_lane {
+    struct gq_lane_view view;
+    struct gq_link *link;
+    int in_fd, out_fd;
+    size_t in_bytes, out_bytes;
+    bool generated;
+    uint64_t generate_count;
+    uint64_t *sent_ns; /* per slot: when it was published; NULL: not timed */
+
+    /* the producer's line */
+    _Alignas(GQ_LINE_BYTES) uint64_t claimed; /* next seq to claim */
+    uint64_t room_end;                        /* a cached released + capacity */
+    uint64_t refused_full;
+    uint64_t submitted; /* atomic: next seq to publish */
+
+    /* the consumers' line */
+    _Alignas(GQ_LINE_BYTES) pthread_mutex_t lock;
+    uint64_t seen;     /* next seq to hand out */
+    uint64_t released; /* atomic: slots of all below are free */
+    uint64_t dropped, failed, lost;
+    uint8_t *state; /* per slot */
+    uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
+    uint32_t room_waiters;
+    struct gq_histogram *latency; /* NULL: not timed */
+};
+
+struct gq_lane_result {
+    uint64_t seq;
+    const uint8_t *data;
+    uint64_t meta; /* gq_meta_* */
+    uint32_t len;
+};
+
+size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes);
+size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes);
+
+gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
+void gq_lane_destroy(struct gq_lane *lane);
+
+/* Producer. Claims up to `want` slots behind those claimed: returns how many, *first is the seq of the first. Waits until
+ * `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full (`refused_full` counts it) or dead. */
+uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first);
+static inline uint8_t *gq_lane_slot(const struct gq_lane *lane, uint64_t seq) { return gq_slot_in(&lane->view, seq); }
+/* Producer. Publishes the oldest claimed message; the caller rings the worker once for a batch. */
+void gq_lane_publish(struct gq_lane *lane, uint32_t len, uint64_t now_ns);
+
+/* Consumer. Up to `max` results, oldest first, which become seen (`hold` false) or held. Dropped messages are passed
+ * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
+uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max);
+/* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
+bool gq_lane_has_results(const struct gq_lane *lane);
+/* Consumer. Everything that was submitted is released. */
+bool gq_lane_idle(const struct gq_lane *lane);
+/* Consumer. Gives held slots back. GQ_ERR_NOT_FOUND for one that is not held; those before it are given back. */
+gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count);
+
+/* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND, GQ_ERR_INVALID_ARG (*len
+ * is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or lost). Without a sentence. */
+gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
+
+void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out);
+
+#endif

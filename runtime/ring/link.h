@@ -1,0 +1,42 @@
+/* link.h - the two control pages that a host process and its worker share, and how either side sleeps and wakes the other.
+ *
+ * Sleeping is Dekker's pattern on both sides: a sleeper announces itself, looks once more, then waits; a publisher
+ * publishes, then looks for sleepers. The full fences F1 to F4 make one of the two see the other.
+ */
+#ifndef GQ_RING_LINK_H
+#define GQ_RING_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <gpuqueue/layout.h>
+#include "base/error.h"
+
+struct gq_link {
+    struct gq_host_page *host;     /* written by the host process */
+    struct gq_worker_page *worker; /* written by the worker process */
+    int host_fd, worker_fd;        /* host side: the files behind them; -1 on the worker's side */
+    uint32_t dead;                 /* host side, atomic: the worker is reaped; what is not finished never will be */
+};
+
+/* Host: makes both pages. */
+gq_status gq_link_create(struct gq_link *link);
+/* Worker: maps the pages behind these descriptors, which stay the caller's. */
+gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd);
+void gq_link_finish(struct gq_link *link); /* either side; takes a zeroed one */
+
+/* Host: after publishing messages. Wakes a worker thread if all of them sleep. */
+void gq_link_ring_worker(struct gq_link *link);
+/* Host: sleeps until results come, at most `timeout_ns`; `ready(arg)` is asked again before sleeping. */
+void gq_link_wait_results(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg);
+/* Host: lets every thread in gq_link_wait_results look again. */
+void gq_link_kick(struct gq_link *link);
+static inline bool gq_link_dead(const struct gq_link *link) { return __atomic_load_n(&link->dead, __ATOMIC_ACQUIRE) != 0; }
+
+/* Worker: after publishing results. Wakes host threads that wait. */
+void gq_link_ring_host(struct gq_link *link);
+/* Worker: one thread sleeps until the host rings, at most `timeout_ns`; `ready(arg)` is asked again before. */
+void gq_link_wait_work(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg);
+/* Worker: wakes one more sleeping thread, because there is more to do than the caller can take. */
+void gq_link_recruit(struct gq_link *link);
+
+#endif
