@@ -108,7 +108,7 @@ static void roff_commands(FILE *out)
 {
     fputs(".SH COMMANDS\n", out);
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
-        fprintf(out, ".SS gpuq %s ", entries[i].name);
+        fprintf(out, ".SS gpuq %s%s", entries[i].name, *entries[i].arguments ? " " : "");
         roff_text(out, entries[i].arguments);
         roff_text(out, entries[i].sentence);
         fputs(".PP\n", out);
