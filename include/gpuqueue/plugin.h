@@ -66,9 +66,12 @@ __device__ gq_scope_default gq_scope_of(...);
     __device__ gq_scope_chosen gq_scope_of(int)
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
+#if !defined(GQ_HERE)
+#define GQ_HERE void /* the CPU backend passes the caller's file and line, so that a divergent gq_sync() has a place */
+#endif
 __device__ uint32_t gq_rank(void);
 __device__ uint32_t gq_size(void);
-__device__ void gq_sync(void);
+__device__ void gq_sync(GQ_HERE);
 
 /* Memory of the stage, shared by all its threads, zero at first, kept across swaps. A plugin that uses it says once, at
  * file scope, GQ_STATE(bytes, version); gq_state(bytes) then points at it. Asking for more than was declared, or
