@@ -1,0 +1,195 @@
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "config/read.h"
+#include "config/value.h"
+
+#define LANE_BYTES_MAX ((uint64_t)8 << 30)
+
+/* The node at a path of keys, NULL if the file does not have it. */
+static struct gq_yaml *find(struct gq_yaml *node, const char *path)
+{
+    while (node && *path) {
+        size_t len = strcspn(path, ".");
+        struct gq_yaml *found = NULL;
+        for (size_t i = 0; i < node->count && !found; i++)
+            if (node->items[i]->key && strncmp(node->items[i]->key, path, len) == 0 && node->items[i]->key[len] == '\0')
+                found = node->items[i];
+        node = found;
+        path += len + (path[len] == '.');
+    }
+    return node;
+}
+
+static struct gq_yaml *find_below(struct gq_yaml *node, const char *a, const char *b)
+{
+    struct gq_yaml *middle = find(node, a);
+    return middle ? find(middle, b) : NULL;
+}
+
+/* Absent, or read without a problem: then the field behind it can be used. */
+static bool is_good(const struct gq_yaml *node) { return !node || !node->bad; }
+
+/* --- sizes ---------------------------------------------------------------------------------------------------------
+ */
+
+static void check_fits_slot(struct gq_reading *r, struct gq_yaml *root, struct gq_yaml *at, const char *what,
+                            uint64_t bytes)
+{
+    if (!at || at->bad || !is_good(find(root, "queue.slot_bytes")) || bytes <= r->conf->slot_bytes)
+        return;
+    struct gq_text message = {0};
+    gq_text_printf(&message, "%s", what);
+    gq_value_print_bytes(bytes, &message);
+    gq_text_puts(&message, " bytes do not fit a slot of ");
+    gq_value_print_bytes(r->conf->slot_bytes, &message);
+    gq_read_refuse(r, at, false, "%s bytes: lower it, or raise queue.slot_bytes", gq_text_str(&message));
+    gq_text_finish(&message);
+}
+
+static void check_records(struct gq_reading *r, struct gq_yaml *root, struct gq_yaml *source)
+{
+    struct gq_yaml *split = find(source, "split"), *record = find(source, "record_bytes");
+    if (!is_good(split))
+        return;
+    if (r->conf->source.split == GQ_FRAME_FIXED && !record && !source->cut)
+        gq_read_refuse(r, split, false, "fixed needs the key 'record_bytes' beside it: the length of every message");
+    else if (r->conf->source.split != GQ_FRAME_FIXED && record && !record->bad)
+        gq_read_refuse(r, record, true, "only split: fixed takes it, and split is %s",
+                       gq_framing_name(r->conf->source.split));
+    else if (record)
+        check_fits_slot(r, root, record, "", r->conf->source.record_bytes);
+}
+
+static void check_source(struct gq_reading *r, struct gq_yaml *root)
+{
+    static const char *const framed[] = {"source.file", "source.stdin"};
+    if (!is_good(find(root, "source")))
+        return;
+    for (size_t i = 0; i < sizeof framed / sizeof *framed; i++) {
+        struct gq_yaml *source = find(root, framed[i]);
+        if (source && !source->bad)
+            check_records(r, root, source);
+    }
+    struct gq_yaml *generate = find(root, "source.generate");
+    struct gq_yaml *bytes = find(root, "source.generate.bytes");
+    if (generate && !generate->bad && is_good(bytes))
+        check_fits_slot(r, root, bytes ? bytes : generate, "messages of ", r->conf->source.bytes);
+}
+
+static void check_memory(struct gq_reading *r, struct gq_yaml *root)
+{
+    struct gq_yaml *queue = find(root, "queue");
+    if (!queue || queue->bad || !is_good(find(queue, "capacity")) || !is_good(find(queue, "slot_bytes")))
+        return;
+    struct gq_conf_lane_bytes lane = gq_conf_lane_bytes(r->conf->capacity, r->conf->slot_bytes);
+    if (lane.ingress + lane.egress > LANE_BYTES_MAX)
+        gq_read_refuse(
+            r, queue, false,
+            "capacity %u with slot_bytes %u takes %llu MiB for each lane, %llu MiB are allowed: lower one of them",
+            r->conf->capacity, r->conf->slot_bytes, (unsigned long long)((lane.ingress + lane.egress) >> 20),
+            (unsigned long long)(LANE_BYTES_MAX >> 20));
+}
+
+/* --- names ---------------------------------------------------------------------------------------------------------
+ */
+
+static char *name_of_file(const char *path)
+{
+    char *stem = gq_path_stem(path);
+    char *name = stem ? gq_value_make_name(stem) : NULL;
+    free(stem);
+    return name;
+}
+
+static void default_name(struct gq_reading *r, char **name, const char *path)
+{
+    if (*name || !path)
+        return;
+    *name = name_of_file(path);
+    r->no_memory = r->no_memory || !*name;
+}
+
+static void check_stage_name(struct gq_reading *r, struct gq_yaml *stage, size_t i)
+{
+    const struct gq_conf_stage *stages = r->conf->stages;
+    for (size_t j = 0; j < i && stages[i].name; j++) {
+        if (!stages[j].name || strcmp(stages[i].name, stages[j].name) != 0)
+            continue;
+        struct gq_yaml *name = find(stage, "name");
+        gq_read_refuse(r, name ? name : stage, false,
+                       "the name '%s' is taken by stages[%zu]: give each stage a name of its own", stages[i].name, j);
+        return;
+    }
+}
+
+static void check_names(struct gq_reading *r, struct gq_yaml *root)
+{
+    struct gq_conf *conf = r->conf;
+    struct gq_yaml *stages = find(root, "stages");
+    if (is_good(find(root, "name")))
+        default_name(r, &conf->name, conf->file);
+    for (size_t i = 0; i < conf->stage_count; i++) {
+        struct gq_yaml *stage = stages->items[i];
+        if (stage->bad || !is_good(find(stage, "name")))
+            continue;
+        default_name(r, &conf->stages[i].name, conf->stages[i].plugin);
+        check_stage_name(r, stage, i);
+    }
+}
+
+/* --- files ---------------------------------------------------------------------------------------------------------
+ */
+
+static void default_dead_letter(struct gq_reading *r, struct gq_yaml *root)
+{
+    struct gq_conf *conf = r->conf;
+    if (conf->sink.kind == GQ_SINK_API || !conf->name || find(root, "on_error.dead_letter"))
+        return;
+    struct gq_text file = {0};
+    gq_text_printf(&file, "%s.dlq", conf->name);
+    conf->dead_letter = file.failed ? NULL : gq_path_join(conf->folder, file.data);
+    r->no_memory = r->no_memory || !conf->dead_letter;
+    gq_text_finish(&file);
+}
+
+static void check_apart(struct gq_reading *r, struct gq_yaml *at, const char *what, const char *path,
+                        const char *other_what, const char *other)
+{
+    if (path && other && !at->bad && gq_path_same(path, other))
+        gq_read_refuse(r, at, false, "%s and %s are one file: name another", what, other_what);
+}
+
+/* Nothing that is read may be overwritten. */
+static void check_output(struct gq_reading *r, struct gq_yaml *at, const char *what, const char *path)
+{
+    const struct gq_conf *conf = r->conf;
+    if (conf->source.kind == GQ_SOURCE_FILE || conf->source.kind == GQ_SOURCE_PLUGIN)
+        check_apart(r, at, what, path, "the source", conf->source.path);
+    for (size_t i = 0; i < conf->stage_count; i++)
+        check_apart(r, at, what, path, "a plugin", conf->stages[i].plugin);
+    check_apart(r, at, what, path, "this pipeline file", conf->file);
+}
+
+static void check_files(struct gq_reading *r, struct gq_yaml *root)
+{
+    const struct gq_conf *conf = r->conf;
+    struct gq_yaml *sink = find_below(root, "sink.file", "path");
+    struct gq_yaml *letters = find(root, "on_error.dead_letter.file.path");
+    if (letters)
+        check_output(r, letters, "the dead letters", conf->dead_letter);
+    if (!sink)
+        return;
+    check_output(r, sink, "the sink", conf->sink.path);
+    check_apart(r, letters && !letters->bad ? letters : sink, "the dead letters", conf->dead_letter, "the sink",
+                conf->sink.path);
+}
+
+void gq_read_check(struct gq_reading *r, struct gq_yaml *root)
+{
+    check_source(r, root);
+    check_memory(r, root);
+    check_names(r, root);
+    default_dead_letter(r, root);
+    check_files(r, root);
+}
