@@ -1,5 +1,6 @@
 #include "config/conf.h"
 #include <gpuqueue/layout.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/assert.h"
@@ -63,14 +64,26 @@ static void refuse_root(struct gq_problems *problems, const struct gq_yaml *root
     gq_text_finish(&keys);
 }
 
+/* The record of this thread holds one sentence: the first error, and how many more there are. */
+static gq_status first_as_error(const struct gq_problems *problems, const char *path)
+{
+    const struct gq_problem *first = &problems->list[0];
+    gq_assert(problems->kept > 0);
+    gq_error_set(GQ_ERR_CONFIG, "%s:%u:%u: %s%s%s", path, first->mark.line, first->mark.column, first->path,
+                 *first->path ? ": " : "", first->message);
+    if (problems->count == 1)
+        return GQ_ERR_CONFIG;
+    char text[GQ_ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "%s", gq_error_text());
+    return gq_error_set(GQ_ERR_CONFIG, "%s (and %zu more: gpuq lint shows all)", text, problems->count - 1);
+}
+
 static gq_status status_of(struct gq_problems *problems, bool no_memory, const char *path)
 {
     if (no_memory || problems->failed)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
     gq_problems_sort(problems);
-    if (problems->count == 0)
-        return GQ_OK;
-    return gq_error_set(GQ_ERR_CONFIG, "%s has %zu error%s", path, problems->count, problems->count == 1 ? "" : "s");
+    return problems->count == 0 ? GQ_OK : first_as_error(problems, path);
 }
 
 /* A text that breaks off is checked as far as it goes; what depends on the whole of it is not. */
@@ -109,6 +122,15 @@ gq_status gq_conf_parse_list(const char *path, const char *text, size_t len, str
     return status;
 }
 
+/* The record's sentence begins with the path, and so will the problem when it is printed. */
+static void refuse_file(struct gq_problems *problems, const char *path)
+{
+    const char *text = gq_error_text();
+    size_t len = strlen(path);
+    bool named = strncmp(text, path, len) == 0 && strncmp(text + len, ": ", 2) == 0;
+    gq_problem_add(problems, (struct gq_mark){0}, "", "%s", named ? text + len + 2 : text);
+}
+
 gq_status gq_conf_load_list(const char *path, struct gq_problems *problems, struct gq_conf **out)
 {
     gq_assert(path && problems && out);
@@ -118,6 +140,8 @@ gq_status gq_conf_load_list(const char *path, struct gq_problems *problems, stru
     gq_status status = gq_file_read(path, 64u << 20, &text);
     if (status == GQ_OK)
         status = gq_conf_parse_list(path, gq_text_str(&text), text.len, problems, out);
+    else
+        refuse_file(problems, path);
     gq_text_finish(&text);
     return status;
 }

@@ -102,8 +102,7 @@ static void print_value(const struct gq_schema_row *row, const void *base, struc
     if (row->type == GQ_SCHEMA_RATE) {
         double rate;
         memcpy(&rate, field(base, row->offset), sizeof rate);
-        gq_value_print_real(rate, out);
-        gq_text_puts(out, "/s");
+        gq_value_print_rate(rate, out);
     } else if (row->type == GQ_SCHEMA_NAME || gq_schema_is_path(row)) {
         char *text;
         memcpy(&text, field(base, row->offset), sizeof text);

@@ -186,19 +186,30 @@ bool gq_value_rate(const struct gq_schema_row *row, const char *text, double *ou
     return gq_value_real(number, out) && *out > 0 && *out <= (double)row->max;
 }
 
-void gq_value_print_real(double real, struct gq_text *out)
+/* The fewest digits that read back as the same number. */
+static void shortest(double real, char *text, size_t size)
 {
-    char text[64];
     locale_t old = uselocale(c_locale());
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, real);
+        snprintf(text, size, "%.*g", digits, real);
         if (strtod(text, NULL) == real)
             break;
     }
     uselocale(old);
-    gq_text_puts(out, text);
-    if (!strpbrk(text, ".e"))
-        gq_text_puts(out, ".0");
+}
+
+void gq_value_print_real(double real, struct gq_text *out)
+{
+    char text[64];
+    shortest(real, text, sizeof text);
+    gq_text_printf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+void gq_value_print_rate(double per_second, struct gq_text *out)
+{
+    char text[64];
+    shortest(per_second, text, sizeof text);
+    gq_text_printf(out, "%s/s", text);
 }
 
 /* --- names ---------------------------------------------------------------------------------------------------------

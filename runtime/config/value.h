@@ -25,6 +25,7 @@ bool gq_value_param(const char *text, struct gq_conf_param *param, struct gq_tex
 void gq_value_print_number(const struct gq_schema_row *row, uint64_t number, struct gq_text *out);
 void gq_value_print_bytes(uint64_t bytes, struct gq_text *out);
 void gq_value_print_real(double real, struct gq_text *out);
+void gq_value_print_rate(double per_second, struct gq_text *out);
 /* The longest part of `text` that is a name, with '_' for what may not stand in one; allocated, NULL: out of memory. */
 char *gq_value_make_name(const char *text);
 

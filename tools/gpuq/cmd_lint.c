@@ -1,0 +1,84 @@
+/* gpuq lint: every error of every file, in the order of the file. */
+#include "commands.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/error.h"
+#include "config/conf.h"
+
+static int usage(const char *sentence)
+{
+    fprintf(stderr, "gpuq lint: %s; usage: gpuq lint [--json] FILE...\n", sentence);
+    return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+}
+
+static void json_member(struct gq_text *out, const char *name, const char *text)
+{
+    gq_text_printf(out, ", \"%s\": ", name);
+    gq_text_json(out, text, strlen(text));
+}
+
+static void json_problem(struct gq_text *out, const char *file, const struct gq_problem *problem)
+{
+    gq_text_puts(out, out->len ? ",\n  {\"file\": " : "\n  {\"file\": ");
+    gq_text_json(out, file, strlen(file));
+    gq_text_printf(out, ", \"line\": %u, \"column\": %u", problem->mark.line, problem->mark.column);
+    json_member(out, "path", problem->path);
+    json_member(out, "message", problem->message);
+    gq_text_puts(out, "}");
+}
+
+/* Appends what is wrong with one file, as lines or as members of a JSON array. */
+static gq_status lint(const char *file, bool json, struct gq_text *out, size_t *count)
+{
+    struct gq_problems problems = {0};
+    struct gq_conf *conf = NULL;
+    gq_status status = gq_conf_load_list(file, &problems, &conf);
+    if (status != GQ_OK && problems.count == 0) /* out of memory */
+        gq_problem_add(&problems, (struct gq_mark){0}, "", "%s", gq_error_text());
+    if (json)
+        for (size_t i = 0; i < problems.kept; i++)
+            json_problem(out, file, &problems.list[i]);
+    else
+        gq_problems_print(&problems, file, out);
+    *count += problems.count;
+    gq_problems_finish(&problems);
+    gq_conf_destroy(conf);
+    return status;
+}
+
+static int lint_all(int count, char **files, bool json)
+{
+    struct gq_text out = {0};
+    size_t errors = 0;
+    gq_status worst = GQ_OK;
+    for (int i = 0; i < count; i++) {
+        gq_status status = lint(files[i], json, &out, &errors);
+        if (worst == GQ_OK || status == GQ_ERR_CONFIG)
+            worst = status == GQ_OK ? worst : status;
+    }
+    if (json)
+        printf("[%s%s]\n", gq_text_str(&out), out.len ? "\n" : "");
+    else
+        fputs(gq_text_str(&out), stdout);
+    if (errors && !json)
+        fprintf(stderr, "%zu error%s\n", errors, errors == 1 ? "" : "s");
+    gq_text_finish(&out);
+    return gq_status_exit_code(worst);
+}
+
+int cmd_lint(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    bool json = false;
+    opterr = 0;
+    optind = 0; /* glibc: start afresh */
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c != 'j')
+            return usage("unknown option");
+        json = true;
+    }
+    if (optind == argc)
+        return usage("no file given");
+    return lint_all(argc - optind, argv + optind, json);
+}
