@@ -1,0 +1,54 @@
+/* gpuq plugin: compile, look at, try and test one plugin. */
+#include <stdio.h>
+#include <string.h>
+#include "commands.h"
+#include "nearest.h"
+#include "plugin_verbs.h"
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct plugin_args *args);
+} verbs[] = {
+    {"check", plugin_check}, {"build", plugin_build}, {"inspect", plugin_inspect},
+    {"run", plugin_run},     {"test", plugin_test},
+};
+#define VERB_COUNT (sizeof verbs / sizeof *verbs)
+
+static int refuse(const char *name)
+{
+    const char *names[VERB_COUNT];
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        names[i] = verbs[i].name;
+    const char *nearest = name ? gpuq_nearest(name, names, VERB_COUNT) : NULL;
+    if (nearest)
+        fprintf(stderr, "gpuq plugin: unknown verb '%s'; did you mean '%s'?\n", name, nearest);
+    else if (name)
+        fprintf(stderr, "gpuq plugin: unknown verb '%s'; expected check, build, inspect, run or test\n", name);
+    else
+        fprintf(stderr, "gpuq plugin: write gpuq plugin check|build|inspect|run|test FILE.cu\n");
+    return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+}
+
+/* A sentence that starts with a place, or ends a compiler's message, speaks for itself. */
+int plugin_complain(gq_status status)
+{
+    const char *text = gq_error_text();
+    size_t len = strlen(text);
+    const char *prefix = strstr(text, ": error:") ? "" : "gpuq plugin: ";
+    fprintf(stderr, "%s%s%s", prefix, text, len && text[len - 1] == '\n' ? "" : "\n");
+    return gq_status_exit_code(status);
+}
+
+int cmd_plugin(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < VERB_COUNT; i++) {
+        if (strcmp(argv[1], verbs[i].name) != 0)
+            continue;
+        struct plugin_args args;
+        gq_status status = plugin_args_parse(argc - 1, argv + 1, &args);
+        int code = status == GQ_OK ? verbs[i].run(&args) : plugin_complain(status);
+        plugin_args_finish(&args);
+        return code;
+    }
+    return refuse(argc > 1 ? argv[1] : NULL);
+}

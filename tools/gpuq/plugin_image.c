@@ -1,0 +1,234 @@
+/* gpuq plugin check, build, inspect: a plugin's image, without running it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/channel.h"
+#include "base/file.h"
+#include "build/build.h"
+#include "plugin_text.h"
+#include "plugin_verbs.h"
+
+#define IMAGE_BYTES_MAX (256u << 20)
+
+struct built {
+    struct gq_image image;
+    enum gq_image_kind kind;
+    struct gq_conf *conf; /* gives the parameters their types */
+};
+
+static gq_status check_backend(const struct plugin_args *args)
+{
+    const char *backend = args->backend ? args->backend : getenv("GPUQ_BACKEND");
+    if (!backend || strcmp(backend, "cuda") != 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_UNAVAILABLE, "this gpuqueue compiles plugins for the CPU backend only, not for cuda");
+}
+
+/* The parameters go the way of every pipeline file, so a value has the type that it has there. */
+static gq_status read_params(const struct plugin_args *args, struct built *b)
+{
+    struct gq_text text = {0}, errors = {0};
+    size_t count = 0;
+    const struct plugin_text plugin = {.file = args->file,
+                                       .kind = b->kind,
+                                       .params = args->params,
+                                       .param_count = args->param_count,
+                                       .slot_bytes = 1024,
+                                       .capacity = 2,
+                                       .count = 1,
+                                       .echo = args->file};
+    plugin_text_write(&plugin, &text);
+    gq_status status = gq_conf_parse(PLUGIN_TEXT_NAME, gq_text_str(&text), text.len, &errors, &count, &b->conf);
+    if (status != GQ_OK && count)
+        gq_error_set(status, "%s", gq_text_str(&errors));
+    gq_text_finish(&errors);
+    gq_text_finish(&text);
+    return status;
+}
+
+/* An error is reported when it is found: the compiler's own text is the sentence, and it may be long. */
+static gq_status complain_with_log(gq_status status, const struct built *b, int *code)
+{
+    *code = gq_status_exit_code(status);
+    if (b->image.log.len)
+        fprintf(stderr, "%s%s", b->image.log.data, b->image.log.data[b->image.log.len - 1] == '\n' ? "" : "\n");
+    else
+        *code = plugin_complain(status);
+    return status;
+}
+
+static gq_status build_image(const struct plugin_args *args, struct built *b)
+{
+    struct gq_builder *builder = NULL;
+    const struct gq_builder_opts opts = {.no_cache = args->no_cache};
+    const bool source = b->kind == GQ_IMAGE_SOURCE;
+    const struct gq_build_request request = {
+        .path = args->file,
+        .kind = b->kind,
+        .params = source ? b->conf->source.params : b->conf->stages[0].params,
+        .param_count = source ? b->conf->source.param_count : b->conf->stages[0].param_count,
+    };
+    gq_status status = gq_builder_create(&opts, &builder);
+    if (status == GQ_OK)
+        status = gq_build(builder, &request, &b->image);
+    gq_builder_destroy(builder);
+    return status;
+}
+
+/* On failure the error is printed and *code is the exit code. */
+static gq_status make(const struct plugin_args *args, struct built *b, int *code)
+{
+    *b = (struct built){.image = {.fd = -1}};
+    gq_status status = check_backend(args);
+    if (status == GQ_OK)
+        status = plugin_text_kind(args->file, &b->kind);
+    if (status == GQ_OK)
+        status = read_params(args, b);
+    if (status != GQ_OK) {
+        *code = plugin_complain(status);
+        return status;
+    }
+    status = build_image(args, b);
+    return status == GQ_OK ? GQ_OK : complain_with_log(status, b, code);
+}
+
+static void finish(struct built *b)
+{
+    gq_image_finish(&b->image);
+    gq_conf_destroy(b->conf);
+}
+
+int plugin_check(const struct plugin_args *args)
+{
+    struct built b;
+    int code = 0;
+    if (make(args, &b, &code) == GQ_OK)
+        printf("ok    %s\n", args->file);
+    finish(&b);
+    return code;
+}
+
+static long long image_bytes(const struct gq_image *image)
+{
+    struct stat st;
+    return fstat(image->fd, &st) == 0 ? (long long)st.st_size : -1;
+}
+
+static gq_status write_image(const struct gq_image *image, const char *path)
+{
+    struct gq_text bytes = {0};
+    gq_status status = gq_memfd_read(image->fd, IMAGE_BYTES_MAX, &bytes);
+    if (status == GQ_OK)
+        status = gq_file_write_atomic(path, gq_text_str(&bytes), bytes.len, 0755);
+    gq_text_finish(&bytes);
+    return status;
+}
+
+int plugin_build(const struct plugin_args *args)
+{
+    struct built b;
+    int code = 0;
+    gq_status status = make(args, &b, &code);
+    if (status == GQ_OK && args->out && (status = write_image(&b.image, args->out)) != GQ_OK)
+        code = plugin_complain(status);
+    if (status == GQ_OK) {
+        printf("plugin  %s\nbackend cpu\ndigest  %s\nbytes   %lld\n", args->file, b.image.digest,
+               image_bytes(&b.image));
+        printf(b.image.cached ? "time    0 ms (cached)\n" : "time    %.0f ms\n", b.image.build_ms);
+        if (args->out)
+            printf("written %s\n", args->out);
+    }
+    finish(&b);
+    return code;
+}
+
+static const char *kind_name(const struct gq_cpu_image *info)
+{
+    return info->kind == GQ_IMAGE_SOURCE ? "source" : "stage";
+}
+
+static const char *scope_name(const struct gq_cpu_image *info)
+{
+    static const char *const names[] = {"thread", "warp", "block"};
+    return info->scope < 3 ? names[info->scope] : "unknown";
+}
+
+static void print_facts(const struct plugin_args *args, const struct gq_image *image)
+{
+    const struct gq_cpu_image *info = &image->info;
+    printf("plugin  %s\nkind    %s\n", args->file, kind_name(info));
+    printf("scope   %s (%u thread%s serve%s a message)\n", scope_name(info), info->threads,
+           info->threads == 1 ? "" : "s", info->threads == 1 ? "s" : "");
+    if (info->state_bytes)
+        printf("state   %u bytes, version %u\n", info->state_bytes, info->state_version);
+    else
+        printf("state   none\n");
+    printf("ABI     %u\nbackend cpu\ndigest  %s\nbytes   %lld\n", info->plugin_abi, image->digest, image_bytes(image));
+}
+
+static void print_params(const struct gq_plugin_param *params, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        printf("param   %s, by default %s (line %u)\n", params[i].name, params[i].default_text, params[i].line);
+    if (count == 0)
+        printf("param   none\n");
+}
+
+static void add_string(struct gq_text *out, const char *key, const char *value)
+{
+    gq_text_printf(out, "\"%s\": ", key);
+    gq_text_json(out, value, strlen(value));
+}
+
+static void print_json(const struct plugin_args *args, const struct gq_image *image,
+                       const struct gq_plugin_param *params, size_t count)
+{
+    const struct gq_cpu_image *info = &image->info;
+    struct gq_text out = {0};
+    gq_text_puts(&out, "{");
+    add_string(&out, "plugin", args->file);
+    gq_text_printf(&out, ", \"kind\": \"%s\", \"scope\": \"%s\", \"threads\": %u", kind_name(info), scope_name(info),
+                   info->threads);
+    gq_text_printf(&out, ", \"state_bytes\": %u, \"state_version\": %u, \"abi\": %u", info->state_bytes,
+                   info->state_version, info->plugin_abi);
+    gq_text_printf(&out, ", \"backend\": \"cpu\", \"digest\": \"%s\", \"bytes\": %lld, \"params\": [", image->digest,
+                   image_bytes(image));
+    for (size_t i = 0; i < count; i++) {
+        gq_text_puts(&out, i ? ", {" : "{");
+        add_string(&out, "name", params[i].name);
+        gq_text_puts(&out, ", ");
+        add_string(&out, "default", params[i].default_text);
+        gq_text_printf(&out, ", \"line\": %u, \"column\": %u}", params[i].line, params[i].column);
+    }
+    gq_text_puts(&out, "]}");
+    printf("%s\n", gq_text_str(&out));
+    gq_text_finish(&out);
+}
+
+static int show(const struct plugin_args *args, const struct gq_image *image)
+{
+    struct gq_plugin_param *params = NULL;
+    size_t count = 0;
+    gq_status status = gq_plugin_params(args->file, &params, &count);
+    if (status != GQ_OK)
+        return plugin_complain(status);
+    if (args->json) {
+        print_json(args, image, params, count);
+    } else {
+        print_facts(args, image);
+        print_params(params, count);
+    }
+    gq_plugin_params_destroy(params, count);
+    return 0;
+}
+
+int plugin_inspect(const struct plugin_args *args)
+{
+    struct built b;
+    int code = 0;
+    if (make(args, &b, &code) == GQ_OK)
+        code = show(args, &b.image);
+    finish(&b);
+    return code;
+}

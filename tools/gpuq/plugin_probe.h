@@ -1,0 +1,42 @@
+/* plugin_probe.h - one plugin in a pipeline of its own, fed by hand. The pipeline is a real one, worker process and
+ * all: a plugin that crashes ends its worker, and the probe reports a sentence. */
+#ifndef GPUQ_PLUGIN_PROBE_H
+#define GPUQ_PLUGIN_PROBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <gpuqueue/runtime.h>
+#include "plugin_text.h"
+
+#define PROBE_PATIENCE_MS 10000u /* for one message; then the plugin counts as one that does not end */
+
+struct probe_opts {
+    struct plugin_text text; /* capacity and echo are the probe's own */
+    const char *backend;     /* NULL: as the environment says */
+    bool no_cache;
+};
+
+struct probe {
+    gq_pipeline *pipeline; /* NULL: not open */
+    GpuQueue *queue;
+    int echo_fd;
+};
+
+/* How one message ended, and its bytes; golden vectors say the same of what they expect. */
+struct probe_result {
+    enum gq_golden_ending ending;
+    uint32_t code;
+    struct gq_golden_bytes out;
+};
+
+gq_status probe_open(const struct probe_opts *opts, struct probe *probe);
+/* Feeds one message and waits for its end. */
+gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct probe_result *result);
+/* Waits for the end of a message that a source makes. */
+gq_status probe_take(struct probe *probe, struct probe_result *result);
+/* Keeps the queue full of one message until `times` of them have ended; a source makes them itself. */
+gq_status probe_repeat(struct probe *probe, const void *bytes, size_t len, uint64_t times, double *mean_ns);
+void probe_close(struct probe *probe);
+void probe_result_finish(struct probe_result *result);
+
+#endif

@@ -1,0 +1,318 @@
+/* gpuq plugin test: a plugin's golden vectors, each through a real pipeline. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "build/build.h"
+#include "plugin_probe.h"
+#include "plugin_show.h"
+#include "plugin_verbs.h"
+
+#define SLOT_BYTES_LEAST 1024u
+
+struct test {
+    const struct plugin_args *args;
+    const char *golden_path;
+    struct gq_golden *golden;
+    struct probe probe; /* open on the parameters and room of the vector before, if there was one */
+    const struct gq_golden_vector *opened_for;
+    char backend[16]; /* once known */
+    uint32_t room;    /* bytes that every vector fits into */
+    size_t passed;
+    struct gq_text json;
+};
+
+static bool same_params(const struct gq_golden_vector *a, const struct gq_golden_vector *b)
+{
+    if (a->param_count != b->param_count)
+        return false;
+    for (size_t i = 0; i < a->param_count; i++)
+        if (strcmp(a->params[i].name, b->params[i].name) != 0 || strcmp(a->params[i].text, b->params[i].text) != 0 ||
+            a->params[i].quoted != b->params[i].quoted)
+            return false;
+    return true;
+}
+
+/* Vectors in a row that ask for the same share a pipeline, so that state is kept from one to the next. */
+static bool fits_open_probe(const struct test *t, const struct gq_golden_vector *v)
+{
+    return t->opened_for && !t->golden->source && t->opened_for->slot_bytes == v->slot_bytes &&
+           same_params(t->opened_for, v);
+}
+
+static bool overrides(const struct plugin_args *args, const char *name)
+{
+    for (size_t i = 0; i < args->param_count; i++)
+        if (strcmp(args->params[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The vector's parameters and those of the command line, which win. Borrows their strings. */
+static gq_status merge_params(const struct test *t, const struct gq_golden_vector *v, struct plugin_text *text,
+                              struct gq_golden_param **merged)
+{
+    *merged = calloc(v->param_count + t->args->param_count + 1, sizeof **merged);
+    if (!*merged)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for the parameters of '%s'", v->name);
+    size_t count = 0;
+    for (size_t i = 0; i < v->param_count; i++)
+        if (!overrides(t->args, v->params[i].name))
+            (*merged)[count++] = v->params[i];
+    for (size_t i = 0; i < t->args->param_count; i++)
+        (*merged)[count++] = t->args->params[i];
+    text->params = *merged;
+    text->param_count = count;
+    return GQ_OK;
+}
+
+static gq_status open_for(struct test *t, const struct gq_golden_vector *v)
+{
+    struct gq_golden_param *params = NULL;
+    struct probe_opts opts = {.backend = t->args->backend, .no_cache = t->args->no_cache};
+    opts.text = (struct plugin_text){.file = t->args->file,
+                                     .kind = t->golden->source ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE,
+                                     .slot_bytes = v->slot_bytes ? v->slot_bytes : t->room,
+                                     .first = v->index,
+                                     .count = 1};
+    gq_status status = merge_params(t, v, &opts.text, &params);
+    if (status == GQ_OK)
+        status = probe_open(&opts, &t->probe);
+    free(params);
+    if (status == GQ_OK) {
+        t->opened_for = v;
+        snprintf(t->backend, sizeof t->backend, "%s", gq_backend(t->probe.pipeline));
+    }
+    return status;
+}
+
+static void close_probe(struct test *t)
+{
+    if (t->opened_for)
+        probe_close(&t->probe);
+    t->opened_for = NULL;
+}
+
+static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, struct probe_result *got)
+{
+    gq_status status = GQ_OK;
+    *got = (struct probe_result){0};
+    if (!fits_open_probe(t, v)) {
+        close_probe(t);
+        status = open_for(t, v);
+    }
+    if (status != GQ_OK)
+        return status;
+    return t->golden->source ? probe_take(&t->probe, got) : probe_feed(&t->probe, v->in.data, v->in.len, got);
+}
+
+static void print_difference(const struct probe_result *expected, const struct probe_result *got)
+{
+    const bool bytes = expected->ending == GQ_GOLDEN_OUT && got->ending == GQ_GOLDEN_OUT;
+    const size_t at = bytes ? plugin_show_difference(&expected->out, &got->out) : 0;
+    struct gq_text text = {0};
+    gq_text_puts(&text, "      expected ");
+    plugin_show_result(&text, expected, at);
+    gq_text_puts(&text, "\n      got      ");
+    plugin_show_result(&text, got, at);
+    if (bytes && at < expected->out.len && at < got->out.len)
+        gq_text_printf(&text, "\n      first difference at byte %zu: expected 0x%02x, got 0x%02x", at,
+                       expected->out.data[at], got->out.data[at]);
+    else if (bytes)
+        gq_text_printf(&text, "\n      the same up to byte %zu, where the %s one ends", at,
+                       expected->out.len < got->out.len ? "expected" : "actual");
+    printf("%s\n", gq_text_str(&text));
+    gq_text_finish(&text);
+}
+
+static void print_vector(const struct test *t, const struct gq_golden_vector *v, const struct probe_result *got,
+                         bool passed)
+{
+    if (passed) {
+        printf("ok    %s\n", v->name);
+        return;
+    }
+    printf("FAIL  %s (%s:%u)\n", v->name, t->golden_path, v->mark.line);
+    if (!got) {
+        printf("      %s\n", gq_error_text());
+        return;
+    }
+    const struct probe_result expected = plugin_show_expected(v);
+    print_difference(&expected, got);
+}
+
+static void add_json(struct test *t, const struct gq_golden_vector *v, const struct probe_result *got, bool passed)
+{
+    const struct probe_result expected = plugin_show_expected(v);
+    gq_text_puts(&t->json, t->json.len ? ",\n  {\"name\": " : "\n  {\"name\": ");
+    gq_text_json(&t->json, v->name, strlen(v->name));
+    gq_text_printf(&t->json, ", \"line\": %u, \"passed\": %s, \"expected\": ", v->mark.line, passed ? "true" : "false");
+    plugin_show_json(&t->json, &expected);
+    if (got) {
+        gq_text_puts(&t->json, ", \"got\": ");
+        plugin_show_json(&t->json, got);
+    } else {
+        gq_text_puts(&t->json, ", \"error\": ");
+        gq_text_json(&t->json, gq_error_text(), strlen(gq_error_text()));
+    }
+    gq_text_puts(&t->json, "}");
+}
+
+static void report_vector(struct test *t, const struct gq_golden_vector *v, const struct probe_result *got)
+{
+    const struct probe_result expected = plugin_show_expected(v);
+    const bool passed = got && plugin_show_same(&expected, got);
+    t->passed += passed;
+    if (t->args->json)
+        add_json(t, v, got, passed);
+    else
+        print_vector(t, v, got, passed);
+}
+
+/* A worker that died fails its vector; the next one gets a new worker. A plugin that cannot be built ends the test. */
+static gq_status run_vectors(struct test *t)
+{
+    for (size_t i = 0; i < t->golden->count; i++) {
+        const struct gq_golden_vector *v = &t->golden->vectors[i];
+        struct probe_result got;
+        gq_status status = run_vector(t, v, &got);
+        if (status != GQ_OK && !t->opened_for)
+            return status;
+        report_vector(t, v, status == GQ_OK ? &got : NULL);
+        probe_result_finish(&got);
+        if (status != GQ_OK)
+            close_probe(t);
+    }
+    return GQ_OK;
+}
+
+static uint32_t room_for(const struct gq_golden *golden)
+{
+    size_t room = SLOT_BYTES_LEAST;
+    for (size_t i = 0; i < golden->count; i++) {
+        const struct gq_golden_vector *v = &golden->vectors[i];
+        room = v->in.len > room ? v->in.len : room;
+        room = v->out.len > room ? v->out.len : room;
+    }
+    return (uint32_t)room;
+}
+
+static void print_json(const struct test *t)
+{
+    struct gq_text plugin = {0};
+    gq_text_json(&plugin, t->args->file, strlen(t->args->file));
+    printf("{\"plugin\": %s, \"backend\": \"%s\", \"passed\": %zu, \"failed\": %zu, \"vectors\": [%s\n]}\n",
+           gq_text_str(&plugin), t->backend, t->passed, t->golden->count - t->passed, gq_text_str(&t->json));
+    gq_text_finish(&plugin);
+}
+
+static int summarize(const struct test *t)
+{
+    const bool all = t->passed == t->golden->count;
+    if (t->args->json)
+        print_json(t);
+    else
+        printf("%s: %zu of %zu vector%s pass (%s)\n", t->args->file, t->passed, t->golden->count,
+               t->golden->count == 1 ? "" : "s", t->backend);
+    return all ? 0 : gq_status_exit_code(GQ_ERR_PLUGIN);
+}
+
+static void add_known(struct gq_text *out, const struct gq_plugin_param *known, size_t count)
+{
+    if (count == 0)
+        gq_text_puts(out, "it has none");
+    for (size_t i = 0; i < count; i++)
+        gq_text_printf(out, "%s%s", i ? ", " : "it has ", known[i].name);
+}
+
+static bool is_known(const char *name, const struct gq_plugin_param *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A parameter that the plugin does not read is reported where it is written, before anything is compiled. */
+static gq_status check_params(const struct test *t)
+{
+    struct gq_plugin_param *known = NULL;
+    size_t known_count = 0, errors = 0;
+    gq_status status = gq_plugin_params(t->args->file, &known, &known_count);
+    struct gq_text text = {0};
+    for (size_t i = 0; status == GQ_OK && i < t->golden->count; i++) {
+        const struct gq_golden_vector *v = &t->golden->vectors[i];
+        for (size_t k = 0; k < v->param_count; k++) {
+            if (is_known(v->params[k].name, known, known_count))
+                continue;
+            gq_text_printf(&text, "%s%s:%u:%u: error: the plugin has no parameter '%s'; ", errors++ ? "\n" : "",
+                           t->golden_path, v->params[k].mark.line, v->params[k].mark.column, v->params[k].name);
+            add_known(&text, known, known_count);
+        }
+    }
+    gq_plugin_params_destroy(known, known_count);
+    if (status == GQ_OK && errors)
+        status = gq_error_set(GQ_ERR_PLUGIN, "%s", gq_text_str(&text));
+    gq_text_finish(&text);
+    return status;
+}
+
+static gq_status check_kind(const struct test *t, enum gq_image_kind kind)
+{
+    if (t->golden->source && kind != GQ_IMAGE_SOURCE)
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "%s has indices, for a source, but %s does not define generate_message alone",
+                            t->golden_path, t->args->file);
+    if (!t->golden->source && kind == GQ_IMAGE_SOURCE)
+        return gq_error_set(GQ_ERR_PLUGIN, "%s has messages, but %s is a source: give an 'index' in place of 'in'",
+                            t->golden_path, t->args->file);
+    return GQ_OK;
+}
+
+static gq_status load_golden(struct test *t)
+{
+    struct gq_text errors = {0};
+    size_t count = 0;
+    if (!gq_file_exists(t->golden_path))
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "%s has no goldens: write %s, with lines such as\n"
+                            "- { name: empty, in: \"\", out: \"\" }",
+                            t->args->file, t->golden_path);
+    gq_status status = gq_golden_load(t->golden_path, &errors, &count, &t->golden);
+    if (count)
+        gq_error_set(status, "%s%zu error%s", gq_text_str(&errors), count, count == 1 ? "" : "s");
+    gq_text_finish(&errors);
+    return status;
+}
+
+static gq_status run_test(struct test *t)
+{
+    enum gq_image_kind kind;
+    gq_status status = plugin_text_kind(t->args->file, &kind);
+    if (status == GQ_OK)
+        status = load_golden(t);
+    if (status == GQ_OK)
+        status = check_kind(t, kind);
+    if (status == GQ_OK)
+        status = check_params(t);
+    if (status != GQ_OK)
+        return status;
+    t->room = room_for(t->golden);
+    return run_vectors(t);
+}
+
+int plugin_test(const struct plugin_args *args)
+{
+    char *path = gq_golden_path(args->file);
+    if (!path)
+        return plugin_complain(gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a path"));
+    struct test test = {.args = args, .golden_path = path};
+    gq_status status = run_test(&test);
+    int code = status == GQ_OK ? summarize(&test) : plugin_complain(status);
+    close_probe(&test);
+    gq_text_finish(&test.json);
+    gq_golden_destroy(test.golden);
+    free(path);
+    return code;
+}
