@@ -1,7 +1,6 @@
 /* gpuq: finds the command in the list of commands.h and runs it. */
 #include "commands.h"
 #include "manual.h"
-#include "nearest.h"
 #include <errno.h>
 #include <gpuqueue/status.h>
 #include <signal.h>
@@ -9,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/error.h"
+#include "config/near.h"
 
 struct command {
     const char *name;
@@ -30,13 +30,12 @@ static const struct command *find(const char *name)
 
 static int refuse(const char *name)
 {
-    const char *names[COMMAND_COUNT];
+    struct gq_near near = gq_near_start(name);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i].name;
-    const char *nearest = gpuq_nearest(name, names, COMMAND_COUNT);
+        gq_near_offer(&near, commands[i].name);
     fprintf(stderr, "gpuq: unknown command '%s'", name);
-    if (nearest)
-        fprintf(stderr, "; did you mean '%s'?\n", nearest);
+    if (near.best)
+        fprintf(stderr, "; did you mean '%s'?\n", near.best);
     else
         fprintf(stderr, "; 'gpuq help' lists the commands\n");
     return gq_status_exit_code(GQ_ERR_INVALID_ARG);

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""commands.py GPUQ - the frame of gpuq: dispatch, help, refusals and exit codes."""
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+GPUQ = sys.argv.pop(1)
+
+
+def gpuq(*arguments, env=None, **options):
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **options}
+    return subprocess.run([GPUQ, *arguments], stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+                          env={**os.environ, **(env or {})}, **options)
+
+
+def command_names():
+    return re.findall(r"^  (\w+) +\S", gpuq("help").stdout, re.M)
+
+
+class Frame(unittest.TestCase):
+    def test_no_command_is_a_usage_error_that_lists_the_commands(self):
+        run = gpuq()
+        self.assertEqual((run.returncode, run.stdout), (64, ""))
+        self.assertIn("usage: gpuq COMMAND", run.stderr)
+
+    def test_every_command_has_a_manual_both_ways(self):
+        self.assertGreaterEqual(len(command_names()), 11)
+        for name in command_names():
+            run = gpuq(name, "--help")
+            self.assertEqual((run.returncode, run.stderr), (0, ""), name)
+            self.assertIn(f"usage: gpuq {name}", run.stdout)
+            self.assertEqual(gpuq("help", name).stdout, run.stdout)
+            self.assertEqual(gpuq(name, "-h").stdout, run.stdout)
+
+    def test_an_unknown_command_names_the_nearest(self):
+        run = gpuq("lnit")
+        self.assertEqual(run.returncode, 64)
+        self.assertIn("did you mean 'lint'?", run.stderr)
+
+    def test_a_word_like_no_command_gets_no_guess(self):
+        for word in ("frobnicate", "x" * 5000, ""):
+            run = gpuq(word)
+            self.assertEqual(run.returncode, 64)
+            self.assertNotIn("did you mean", run.stderr)
+
+    def test_help_refuses_what_it_does_not_know(self):
+        self.assertEqual(gpuq("help", "nothing").returncode, 64)
+        self.assertEqual(gpuq("help", "--completion", "fish").returncode, 64)
+        self.assertEqual(gpuq("help", "--completion").returncode, 64)
+
+    def test_version_has_four_numbers(self):
+        self.assertRegex(gpuq("version").stdout, r"\Agpuq \d+\.\d+\.\d+\nAPI \d+\nlayout \d+\nplugin ABI \d+\n\Z")
+        self.assertEqual(gpuq("--version").stdout, gpuq("version").stdout)
+        self.assertEqual(gpuq("version", "now").returncode, 64)
+
+    def test_output_that_cannot_be_written_is_exit_74(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            run = gpuq("help", "--man", stdout=full)
+        self.assertEqual(run.returncode, 74)
+        self.assertIn("No space left", run.stderr)
+
+    def test_a_reader_that_left_kills_nothing_and_gets_no_sentence(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        run = gpuq("help", "--man", stdout=writing)
+        os.close(writing)
+        self.assertEqual((run.returncode, run.stderr), (74, ""))
+
+    def test_completion_is_a_script_that_completes(self):
+        script = gpuq("help", "--completion", "bash").stdout
+        ask = script + '\nCOMP_WORDS=(gpuq do); COMP_CWORD=1; _gpuq; echo "${COMPREPLY[@]}"'
+        run = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+        self.assertEqual(run.stdout, "doctor\n")
+
+
+class Doctor(unittest.TestCase):
+    def test_a_machine_that_can_build_is_ready(self):
+        run = gpuq("doctor")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertTrue(run.stdout.endswith("Ready: backend=cpu\n"), run.stdout)
+
+    def test_json_says_the_same(self):
+        found = json.loads(gpuq("doctor", "--json").stdout)
+        self.assertEqual((found["ready"], found["backend"]), (True, "cpu"))
+        self.assertEqual({f["grade"] for f in found["findings"]} - {"ok", "note"}, set())
+
+    def test_without_a_compiler_no_backend_can_run(self):
+        run = gpuq("doctor", env={"PATH": "/nonexistent"})
+        self.assertEqual(run.returncode, 69)
+        self.assertRegex(run.stdout, r"FAIL  compiler .*\n +-> .*install")
+        self.assertIn("Not ready", run.stdout)
+
+    def test_a_worker_that_is_missing_mute_or_old_is_a_failure(self):
+        for worker in ("/nonexistent", "/bin/true", "/bin/false"):
+            run = gpuq("doctor", "--json", env={"GPUQ_WORKER": worker})
+            self.assertEqual(run.returncode, 69, worker)
+            grades = {f["name"]: f["grade"] for f in json.loads(run.stdout)["findings"]}
+            self.assertEqual(grades["worker"], "fail")
+
+    def test_a_cache_that_cannot_be_written_is_a_note(self):
+        found = json.loads(gpuq("doctor", "--json", env={"GPUQ_CACHE": "/proc/none"}).stdout)
+        self.assertEqual([f["grade"] for f in found["findings"] if f["name"] == "cache"], ["note"])
+
+    def test_arguments_it_does_not_know_are_refused(self):
+        self.assertEqual(gpuq("doctor", "--yaml").returncode, 64)
+
+
+unittest.main()
