@@ -5,9 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 GPUQ = sys.argv.pop(1)
+FAKE_DRIVER = r"""
+int cuInit(unsigned flags) { return flags ? 1 : INIT; }
+int cuDriverGetVersion(int *version) { return *version = 13000, 0; }
+int cuDeviceGetCount(int *count) { return *count = 1, 0; }
+int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, 0; }
+int cuDeviceGetName(char *name, int len, int device) { return __builtin_snprintf(name, (unsigned)len, "Imaginary 9000"), device; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) { return *value = attribute == 75 ? 9 : 0, device; }
+"""
 
 
 def gpuq(*arguments, env=None, **options):
@@ -103,6 +112,28 @@ class Doctor(unittest.TestCase):
     def test_a_cache_that_cannot_be_written_is_a_note(self):
         found = json.loads(gpuq("doctor", "--json", env={"GPUQ_CACHE": "/proc/none"}).stdout)
         self.assertEqual([f["grade"] for f in found["findings"] if f["name"] == "cache"], ["note"])
+
+    def doctor_with_driver(self, init):
+        """The findings beside a libcuda.so.1 of our own, whose cuInit returns `init`."""
+        with tempfile.TemporaryDirectory() as folder:
+            source, library = os.path.join(folder, "cuda.c"), os.path.join(folder, "libcuda.so.1")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(FAKE_DRIVER)
+            subprocess.run(["cc", "-shared", "-fPIC", f"-DINIT={init}", source, "-o", library], check=True)
+            run = gpuq("doctor", "--json", env={"LD_LIBRARY_PATH": folder})
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return {f["name"]: f for f in json.loads(run.stdout)["findings"]}
+
+    def test_a_gpu_is_named_with_its_capability(self):
+        found = self.doctor_with_driver(0)
+        self.assertEqual((found["driver"]["grade"], found["driver"]["text"]), ("ok", "CUDA 13.0, devices: 1"))
+        self.assertIn("0: Imaginary 9000, sm_90", found["device"]["text"])
+
+    def test_a_driver_without_a_device_says_its_error(self):
+        found = self.doctor_with_driver(100)
+        self.assertEqual(found["driver"]["grade"], "note")
+        self.assertIn("error 100", found["driver"]["text"])
+        self.assertNotIn("device", found)
 
     def test_arguments_it_does_not_know_are_refused(self):
         self.assertEqual(gpuq("doctor", "--yaml").returncode, 64)
