@@ -101,17 +101,19 @@ struct gq_host_page {
     uint8_t pad4[GQ_HEAD_BYTES - 4 * GQ_LINE_BYTES];
 };
 
+#define GQ_CRUMB_SOURCE 255u /* gq_crumb.stage while a source plugin makes messages; `current` is then its index */
+
 /* What one block does now. A line each: blocks never share one. */
 struct gq_crumb {
-    uint64_t holds;   /* 0: nothing; else stage + 1 << 56 | count: messages of the claimed run */
+    uint64_t holds;   /* messages of the claimed run, 0: none */
     uint64_t first;   /* id of the first message of the run */
     uint64_t current; /* id of the message being processed, 0 between messages */
     uint64_t stage;   /* stage of `current` */
     uint64_t done;    /* messages finished by this block: its heartbeat */
     uint64_t retries; /* further attempts of messages that failed */
     uint32_t signal;  /* signal that ended this block, 0 while it lives */
-    uint32_t reserved0;
-    uint64_t address; /* fault address of that signal */
+    uint32_t overflow; /* 1: the signal came because a thread's stack was full */
+    uint64_t address;  /* fault address of that signal */
     uint8_t pad0[GQ_LINE_BYTES - 64];
 };
 

@@ -64,7 +64,7 @@ GQ_API void gq_close(gq_pipeline *p);
 GQ_API GpuQueue *gq_queue(gq_pipeline *p);
 GQ_API gq_status gq_get_stats(const gq_pipeline *p, gq_stats *out);
 
-/* "cpu" or "cuda", and why; known after gq_prepare, "" before. */
+/* "cpu" or "cuda", and why; known after gq_open. */
 GQ_API const char *gq_backend(const gq_pipeline *p);
 GQ_API const char *gq_backend_reason(const gq_pipeline *p);
 

@@ -54,6 +54,12 @@ gq_status gq_error_prefix(gq_status status, const char *format, ...)
     return status;
 }
 
+void gq_error_clear(void)
+{
+    last.status = GQ_OK;
+    last.text[0] = '\0';
+}
+
 const char *gq_error_text(void) { return last.text; }
 gq_status gq_error_status(void) { return last.status; }
 

@@ -18,6 +18,7 @@ gq_status gq_error_errno(gq_status status, int err, const char *format, ...) __a
 /* Puts text in front of the recorded sentence; returns `status`. */
 gq_status gq_error_prefix(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
+void gq_error_clear(void);
 /* This thread's last sentence and status; "" and GQ_OK if none. The pointer is valid until the thread's next error. */
 const char *gq_error_text(void);
 gq_status gq_error_status(void);

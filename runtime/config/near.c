@@ -46,6 +46,8 @@ void gq_near_offer(struct gq_near *near, const char *known)
     size_t n = strlen(near->written), m = strlen(known);
     if (n == 0 || n > LENGTH_MAX || m > LENGTH_MAX)
         return;
+    if (n <= 3 && lower(near->written[0]) != lower(known[0]))
+        return; /* `gpu` is no typing error for `cpu` */
     size_t d = distance(near->written, n, known, m);
     if (d < near->distance && d < m) {
         near->distance = d;

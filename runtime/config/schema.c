@@ -234,7 +234,8 @@ void gq_schema_expected(const struct gq_schema_row *row, struct gq_text *out)
         gq_text_puts(out, "a mapping");
         break;
     case GQ_SCHEMA_CHOICE:
-        gq_text_puts(out, "a mapping with exactly one of ");
+        gq_text_puts(out, gq_schema_next(row, gq_schema_next(row, NULL)) ? "a mapping with exactly one of "
+                                                                         : "a mapping with the key ");
         gq_schema_keys(row, out);
         break;
     case GQ_SCHEMA_LIST:

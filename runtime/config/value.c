@@ -62,6 +62,10 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
 /* A unit that differs in case only, for the sentence. */
 static void suggest_unit(const struct unit *units, const char *name, struct gq_text *why)
 {
+    if (*name == '.' || *name == ' ') {
+        gq_text_puts(why, *name == '.' ? "write a whole number of a smaller unit" : "write the unit without a blank");
+        return;
+    }
     for (const struct unit *u = units; u->name; u++)
         if (strcasecmp(u->name, name) == 0) {
             gq_text_printf(why, "units are spelt with care: write %s", u->name);

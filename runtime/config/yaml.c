@@ -244,7 +244,9 @@ static void report_syntax(struct reader *r)
     }
     struct gq_mark mark = mark_of(p->problem_mark);
     struct gq_mark context = p->context ? mark_of(p->context_mark) : (struct gq_mark){0};
-    if (context.line == mark.line && context.column == mark.column)
+    bool says_nothing =
+        (context.line == 1 && context.column == 1) || (context.line == mark.line && context.column == mark.column);
+    if (says_nothing)
         context.line = 0;
     struct gq_text sentence = {0};
     gq_yaml_explain(&sentence, p->problem ? p->problem : "not YAML", gq_yaml_byte_at(r->text, r->len, mark), context);
@@ -257,6 +259,9 @@ static void cut_open(struct reader *r)
 {
     free(r->key);
     r->key = NULL;
+    const struct gq_yaml *inner = r->depth ? r->open[r->depth - 1] : NULL;
+    if (inner && inner->count && inner->items[inner->count - 1]->kind == GQ_YAML_SCALAR)
+        inner->items[inner->count - 1]->bad = true; /* it may have swallowed what should have ended it */
     while (r->depth > 0) {
         r->open[r->depth - 1]->cut = true;
         close_node(r);

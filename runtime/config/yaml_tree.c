@@ -96,8 +96,10 @@ static void write_quoted(struct gq_text *out, const char *text, size_t len)
     for (size_t i = 0, n; i < len; i += n) {
         uint32_t c = 0xfffd; /* stands for a byte that is not UTF-8 */
         n = gq_utf8_decode(text + i, len - i, &c);
-        if (n == 0 || must_escape(c))
-            gq_text_printf(out, "\\U%08X", c);
+        if (c == '\n' || c == '\t')
+            gq_text_puts(out, c == '\n' ? "\\n" : "\\t");
+        else if (n == 0 || must_escape(c))
+            gq_text_printf(out, c < 0x100 ? "\\x%02X" : "\\u%04X", c);
         else if (c == '"' || c == '\\')
             gq_text_printf(out, "\\%c", (int)c);
         else

@@ -85,15 +85,28 @@ static inline void gq_cpu_one(const gq_cpu_run *run, gq_cpu_msg *msg)
     msg->out_len = outcome.len;
     msg->status = outcome.status;
     msg->code = outcome.code;
+    msg->stage = run->stage;
+    msg->tries += outcome.tries;
+}
+
+/* The last stage hands each message back as soon as it is served: what a later message does cannot take it away. */
+static inline void gq_cpu_finish(const gq_cpu_run *run, uint32_t i)
+{
+    const gq_cpu_msg *msg = &run->msgs[i];
+    const uint32_t stage = msg->status == GQ_RESULT_OK ? run->stage : msg->stage;
+    gq_slot_finish(run->lane, run->first_seq + i, msg->out_len, gq_meta(run->generation, stage, msg->status, msg->code));
 }
 
 static void gq_cpu_run_messages(const gq_cpu_run *run)
 {
     gq_cpu_now = run;
     gq_cpu_single = {{0, 0, 0}, {run->block, 0, 0}, {1, 1, 1}, {run->blocks, 1, 1}};
-    for (uint32_t i = 0; i < run->count; i++)
+    for (uint32_t i = 0; i < run->count; i++) {
         if (run->msgs[i].status == GQ_RESULT_OK)
             gq_cpu_one(run, &run->msgs[i]);
+        if (run->lane)
+            gq_cpu_finish(run, i);
+    }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     gq_store_relaxed_u64(&run->crumb->current, 0);
 }

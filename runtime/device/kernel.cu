@@ -36,17 +36,18 @@ __device__ void *gq_state(uint32_t bytes)
 /* What a plugin's *out_len means. */
 struct gq_outcome {
     uint32_t status, code, len;
+    uint32_t tries; /* attempts beyond the first */
 };
 
 static __device__ __forceinline__ gq_outcome gq_outcome_of(uint32_t raw, uint32_t cap)
 {
     if (raw <= cap)
-        return gq_outcome{GQ_RESULT_OK, 0, raw};
+        return gq_outcome{GQ_RESULT_OK, 0, raw, 0};
     if (raw == GQ_LEN_DROPPED)
-        return gq_outcome{GQ_RESULT_DROPPED, 0, 0};
+        return gq_outcome{GQ_RESULT_DROPPED, 0, 0, 0};
     if ((raw & 0xffff0000u) == GQ_LEN_FAILED)
-        return gq_outcome{GQ_RESULT_FAILED, raw & 0xffffu, 0};
-    return gq_outcome{GQ_RESULT_OVERFLOW, 0, raw};
+        return gq_outcome{GQ_RESULT_FAILED, raw & 0xffffu, 0, 0};
+    return gq_outcome{GQ_RESULT_OVERFLOW, 0, raw, 0};
 }
 
 /* One message: where its bytes are, and where the result's go. */
@@ -76,8 +77,10 @@ template <typename Attempt>
 static __device__ __forceinline__ gq_outcome gq_serve(uint32_t cap, uint32_t retries, Attempt attempt)
 {
     gq_outcome outcome = gq_outcome_of(attempt(), cap);
-    for (uint32_t left = retries; outcome.status == GQ_RESULT_FAILED && left > 0; left--)
+    uint32_t tries = 0;
+    for (; outcome.status == GQ_RESULT_FAILED && tries < retries; tries++)
         outcome = gq_outcome_of(attempt(), cap);
+    outcome.tries = tries;
     return outcome;
 }
 

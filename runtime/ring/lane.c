@@ -52,20 +52,32 @@ static void *make_file(const char *name, size_t bytes, int protection, int seals
     return NULL;
 }
 
-static gq_status map_files(struct gq_lane *lane, uint32_t capacity)
+void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uint32_t capacity, uint32_t slot_bytes)
+{
+    *view = (struct gq_lane_view){
+        .in_head = (struct gq_in_head *)in,
+        .in_desc = (uint64_t *)(in + GQ_HEAD_BYTES),
+        .in_payload = in + in_payload_at(capacity),
+        .out_head = (struct gq_out_head *)out,
+        .out_desc = (struct gq_out_desc *)(out + GQ_HEAD_BYTES),
+        .out_payload = out + out_payload_at(capacity),
+        .mask = capacity - 1,
+        .stride = gq_slot_stride(slot_bytes),
+        .slot_bytes = slot_bytes,
+    };
+}
+
+static gq_status map_files(struct gq_lane *lane, const struct gq_lane_opts *opts)
 {
     uint8_t *in = make_file("gpuq-ingress", lane->in_bytes, PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE, &lane->in_fd);
     if (!in)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's ingress of %zu bytes", lane->in_bytes);
-    lane->view.in_head = (struct gq_in_head *)in;
-    lane->view.in_desc = (uint64_t *)(in + GQ_HEAD_BYTES);
-    lane->view.in_payload = in + in_payload_at(capacity);
+    lane->view.in_head = (struct gq_in_head *)in; /* from here on gq_lane_destroy() unmaps it */
     uint8_t *out = make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &lane->out_fd);
     if (!out)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
-    lane->view.out_head = (struct gq_out_head *)out;
-    lane->view.out_desc = (struct gq_out_desc *)(out + GQ_HEAD_BYTES);
-    lane->view.out_payload = out + out_payload_at(capacity);
+    gq_lane_view_fill(&lane->view, in, out, opts->capacity, opts->slot_bytes);
+    lane->view.lane = opts->lane;
     return GQ_OK;
 }
 
@@ -122,12 +134,8 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     lane->generate_count = opts->count;
     lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
     lane->out_bytes = gq_lane_out_bytes(opts->capacity, opts->slot_bytes);
-    lane->view.mask = opts->capacity - 1;
-    lane->view.stride = gq_slot_stride(opts->slot_bytes);
-    lane->view.slot_bytes = opts->slot_bytes;
-    lane->view.lane = opts->lane;
     lane->room_end = opts->capacity;
-    gq_status status = map_files(lane, opts->capacity);
+    gq_status status = map_files(lane, opts);
     if (status == GQ_OK)
         status = make_private(lane, opts);
     if (status != GQ_OK) {
@@ -206,7 +214,7 @@ static bool wait_room(struct gq_lane *lane, uint64_t deadline_ns)
             return find_room(lane);
     }
     while (!find_room(lane)) {
-        if (gq_clock_past(deadline_ns) || gq_link_dead(lane->link))
+        if (gq_clock_past(deadline_ns) || gq_link_dead(lane->link) || gq_link_closing(lane->link))
             return false;
         sleep_for_room(lane, deadline_ns);
     }
@@ -349,7 +357,7 @@ bool gq_lane_has_results(const struct gq_lane *lane)
 
 bool gq_lane_idle(const struct gq_lane *lane)
 {
-    uint64_t end = lane->generated ? lane->generate_count : load(&lane->submitted);
+    uint64_t end = lane->generated ? load(&lane->generate_count) : load(&lane->submitted);
     return load(&lane->released) >= end;
 }
 
@@ -431,4 +439,25 @@ void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
     out->failed = __atomic_load_n(&lane->failed, __ATOMIC_RELAXED);
     out->lost = __atomic_load_n(&lane->lost, __ATOMIC_RELAXED);
     out->refused_full = __atomic_load_n(&lane->refused_full, __ATOMIC_RELAXED);
+}
+
+uint64_t gq_lane_unfinished(struct gq_lane *lane)
+{
+    uint64_t unfinished = 0, meta;
+    uint32_t len;
+    pthread_mutex_lock(&lane->lock);
+    uint64_t end = load(&lane->submitted);
+    for (uint64_t seq = lane->released; seq < end; seq++)
+        if (*state_of(lane, seq) == LIVE && !gq_slot_ready(&lane->view, seq, &len, &meta))
+            unfinished++;
+    pthread_mutex_unlock(&lane->lock);
+    return unfinished;
+}
+
+void gq_lane_end_generation(struct gq_lane *lane)
+{
+    gq_assert(lane->generated);
+    pthread_mutex_lock(&lane->lock);
+    __atomic_store_n(&lane->generate_count, lane->submitted, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lane->lock);
 }

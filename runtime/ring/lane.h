@@ -67,6 +67,9 @@ struct gq_lane_result {
 size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes);
 size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes);
 
+/* The addresses of a lane's parts, from where its two files are mapped. `lane` is left to the caller. */
+void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uint32_t capacity, uint32_t slot_bytes);
+
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);
 
@@ -90,6 +93,11 @@ gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t c
 /* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND, GQ_ERR_INVALID_ARG (*len
  * is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or lost). Without a sentence. */
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
+
+/* Messages submitted and not finished. Looks at every slot in use: for shutdown, not for the data path. */
+uint64_t gq_lane_unfinished(struct gq_lane *lane);
+/* Generated lanes: no messages beyond those already granted. */
+void gq_lane_end_generation(struct gq_lane *lane);
 
 void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out);
 

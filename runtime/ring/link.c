@@ -108,6 +108,14 @@ void gq_link_ring_worker(struct gq_link *link)
     futex_wake(&link->host->bell, 1);
 }
 
+void gq_link_stop(struct gq_link *link)
+{
+    __atomic_store_n(&link->host->stop, 1, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* F1 pairs F2, with `stop` as what is published */
+    __atomic_fetch_add(&link->host->bell, 1, __ATOMIC_RELEASE);
+    futex_wake(&link->host->bell, INT_MAX);
+}
+
 void gq_link_wait_work(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg)
 {
     uint32_t bell = __atomic_load_n(&link->host->bell, __ATOMIC_ACQUIRE);
@@ -139,7 +147,7 @@ void gq_link_wait_results(struct gq_link *link, uint64_t timeout_ns, bool (*read
     uint32_t bell = __atomic_load_n(&link->worker->bell, __ATOMIC_ACQUIRE);
     __atomic_fetch_add(&link->host->waiters, 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* F4 pairs F3: `waiters` before the last look at results */
-    if (!ready(arg) && !gq_link_dead(link))
+    if (!ready(arg) && !gq_link_dead(link) && !gq_link_closing(link))
         futex_wait(&link->worker->bell, bell, timeout_ns);
     __atomic_fetch_sub(&link->host->waiters, 1, __ATOMIC_RELAXED);
 }

@@ -16,6 +16,7 @@ struct gq_link {
     struct gq_worker_page *worker; /* written by the worker process */
     int host_fd, worker_fd;        /* host side: the files behind them; -1 on the worker's side */
     uint32_t dead;                 /* host side, atomic: the worker is reaped; what is not finished never will be */
+    uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 
 /* Host: makes both pages. */
@@ -26,10 +27,13 @@ void gq_link_finish(struct gq_link *link); /* either side; takes a zeroed one */
 
 /* Host: after publishing messages. Wakes a worker thread if all of them sleep. */
 void gq_link_ring_worker(struct gq_link *link);
+/* Host: tells every worker thread to finish what it holds and leave. */
+void gq_link_stop(struct gq_link *link);
 /* Host: sleeps until results come, at most `timeout_ns`; `ready(arg)` is asked again before sleeping. */
 void gq_link_wait_results(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg);
 /* Host: lets every thread in gq_link_wait_results look again. */
 void gq_link_kick(struct gq_link *link);
+static inline bool gq_link_closing(const struct gq_link *link) { return __atomic_load_n(&link->closing, __ATOMIC_ACQUIRE) != 0; }
 static inline bool gq_link_dead(const struct gq_link *link) { return __atomic_load_n(&link->dead, __ATOMIC_ACQUIRE) != 0; }
 
 /* Worker: after publishing results. Wakes host threads that wait. */

@@ -1,1 +1,35 @@
-int main(void) { return 0; }
+/* gpuq-worker: the processes that gpuqueue starts beside the host. Not for use by hand. */
+#include "base/channel.h"
+#include "build/build.h"
+#include "worker/worker.h"
+#include <gpuqueue/version.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int usage(void)
+{
+    fputs("gpuq-worker is started by gpuq and by programs that use libgpuqueue; there is nothing to run by hand.\n", stderr);
+    return 64;
+}
+
+/* `gpuq doctor` asks whether this program answers, and whether it is of the same build. */
+static int say_version(void)
+{
+    return gq_channel_send(3, GQ_VERSION, sizeof GQ_VERSION - 1, NULL, 0) == GQ_OK ? 0 : 70;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return usage();
+    /* A plugin's printf goes where people look for it, and never into a pipeline's standard output. */
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    if (strcmp(argv[1], "worker") == 0)
+        return gq_worker_main();
+    if (strcmp(argv[1], "builder") == 0)
+        return gq_builder_main();
+    if (strcmp(argv[1], "version") == 0)
+        return say_version();
+    return usage();
+}

@@ -1,0 +1,319 @@
+/* The q_* entry points: argument checks, and nothing else. */
+#include <gpuqueue.h>
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "pipeline/handle.h"
+#include "pipeline/pipeline.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_SLICE_MS 20u /* how long a wait may miss a q_shutdown by another thread */
+
+_Static_assert((int)Q_ERR_NOT_FOUND == (int)GQ_ERR_NOT_FOUND && (int)Q_ERR_FULL == (int)GQ_ERR_FULL, "one list of codes");
+
+QueueStatus gq_to_queue_status(gq_status status)
+{
+    if (status >= GQ_ERR_NOT_FOUND)
+        return (QueueStatus)status;
+    return status == GQ_ERR_CONFIG || status == GQ_ERR_DATA ? Q_ERR_INVALID_ARG : Q_ERR_CUDA;
+}
+
+const char *q_last_error(void) { return gq_error_text(); }
+
+/* --- lifecycle ---------------------------------------------------------------------------------------------------------- */
+
+static GpuQueue *run(const gq_open_opts *opts)
+{
+    struct gq_pipeline *p = NULL;
+    gq_status status = gq_pipeline_open(opts, &p);
+    if (status == GQ_OK && (p->conf->source.kind != GQ_SOURCE_API || p->conf->sink.kind != GQ_SINK_API))
+        status = gq_error_set(GQ_ERR_CONFIG, "%s: q_open needs `source: { api: {} }` and `sink: { api: {} }`; use gq_open and gq_queue for others",
+                              opts->path);
+    if (status == GQ_OK)
+        status = gq_pipeline_prepare(p);
+    if (status == GQ_OK)
+        status = gq_pipeline_start(p);
+    if (status != GQ_OK) {
+        char text[GQ_ERROR_TEXT_MAX];
+        snprintf(text, sizeof text, "%s", gq_error_text());
+        gq_pipeline_close(p);
+        gq_error_set(status, "%s", text);
+        return NULL;
+    }
+    p->handle->owns_pipeline = true;
+    gq_error_clear();
+    return p->handle;
+}
+
+GpuQueue *q_init(const QueueConfig *cfg)
+{
+    char text[512];
+    const char *plugin = getenv("GPUQ_PLUGIN");
+    if (!cfg) {
+        gq_error_set(GQ_ERR_INVALID_ARG, "q_init: cfg is NULL");
+        return NULL;
+    }
+    struct gq_text quoted = {0};
+    if (plugin && *plugin)
+        gq_text_json(&quoted, plugin, strlen(plugin)); /* a JSON string is a YAML string */
+    else
+        gq_text_puts(&quoted, "builtin:echo");
+    struct gq_text yaml = {0};
+    snprintf(text, sizeof text, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32 " }\n", cfg->capacity,
+             cfg->slot_bytes);
+    gq_text_puts(&yaml, text);
+    gq_text_printf(&yaml, "stages:\n  - { name: plugin, plugin: %s }\n", gq_text_str(&quoted));
+    gq_open_opts opts = {.size = sizeof opts, .path = "q_init", .text = gq_text_str(&yaml)};
+    GpuQueue *q = quoted.failed || yaml.failed ? NULL : run(&opts);
+    gq_text_finish(&quoted);
+    gq_text_finish(&yaml);
+    return q;
+}
+
+GpuQueue *q_open(const char *pipeline_file)
+{
+    if (!pipeline_file) {
+        gq_error_set(GQ_ERR_INVALID_ARG, "q_open: the path is NULL");
+        return NULL;
+    }
+    gq_open_opts opts = {.size = sizeof opts, .path = pipeline_file};
+    return run(&opts);
+}
+
+void q_shutdown(GpuQueue *q)
+{
+    gq_status status;
+    if (!q)
+        return;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return;
+    bool owner = q->owns_pipeline && !__atomic_exchange_n(&q->shutting, 1, __ATOMIC_ACQ_REL);
+    gq_handle_leave(user);
+    if (!owner) {
+        if (!q->owns_pipeline)
+            gq_error_set(GQ_ERR_INVALID_ARG, "q_shutdown: this queue belongs to a gq_pipeline: use gq_stop and gq_close");
+        return;
+    }
+    struct gq_pipeline *p = q->pipeline;
+    gq_error_clear();
+    gq_pipeline_stop(p, 0); /* leaves its sentence when it gave up */
+    gq_pipeline_close(p);
+}
+
+/* --- enqueue ------------------------------------------------------------------------------------------------------------ */
+
+static gq_status no_room(const struct gq_user *user, const struct gq_lane *lane, uint32_t timeout_ms)
+{
+    gq_status alive = gq_remote_check(user->handle->queue->remote);
+    if (alive != GQ_OK)
+        return alive;
+    if (__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
+        return gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
+    uint32_t capacity = lane->view.mask + 1;
+    if (timeout_ms == 0)
+        return gq_error_set(GQ_ERR_FULL, "this thread's lane is full (%" PRIu32 " messages): take results, or wait", capacity);
+    return gq_error_set(GQ_ERR_TIMEOUT, "this thread's lane stayed full (%" PRIu32 " messages) for %" PRIu32 " ms", capacity, timeout_ms);
+}
+
+/* Claims in slices, so that another thread's q_shutdown is noticed. */
+static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want, uint32_t timeout_ms, uint64_t *first)
+{
+    uint32_t got = gq_lane_claim(lane, want, 0, first);
+    if (got || timeout_ms == 0)
+        return got;
+    uint64_t deadline = gq_clock_deadline(timeout_ms);
+    while (!got && !gq_clock_past(deadline) && !gq_link_dead(lane->link) && !__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE)) {
+        uint64_t slice = gq_clock_deadline(WAIT_SLICE_MS);
+        got = gq_lane_claim(lane, want, slice < deadline ? slice : deadline, first);
+    }
+    return got;
+}
+
+static gq_status too_long(const struct gq_lane *lane, size_t len)
+{
+    return gq_error_set(GQ_ERR_INVALID_ARG, "the message is %zu bytes, slot_bytes is %" PRIu32, len, lane->view.slot_bytes);
+}
+
+static gq_status check_item(const struct gq_lane *lane, const void *data, size_t len)
+{
+    if (len > lane->view.slot_bytes)
+        return too_long(lane, len);
+    return !data && len ? gq_error_set(GQ_ERR_INVALID_ARG, "data is NULL and len is %zu", len) : GQ_OK;
+}
+
+static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len, uint64_t *id, uint32_t timeout_ms)
+{
+    struct gq_lane *lane;
+    uint64_t seq;
+    gq_status status = gq_handle_lane(user, &lane);
+    if (status == GQ_OK)
+        status = check_item(lane, data, len);
+    if (status != GQ_OK)
+        return status;
+    if (lane->claimed != lane->submitted)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "this thread holds claims: q_commit them before q_enqueue");
+    if (gq_link_dead(lane->link) || !claim(user, lane, 1, timeout_ms, &seq))
+        return no_room(user, lane, timeout_ms);
+    if (len)
+        memcpy(gq_lane_slot(lane, seq), data, len);
+    gq_lane_publish(lane, (uint32_t)len, 0);
+    gq_link_ring_worker(lane->link);
+    if (id)
+        *id = gq_slot_id(lane->view.lane, seq);
+    return GQ_OK;
+}
+
+QueueStatus q_enqueue(GpuQueue *q, const void *data, size_t len, uint64_t *out_msg_id, uint32_t timeout_ms)
+{
+    gq_status status = GQ_OK;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return gq_to_queue_status(status);
+    status = enqueue_one(user, data, len, out_msg_id, timeout_ms);
+    gq_handle_leave(user);
+    return gq_to_queue_status(status);
+}
+
+QueueStatus q_enqueue_async(GpuQueue *q, const void *data, size_t len, uint64_t *out_msg_id)
+{
+    return q_enqueue(q, data, len, out_msg_id, 0);
+}
+
+QueueStatus q_wait_enqueue(GpuQueue *q, uint64_t msg_id, uint32_t timeout_ms)
+{
+    gq_status status = GQ_OK;
+    (void)timeout_ms; /* a message is accepted when its id is given: there is nothing left to wait for */
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return gq_to_queue_status(status);
+    const struct gq_lane *lane = gq_queue_lane_of(user->handle->queue, msg_id);
+    if (!lane || gq_id_seq(msg_id) >= __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE))
+        status = gq_error_set(GQ_ERR_NOT_FOUND, "message %" PRIu64 " was never issued", msg_id);
+    gq_handle_leave(user);
+    return gq_to_queue_status(status);
+}
+
+/* Fills claimed slots with the items behind `done`; stops at one that is not acceptable. */
+static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *ids, uint64_t first, uint32_t claimed, size_t *done)
+{
+    gq_status status = GQ_OK;
+    uint32_t used = 0;
+    for (; used < claimed; used++) {
+        const EnqueueItem *item = &items[*done + used];
+        status = check_item(lane, item->data, item->len);
+        if (status != GQ_OK)
+            break;
+        if (item->len)
+            memcpy(gq_lane_slot(lane, first + used), item->data, item->len);
+        if (ids)
+            ids[*done + used] = gq_slot_id(lane->view.lane, first + used);
+        gq_lane_publish(lane, (uint32_t)item->len, 0);
+    }
+    lane->claimed = first + used; /* slots behind a bad item go back */
+    *done += used;
+    gq_link_ring_worker(lane->link);
+    return status;
+}
+
+static gq_status enqueue_batch(struct gq_user *user, const EnqueueItem *items, size_t count, uint64_t *ids, size_t *done,
+                               uint32_t timeout_ms)
+{
+    struct gq_lane *lane;
+    gq_status status = gq_handle_lane(user, &lane);
+    uint64_t deadline = timeout_ms ? gq_clock_deadline(timeout_ms) : 0;
+    if (status == GQ_OK && lane->claimed != lane->submitted)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "this thread holds claims: q_commit them before q_enqueue_batch");
+    while (status == GQ_OK && *done < count) {
+        uint64_t first, now = timeout_ms && timeout_ms != Q_FOREVER ? gq_clock_ns() : 0;
+        uint32_t left = timeout_ms == Q_FOREVER ? Q_FOREVER : now >= deadline ? 0 : (uint32_t)((deadline - now + 999999) / 1000000);
+        uint32_t want = count - *done < lane->view.mask + 1 ? (uint32_t)(count - *done) : lane->view.mask + 1;
+        uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, left, &first);
+        status = got ? fill(lane, items, ids, first, got, done) : no_room(user, lane, timeout_ms);
+    }
+    return status;
+}
+
+QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count, uint64_t *out_msg_ids, size_t *out_enqueued,
+                            uint32_t timeout_ms)
+{
+    gq_status status = GQ_OK;
+    size_t done = 0;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (user && !items && count)
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "q_enqueue_batch: items is NULL");
+    if (user && status == GQ_OK)
+        status = enqueue_batch(user, items, count, out_msg_ids, &done, timeout_ms);
+    if (user)
+        gq_handle_leave(user);
+    if (out_enqueued)
+        *out_enqueued = done;
+    return gq_to_queue_status(status);
+}
+
+/* --- in place ------------------------------------------------------------------------------------------------------------- */
+
+static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t count, size_t *claimed, uint32_t timeout_ms)
+{
+    struct gq_lane *lane;
+    uint64_t first;
+    gq_status status = gq_handle_lane(user, &lane);
+    if (status != GQ_OK || count == 0)
+        return status;
+    uint32_t want = count < lane->view.mask + 1 ? (uint32_t)count : lane->view.mask + 1;
+    uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, timeout_ms, &first);
+    for (uint32_t i = 0; i < got; i++)
+        claims[i] = (QClaim){gq_lane_slot(lane, first + i), lane->view.slot_bytes, 0, gq_slot_id(lane->view.lane, first + i)};
+    *claimed = got;
+    return got ? GQ_OK : no_room(user, lane, timeout_ms);
+}
+
+QueueStatus q_claim(GpuQueue *q, QClaim *claims, size_t count, size_t *out_claimed, uint32_t timeout_ms)
+{
+    gq_status status = GQ_OK;
+    size_t claimed = 0;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (user && (!out_claimed || (!claims && count)))
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "q_claim: claims or out_claimed is NULL");
+    else if (user)
+        status = claim_in_place(user, claims, count, &claimed, timeout_ms);
+    if (user)
+        gq_handle_leave(user);
+    if (out_claimed)
+        *out_claimed = claimed;
+    return gq_to_queue_status(status);
+}
+
+static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count)
+{
+    struct gq_lane *lane = user->lane;
+    if (count && (!lane || count > lane->claimed - lane->submitted))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: %zu claims, this thread holds %" PRIu64, count,
+                            lane ? lane->claimed - lane->submitted : 0);
+    for (size_t i = 0; i < count; i++) {
+        if (claims[i].len > lane->view.slot_bytes)
+            return too_long(lane, claims[i].len);
+        if (claims[i].msg_id != gq_slot_id(lane->view.lane, lane->submitted + i))
+            return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: claim %zu is message %" PRIu64 ", the oldest not committed is %" PRIu64, i,
+                                claims[i].msg_id, gq_slot_id(lane->view.lane, lane->submitted + i));
+    }
+    for (size_t i = 0; i < count; i++)
+        gq_lane_publish(lane, claims[i].len, 0);
+    if (count)
+        gq_link_ring_worker(lane->link);
+    return GQ_OK;
+}
+
+QueueStatus q_commit(GpuQueue *q, const QClaim *claims, size_t count)
+{
+    gq_status status = GQ_OK;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return gq_to_queue_status(status);
+    status = !claims && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: claims is NULL") : commit(user, claims, count);
+    gq_handle_leave(user);
+    return gq_to_queue_status(status);
+}

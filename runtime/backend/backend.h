@@ -1,0 +1,42 @@
+/* backend.h - what a device must be able to do, for those who implement one. Runs in the worker process only.
+ *
+ * One backend, one control thread: every call below is made by the worker's control thread, one at a time. All may
+ * block except where noted. On failure a call has set the error sentence and left the backend as it was.
+ */
+#ifndef GQ_BACKEND_BACKEND_H
+#define GQ_BACKEND_BACKEND_H
+
+#include "base/error.h"
+#include "device/image.h"
+#include "device/slot.h"
+#include "ring/link.h"
+
+struct gq_backend; /* each backend's own */
+
+struct gq_backend_setup {
+    struct gq_link *link; /* outlives the backend */
+    uint32_t device, threads, capacity, slot_bytes, retries;
+    /* Called at most once, from any thread, when the device or a plugin cannot go on; does not return. */
+    void (*die)(const char *sentence);
+};
+
+struct gq_backend_ops {
+    const char *name;
+    /* Takes the device. Nothing runs yet. */
+    gq_status (*open)(const struct gq_backend_setup *setup, struct gq_backend **out);
+    /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only. */
+    gq_status (*load_source)(struct gq_backend *backend, int fd);
+    gq_status (*load_stage)(struct gq_backend *backend, int fd, uint32_t generation);
+    /* Serves one more lane; before start or while running. The memory behind `view` outlives the backend. */
+    gq_status (*add_lane)(struct gq_backend *backend, const struct gq_lane_view *view);
+    /* Messages flow from here on. */
+    gq_status (*start)(struct gq_backend *backend);
+    /* Returns when no thread or grid of the backend holds a message. Takes a backend that was never started. */
+    void (*stop)(struct gq_backend *backend);
+    /* Frees everything; after stop. Takes NULL. */
+    void (*close)(struct gq_backend *backend);
+};
+
+extern const struct gq_backend_ops gq_cpu_backend;
+
+#endif

@@ -1,0 +1,192 @@
+#include "backend/cpu.h"
+#include "backend/fiber.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <sched.h>
+
+#define BATCH_NS 50000u   /* a batch should take about this long: results wake their waiter once a batch */
+#define SPIN_ROUNDS 64    /* looks at every lane before giving way */
+#define YIELD_ROUNDS 8    /* and giving way, before sleeping */
+#define PRESSURE 32       /* full batches in a row before another thread is woken to help */
+#define SLEEP_NS 100000000u
+
+/* One claimed run of messages. */
+struct run {
+    struct gq_cpu_lane *lane;
+    uint64_t first;
+    uint32_t count;
+};
+
+/* --- claiming ------------------------------------------------------------------------------------------------------- */
+
+/* Messages that stand ready from `next` on, at most `max`; their lengths go to the block's messages. */
+static uint32_t count_ready(struct gq_cpu_block *b, const struct gq_cpu_lane *lane, uint32_t max)
+{
+    uint32_t n = 0;
+    if (lane->generated) {
+        uint64_t limit = gq_slot_limit(&lane->view);
+        return limit - lane->next < max ? (uint32_t)(limit - lane->next) : max;
+    }
+    while (n < max && gq_slot_acquire(&lane->view, lane->next + n, &b->msgs[n].in_len))
+        n++;
+    return n;
+}
+
+/* How many of `ready` this block takes: few when a message takes long, and a share when others could help. */
+static uint32_t share(const struct gq_cpu_block *b, uint32_t ready)
+{
+    uint64_t most = b->ns_a_message ? BATCH_NS / b->ns_a_message : 1;
+    uint32_t part = ready;
+    if (b->ns_a_message * ready > BATCH_NS / 8)
+        part = (ready + b->grid->block_count - 1) / b->grid->block_count;
+    if (most < part)
+        part = most ? (uint32_t)most : 1;
+    return part;
+}
+
+static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct run *run)
+{
+    if (__atomic_exchange_n(&lane->busy, 1, __ATOMIC_ACQUIRE) != 0)
+        return false;
+    uint32_t ready = count_ready(b, lane, GQ_BATCH_MAX);
+    *run = (struct run){lane, lane->next, ready ? share(b, ready) : 0};
+    __atomic_store_n(&lane->next, lane->next + run->count, __ATOMIC_RELAXED);
+    __atomic_store_n(&lane->busy, 0, __ATOMIC_RELEASE);
+    b->pressure = ready == GQ_BATCH_MAX ? b->pressure + 1 : 0;
+    if (run->count < ready || b->pressure >= PRESSURE) {
+        b->pressure = 0;
+        gq_link_recruit(b->grid->setup.link);
+    }
+    return run->count != 0;
+}
+
+static uint32_t lane_count(const struct gq_cpu_grid *grid) { return __atomic_load_n(&grid->lane_count, __ATOMIC_ACQUIRE); }
+
+static bool claim(struct gq_cpu_block *b, struct run *run)
+{
+    uint32_t count = lane_count(b->grid);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (b->turn + i) % count;
+        struct gq_cpu_lane *lane = b->grid->lane[at];
+        if (claim_from(b, lane, run)) {
+            b->turn = at + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool stopping(const struct gq_cpu_grid *grid)
+{
+    return __atomic_load_n(&grid->setup.link->host->stop, __ATOMIC_ACQUIRE) || __atomic_load_n(&grid->stop, __ATOMIC_ACQUIRE);
+}
+
+/* Something to claim? The last look before sleeping; no claim is made. */
+static bool work_waits(void *arg)
+{
+    struct gq_cpu_grid *grid = arg;
+    if (stopping(grid))
+        return true;
+    uint32_t count = lane_count(grid), len;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gq_cpu_lane *lane = grid->lane[i];
+        uint64_t next = __atomic_load_n(&lane->next, __ATOMIC_RELAXED);
+        if (lane->generated ? next < gq_slot_limit(&lane->view) : gq_slot_acquire(&lane->view, next, &len))
+            return true;
+    }
+    return false;
+}
+
+/* --- serving -------------------------------------------------------------------------------------------------------- */
+
+static void aim(struct gq_cpu_block *b, const struct run *run, uint32_t stage, bool source)
+{
+    const struct gq_cpu_grid *grid = b->grid;
+    bool last = !source && stage + 1 == grid->stage_count;
+    for (uint32_t i = 0; i < run->count; i++) {
+        struct gq_cpu_msg *m = &b->msgs[i];
+        uint64_t seq = run->first + i;
+        if (!source && (stage > 0 || run->lane->generated)) {
+            m->in = m->out;
+            m->in_len = m->out_len;
+        } else {
+            m->in = gq_slot_in(&run->lane->view, seq);
+            m->status = GQ_RESULT_OK;
+            m->tries = 0;
+        }
+        m->id = source ? run->lane->first_index + seq : gq_slot_id(run->lane->view.lane, seq);
+        /* Stages alternate between the two scratch areas; a source before stage 0 counts as stage -1. */
+        m->out = last ? gq_slot_out(&run->lane->view, seq) : b->scratch[(stage + 1 + source) & 1] + (size_t)i * grid->stride;
+        m->out_len = 0;
+    }
+}
+
+static void run_image(struct gq_cpu_block *b, const struct run *run, const struct gq_cpu_loaded *loaded, uint32_t stage, bool source)
+{
+    const struct gq_cpu_grid *grid = b->grid;
+    aim(b, run, stage, source);
+    struct gq_cpu_run call = {
+        .msgs = b->msgs,
+        .count = run->count,
+        .stage = stage,
+        .generation = loaded->generation,
+        .lane = !source && stage + 1 == grid->stage_count ? &run->lane->view : NULL,
+        .first_seq = run->first,
+        .out_cap = grid->setup.slot_bytes,
+        .retries = grid->setup.retries,
+        .block = b->index,
+        .blocks = grid->block_count,
+        .crumb = b->crumb,
+        .state = loaded->state,
+        .services = &gq_fiber_services,
+    };
+    __atomic_store_n(&b->crumb->stage, source ? GQ_CRUMB_SOURCE : stage, __ATOMIC_RELAXED);
+    loaded->image->run(&call);
+}
+
+static void serve(struct gq_cpu_block *b, const struct run *run)
+{
+    struct gq_cpu_grid *grid = b->grid;
+    uint64_t start = gq_clock_ns();
+    b->crumb->first = gq_slot_id(run->lane->view.lane, run->first);
+    __atomic_store_n(&b->crumb->holds, run->count, __ATOMIC_RELEASE);
+    if (run->lane->generated)
+        run_image(b, run, &grid->source, 0, true);
+    for (uint32_t stage = 0; stage < grid->stage_count; stage++)
+        run_image(b, run, &grid->stage[stage], stage, false);
+    uint64_t tries = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        tries += b->msgs[i].tries;
+    __atomic_store_n(&b->crumb->current, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->crumb->holds, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&b->crumb->done, b->crumb->done + run->count, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->crumb->retries, b->crumb->retries + tries, __ATOMIC_RELAXED);
+    gq_link_ring_host(grid->setup.link);
+    uint64_t mean = (gq_clock_ns() - start) / run->count;
+    b->ns_a_message = b->ns_a_message ? (7 * b->ns_a_message + mean + 7) / 8 : mean + 1;
+}
+
+void *gq_cpu_block_main(void *arg)
+{
+    struct gq_cpu_block *b = arg;
+    struct gq_cpu_grid *grid = b->grid;
+    struct run run;
+    if (gq_cpu_fault_thread(b->crumb, &b->signal_stack) != GQ_OK)
+        grid->setup.die(gq_error_text());
+    uint32_t idle = 0;
+    while (!stopping(grid)) {
+        if (claim(b, &run)) {
+            serve(b, &run);
+            idle = 0;
+        } else if (++idle < SPIN_ROUNDS) {
+            gq_cpu_relax();
+        } else if (idle < SPIN_ROUNDS + YIELD_ROUNDS) {
+            sched_yield();
+        } else {
+            gq_link_wait_work(grid->setup.link, SLEEP_NS, work_waits, grid);
+            idle = 0;
+        }
+    }
+    gq_cpu_fault_thread_end(b->signal_stack);
+    return NULL;
+}

@@ -1,0 +1,70 @@
+#include "backend/cpu.h"
+#include "backend/fiber.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIGNAL_STACK_BYTES 65536 /* a signal frame with AVX-512 and AMX state takes 11 KiB of it */
+
+static _Thread_local struct gq_crumb *own_crumb;
+
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+
+/* Stores only, then the default action: returning runs the faulting instruction again, now without a handler; a signal
+ * that was sent (abort) has to be raised again. */
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (own_crumb) {
+        own_crumb->address = (uint64_t)(uintptr_t)info->si_addr;
+        own_crumb->overflow = gq_fiber_overflowed(info->si_addr);
+        __atomic_store_n(&own_crumb->signal, (uint32_t)signal_number, __ATOMIC_RELEASE);
+    }
+    signal(signal_number, SIG_DFL);
+    if (info->si_code <= 0)
+        raise(signal_number);
+}
+
+gq_status gq_cpu_fault_install(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (sigaction(faults[i], &action, NULL) != 0)
+            return gq_error_errno(GQ_ERR_INTERNAL, errno, "sigaction");
+    return GQ_OK;
+}
+
+gq_status gq_cpu_fault_thread(struct gq_crumb *crumb, void **stack)
+{
+    *stack = malloc(SIGNAL_STACK_BYTES);
+    if (!*stack)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a signal stack");
+    stack_t alternate = {.ss_sp = *stack, .ss_size = SIGNAL_STACK_BYTES};
+    sigaltstack(&alternate, NULL);
+    own_crumb = crumb;
+    return GQ_OK;
+}
+
+static void (*end_process)(const char *sentence);
+
+void gq_cpu_fault_set_die(void (*die)(const char *sentence)) { end_process = die; }
+
+void gq_cpu_die(const char *sentence)
+{
+    if (own_crumb)
+        __atomic_store_n(&own_crumb->signal, (uint32_t)SIGABRT, __ATOMIC_RELEASE);
+    end_process(sentence);
+}
+
+void gq_cpu_fault_thread_end(void *stack)
+{
+    stack_t none = {.ss_flags = SS_DISABLE};
+    own_crumb = NULL;
+    sigaltstack(&none, NULL);
+    free(stack);
+}

@@ -1,0 +1,56 @@
+/* connect.h - sources and sinks, for those who write one. A connector is one file and one row of the table in connect.c.
+ *
+ * A source is used by one thread, a sink by one thread. Neither knows of lanes: a source fills a buffer, a sink takes bytes.
+ */
+#ifndef GQ_CONNECT_CONNECT_H
+#define GQ_CONNECT_CONNECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "config/conf.h"
+
+enum gq_next {
+    GQ_NEXT_MESSAGE, /* *len bytes are in the buffer */
+    GQ_NEXT_WAIT,    /* nothing without waiting; asked with may_wait the answer is never this one */
+    GQ_NEXT_END,     /* no more messages; also after an interrupt */
+    GQ_NEXT_ERROR    /* the sentence is set; messages before it are whole */
+};
+
+struct gq_source {
+    const struct gq_source_ops *ops;
+};
+
+struct gq_source_ops {
+    enum gq_source_kind kind;
+    /* `interrupt_fd` becomes readable when the run should end: a source that waits must watch it. */
+    gq_status (*open)(const struct gq_conf *conf, int interrupt_fd, struct gq_source **out);
+    enum gq_next (*next)(struct gq_source *source, uint8_t *buffer, uint32_t cap, uint32_t *len, bool may_wait);
+    void (*close)(struct gq_source *source);
+};
+
+struct gq_sink {
+    const struct gq_sink_ops *ops;
+};
+
+struct gq_sink_ops {
+    enum gq_sink_kind kind;
+    gq_status (*open)(const struct gq_conf *conf, struct gq_sink **out);
+    /* The bytes are the sink's to copy; flush says that all of them have reached their place. */
+    gq_status (*put)(struct gq_sink *sink, const uint8_t *bytes, uint32_t len);
+    gq_status (*flush)(struct gq_sink *sink);
+    gq_status (*close)(struct gq_sink *sink); /* flushes; frees in any case */
+};
+
+/* The ops of a kind; NULL for those that are no connector (api, plugin). */
+const struct gq_source_ops *gq_source_find(enum gq_source_kind kind);
+const struct gq_sink_ops *gq_sink_find(enum gq_sink_kind kind);
+
+extern const struct gq_source_ops gq_source_file, gq_source_stdin, gq_source_generate;
+extern const struct gq_sink_ops gq_sink_file, gq_sink_stdout, gq_sink_null;
+
+/* True once the descriptor is readable; waits at most `timeout_ms`, for ever with -1. */
+bool gq_connect_interrupted(int interrupt_fd, int timeout_ms);
+
+#endif

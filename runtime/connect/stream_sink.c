@@ -1,0 +1,142 @@
+/* Sinks `file`, `stdout` and `null`: messages joined into a byte stream, or counted and forgotten. */
+#include "connect/connect.h"
+#include "base/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUFFER (256u << 10)
+
+struct stream {
+    struct gq_sink base;
+    int fd;
+    const char *name;
+    enum gq_framing join;
+    uint8_t *buffer;
+    size_t used;
+};
+
+static gq_status write_out(struct stream *s, const void *bytes, size_t len)
+{
+    gq_status status = gq_file_write_all(s->fd, bytes, len);
+    return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "%s: ", s->name);
+}
+
+static gq_status stream_flush(struct gq_sink *sink)
+{
+    struct stream *s = (struct stream *)sink;
+    gq_status status = s->used ? write_out(s, s->buffer, s->used) : GQ_OK;
+    s->used = 0;
+    return status;
+}
+
+static gq_status append(struct stream *s, const void *bytes, size_t len)
+{
+    gq_status status = GQ_OK;
+    if (s->used + len > BUFFER)
+        status = stream_flush(&s->base);
+    if (status != GQ_OK || len > BUFFER)
+        return status == GQ_OK ? write_out(s, bytes, len) : status;
+    if (len)
+        memcpy(s->buffer + s->used, bytes, len);
+    s->used += len;
+    return GQ_OK;
+}
+
+static size_t head_of(enum gq_framing join, uint32_t len, uint8_t head[5])
+{
+    size_t n = 0;
+    if (join == GQ_FRAME_LENGTH32)
+        for (; n < 4; n++)
+            head[n] = (uint8_t)(len >> (8 * n));
+    if (join == GQ_FRAME_VARINT) {
+        for (; len >= 0x80; len >>= 7)
+            head[n++] = (uint8_t)(len | 0x80);
+        head[n++] = (uint8_t)len;
+    }
+    return n;
+}
+
+static gq_status stream_put(struct gq_sink *sink, const uint8_t *bytes, uint32_t len)
+{
+    struct stream *s = (struct stream *)sink;
+    uint8_t head[5];
+    gq_status status = append(s, head, head_of(s->join, len, head));
+    if (status == GQ_OK)
+        status = append(s, bytes, len);
+    if (status == GQ_OK && s->join == GQ_FRAME_LINES)
+        status = append(s, "\n", 1);
+    return status;
+}
+
+static gq_status stream_close(struct gq_sink *sink)
+{
+    struct stream *s = (struct stream *)sink;
+    gq_status status = stream_flush(sink);
+    if (s->fd > STDERR_FILENO && close(s->fd) != 0 && status == GQ_OK)
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
+    free(s->buffer);
+    free(s);
+    return status;
+}
+
+static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_ops *ops, int fd, const char *name, struct gq_sink **out)
+{
+    struct stream *s = calloc(1, sizeof *s);
+    if (s)
+        s->buffer = malloc(BUFFER);
+    if (!s || !s->buffer) {
+        free(s);
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for writing %s", name);
+    }
+    s->base.ops = ops;
+    s->fd = fd;
+    s->name = name;
+    s->join = conf->sink.join;
+    *out = &s->base;
+    return GQ_OK;
+}
+
+static gq_status open_file(const struct gq_conf *conf, struct gq_sink **out)
+{
+    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
+    gq_status status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, out);
+    if (status != GQ_OK)
+        close(fd);
+    return status;
+}
+
+static gq_status open_stdout(const struct gq_conf *conf, struct gq_sink **out)
+{
+    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", out);
+}
+
+/* --- null -------------------------------------------------------------------------------------------------------------- */
+
+static gq_status null_open(const struct gq_conf *conf, struct gq_sink **out)
+{
+    (void)conf;
+    static struct gq_sink null = {&gq_sink_null};
+    *out = &null;
+    return GQ_OK;
+}
+
+static gq_status null_put(struct gq_sink *sink, const uint8_t *bytes, uint32_t len)
+{
+    (void)sink, (void)bytes, (void)len;
+    return GQ_OK;
+}
+
+static gq_status null_done(struct gq_sink *sink)
+{
+    (void)sink;
+    return GQ_OK;
+}
+
+const struct gq_sink_ops gq_sink_file = {GQ_SINK_FILE, open_file, stream_put, stream_flush, stream_close};
+const struct gq_sink_ops gq_sink_stdout = {GQ_SINK_STDOUT, open_stdout, stream_put, stream_flush, stream_close};
+const struct gq_sink_ops gq_sink_null = {GQ_SINK_NULL, null_open, null_put, null_done, null_done};

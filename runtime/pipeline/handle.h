@@ -1,0 +1,48 @@
+/* handle.h - what a GpuQueue pointer points at, and which threads are inside a call on it.
+ *
+ * A handle is never freed, only closed: calls that come later find it closed. Each thread that uses it has a record with a
+ * `busy` word; gq_handle_close() waits until all of them are clear, so nobody is left inside what it lets go.
+ */
+#ifndef GQ_PIPELINE_HANDLE_H
+#define GQ_PIPELINE_HANDLE_H
+
+#include <gpuqueue.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include "pipeline/queue.h"
+
+struct gq_pipeline;
+
+struct gq_user {
+    struct GpuQueue *handle;
+    struct gq_lane *lane; /* NULL until the thread's first message */
+    uint32_t busy;        /* atomic: the thread is inside a call */
+    struct gq_user *next_of_thread, *next_of_handle;
+};
+
+struct GpuQueue {
+    uint32_t magic, closed; /* atomic */
+    pthread_mutex_t lock;   /* users */
+    struct gq_user *users;
+    struct gq_pipeline *pipeline;
+    struct gq_queue *queue;
+    uint32_t shutting;  /* atomic: a q_shutdown has begun */
+    bool owns_pipeline; /* opened by q_init or q_open: q_shutdown closes it */
+    bool can_enqueue;   /* source api */
+    bool can_take;      /* sink api */
+    struct GpuQueue *next_of_all;
+};
+
+gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out);
+/* Refuses calls from here on and waits until no thread is inside one. Takes NULL and closed ones. */
+void gq_handle_close(struct GpuQueue *handle);
+
+/* Every q_* call is between these. enter: this thread's record, NULL when the handle is NULL, not one, or closed, with the
+ * sentence and *status set. */
+struct gq_user *gq_handle_enter(struct GpuQueue *handle, gq_status *status);
+static inline void gq_handle_leave(struct gq_user *user) { __atomic_store_n(&user->busy, 0, __ATOMIC_RELEASE); }
+
+/* The calling thread's lane, made at first need. */
+gq_status gq_handle_lane(struct gq_user *user, struct gq_lane **out);
+
+#endif

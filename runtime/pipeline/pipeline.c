@@ -1,0 +1,391 @@
+#include "pipeline/pipeline.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/dl.h"
+#include "pipeline/handle.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* --- open ------------------------------------------------------------------------------------------------------------- */
+
+static gq_status read_conf(const gq_open_opts *opts, struct gq_conf **out)
+{
+    struct gq_text errors = {0};
+    size_t count = 0;
+    gq_status status = opts->text ? gq_conf_parse(opts->path ? opts->path : "<text>", opts->text, strlen(opts->text), &errors, &count, out)
+                                  : gq_conf_load(opts->path, &errors, &count, out);
+    if (status == GQ_ERR_CONFIG) {
+        while (errors.len && errors.data[errors.len - 1] == '\n')
+            errors.data[--errors.len] = '\0';
+        gq_error_set(status, "%s", gq_text_str(&errors));
+    }
+    gq_text_finish(&errors);
+    return status;
+}
+
+static gq_status parse_backend(const char *name, const char *where, enum gq_backend_kind *out)
+{
+    for (enum gq_backend_kind kind = GQ_BACKEND_AUTO; kind <= GQ_BACKEND_CPU; kind++)
+        if (strcmp(name, gq_backend_name(kind)) == 0) {
+            *out = kind;
+            return GQ_OK;
+        }
+    return gq_error_set(GQ_ERR_INVALID_ARG, "%s is '%s'; expected auto, cuda or cpu", where, name);
+}
+
+/* The caller's word, then the environment's, then the file's. `where` says who spoke. */
+static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, enum gq_backend_kind *kind, const char **where)
+{
+    const char *env = getenv("GPUQ_BACKEND");
+    *kind = p->conf->backend;
+    *where = "the pipeline file";
+    if (asked) {
+        *where = "--backend";
+        return parse_backend(asked, "the backend asked for", kind);
+    }
+    if (env && *env) {
+        *where = "GPUQ_BACKEND";
+        return parse_backend(env, "GPUQ_BACKEND", kind);
+    }
+    return GQ_OK;
+}
+
+/* Why plugins of this process cannot run on a GPU. */
+static void no_cuda_reason(char *text, size_t size)
+{
+    void *driver = NULL;
+    if (gq_dl_open("libcuda.so.1", &driver) == GQ_OK)
+        snprintf(text, size, "this release runs plugins on the CPU only");
+    else
+        snprintf(text, size, "no NVIDIA driver (%s)", gq_error_text());
+    gq_dl_close(driver);
+}
+
+static gq_status choose_backend(struct gq_pipeline *p, const char *asked)
+{
+    enum gq_backend_kind kind;
+    const char *where;
+    char why[200];
+    gq_status status = wanted_backend(p, asked, &kind, &where);
+    if (status != GQ_OK)
+        return status;
+    no_cuda_reason(why, sizeof why);
+    if (kind == GQ_BACKEND_CUDA)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
+    p->backend = GQ_BACKEND_CPU;
+    if (kind == GQ_BACKEND_AUTO)
+        snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", why);
+    else
+        snprintf(p->backend_reason, sizeof p->backend_reason, "asked for by %s", where);
+    return GQ_OK;
+}
+
+gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
+{
+    *out = NULL;
+    struct gq_pipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
+    pthread_mutex_init(&p->failure_lock, NULL);
+    p->interrupt_fd = -1;
+    p->dead_file.fd = -1;
+    p->source_image.fd = -1;
+    for (size_t i = 0; i < GQ_STAGES_MAX; i++)
+        p->stage_image[i].fd = -1;
+    p->cpu_threads = opts->cpu_threads;
+    p->builder_opts = (struct gq_builder_opts){.no_cache = opts->no_cache != 0};
+    gq_status status = read_conf(opts, &p->conf);
+    if (status == GQ_OK && opts->cache_folder && !(p->builder_opts.cache_folder = strdup(opts->cache_folder)))
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
+    if (status == GQ_OK)
+        status = choose_backend(p, opts->backend);
+    if (status == GQ_OK && (p->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "eventfd");
+    if (status != GQ_OK) {
+        gq_pipeline_close(p);
+        return status;
+    }
+    *out = p;
+    return GQ_OK;
+}
+
+/* --- prepare ------------------------------------------------------------------------------------------------------------ */
+
+static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
+{
+    const struct gq_conf *conf = p->conf;
+    gq_status status = GQ_OK;
+    if (conf->source.kind == GQ_SOURCE_PLUGIN) {
+        struct gq_build_request source = {conf->source.path, GQ_IMAGE_SOURCE, conf->source.params, conf->source.param_count, conf->file};
+        status = gq_build(builder, &source, &p->source_image);
+    }
+    for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++) {
+        const struct gq_conf_stage *s = &conf->stages[i];
+        struct gq_build_request stage = {s->plugin, GQ_IMAGE_STAGE, s->params, s->param_count, conf->file};
+        status = gq_build(builder, &stage, &p->stage_image[i]);
+    }
+    return status;
+}
+
+gq_status gq_pipeline_prepare(struct gq_pipeline *p)
+{
+    if (p->phase != GQ_PHASE_OPEN)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_prepare comes once, after gq_open");
+    struct gq_builder *builder = NULL;
+    gq_status status = gq_builder_create(&p->builder_opts, &builder);
+    if (status == GQ_OK)
+        status = build_all(p, builder);
+    gq_builder_destroy(builder);
+    if (status == GQ_OK)
+        p->phase = GQ_PHASE_PREPARED;
+    return status;
+}
+
+/* --- start -------------------------------------------------------------------------------------------------------------- */
+
+static gq_status load_images(struct gq_pipeline *p)
+{
+    gq_status status = GQ_OK;
+    if (p->source_image.fd >= 0)
+        status = gq_remote_load(p->remote, &p->source_image, "source", 1);
+    for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
+        status = gq_remote_load(p->remote, &p->stage_image[i], p->conf->stages[i].name, 1);
+    return status;
+}
+
+static gq_status open_connectors(struct gq_pipeline *p)
+{
+    const struct gq_source_ops *source = gq_source_find(p->conf->source.kind);
+    const struct gq_sink_ops *sink = gq_sink_find(p->conf->sink.kind);
+    gq_status status = GQ_OK;
+    p->dead_file.path = p->conf->dead_letter;
+    if (source)
+        status = source->open(p->conf, p->interrupt_fd, &p->source);
+    if (status == GQ_OK && sink)
+        status = sink->open(p->conf, &p->sink);
+    return status;
+}
+
+static gq_status start_threads(struct gq_pipeline *p)
+{
+    p->start_ns = gq_clock_ns();
+    if (p->sink) {
+        if (pthread_create(&p->sink_thread, NULL, gq_pump_sink, p) != 0)
+            return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started for the sink");
+        p->sink_runs = true;
+    }
+    if (p->source) {
+        if (pthread_create(&p->source_thread, NULL, gq_pump_source, p) != 0)
+            return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started for the source");
+        p->source_runs = true;
+    }
+    return GQ_OK;
+}
+
+gq_status gq_pipeline_start(struct gq_pipeline *p)
+{
+    const struct gq_conf *conf = p->conf;
+    if (p->phase != GQ_PHASE_PREPARED)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_start comes once, after gq_prepare");
+    gq_status status = gq_remote_create(conf, p->cpu_threads, &p->remote);
+    if (status == GQ_OK)
+        status = load_images(p);
+    if (status == GQ_OK)
+        status = gq_queue_create(p->remote, conf->sink.kind != GQ_SINK_API, &p->queue);
+    if (status == GQ_OK && conf->source.kind == GQ_SOURCE_PLUGIN)
+        status = gq_queue_add_generated(p->queue, conf->source.first, conf->source.count);
+    if (status == GQ_OK)
+        status = open_connectors(p);
+    if (status == GQ_OK && (conf->source.kind == GQ_SOURCE_API || conf->sink.kind == GQ_SINK_API))
+        status = gq_handle_create(p, &p->handle);
+    if (status == GQ_OK)
+        status = gq_remote_run(p->remote);
+    if (status == GQ_OK)
+        status = start_threads(p);
+    p->phase = GQ_PHASE_STARTED; /* a start that failed half-way is undone by stop and close */
+    if (status != GQ_OK)
+        gq_pipeline_fail(p, status);
+    return status;
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status)
+{
+    gq_assert(status != GQ_OK);
+    pthread_mutex_lock(&p->failure_lock);
+    if (p->failure == GQ_OK) {
+        snprintf(p->failure_text, sizeof p->failure_text, "%s", gq_error_text());
+        p->failure = status;
+    }
+    pthread_mutex_unlock(&p->failure_lock);
+    return status;
+}
+
+static gq_status outcome(struct gq_pipeline *p)
+{
+    pthread_mutex_lock(&p->failure_lock);
+    gq_status status = p->failure;
+    pthread_mutex_unlock(&p->failure_lock);
+    return status == GQ_OK ? GQ_OK : gq_error_set(status, "%s", p->failure_text);
+}
+
+static bool done(struct gq_pipeline *p)
+{
+    if (p->sink_runs)
+        return __atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE) != 0;
+    if (gq_link_dead(&p->remote->link)) {
+        gq_pipeline_fail(p, gq_remote_check(p->remote));
+        return true;
+    }
+    bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) || __atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) ||
+                 p->conf->source.kind == GQ_SOURCE_PLUGIN;
+    return ended && gq_queue_idle(p->queue);
+}
+
+gq_status gq_pipeline_wait(struct gq_pipeline *p, uint32_t timeout_ms)
+{
+    if (p->phase != GQ_PHASE_STARTED)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_wait comes between gq_start and gq_stop");
+    uint64_t deadline = gq_clock_deadline(timeout_ms);
+    while (!done(p)) {
+        if (gq_clock_past(deadline))
+            return gq_error_set(GQ_ERR_TIMEOUT, "the pipeline still runs after %" PRIu32 " ms", timeout_ms);
+        struct timespec nap = {.tv_nsec = 1000000};
+        nanosleep(&nap, NULL);
+    }
+    return outcome(p);
+}
+
+void gq_pipeline_interrupt(struct gq_pipeline *p)
+{
+    uint64_t one = 1;
+    int saved = errno; /* signal handlers may call this */
+    __atomic_store_n(&p->interrupted, 1, __ATOMIC_RELEASE);
+    if (p->conf->source.kind == GQ_SOURCE_API)
+        __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
+    if (write(p->interrupt_fd, &one, sizeof one) < 0)
+        errno = saved; /* full: it is readable already */
+    errno = saved;
+}
+
+/* --- stop --------------------------------------------------------------------------------------------------------------- */
+
+/* Everything accepted is finished and, where there is a sink, delivered; or the drain's time is over. */
+static gq_status drain(struct gq_pipeline *p, uint64_t deadline_ns)
+{
+    uint64_t left = gq_queue_drain(p->queue, deadline_ns);
+    while (left == 0 && p->sink_runs && !__atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline_ns)) {
+        struct timespec nap = {.tv_nsec = 200000};
+        nanosleep(&nap, NULL);
+    }
+    if (left == 0 && (!p->sink_runs || __atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE)))
+        return GQ_OK;
+    if (gq_link_dead(&p->remote->link))
+        return gq_remote_check(p->remote);
+    return gq_error_set(GQ_ERR_TIMEOUT, "the drain ran out of time: %" PRIu64 " messages in flight were not finished", left);
+}
+
+static gq_status close_sink(struct gq_pipeline *p)
+{
+    gq_status status = p->sink ? p->sink->ops->close(p->sink) : GQ_OK;
+    p->sink = NULL;
+    gq_status dead = gq_dead_close(&p->dead_file);
+    return status == GQ_OK ? dead : status;
+}
+
+static void end_threads(struct gq_pipeline *p)
+{
+    __atomic_store_n(&p->remote->link.closing, 1, __ATOMIC_RELEASE);
+    gq_link_kick(&p->remote->link);
+    if (p->source_runs)
+        pthread_join(p->source_thread, NULL);
+    if (p->sink_runs && !__atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE))
+        gq_remote_stop(p->remote, 0); /* the sink waits for results that will not come */
+    if (p->sink_runs)
+        pthread_join(p->sink_thread, NULL);
+    p->source_runs = p->sink_runs = false;
+}
+
+gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
+{
+    if (p->phase != GQ_PHASE_STARTED)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_stop comes once, after gq_start");
+    gq_status status = GQ_OK;
+    gq_pipeline_interrupt(p);
+    gq_handle_close(p->handle); /* no new messages; waits until no thread is inside */
+    if (p->queue && p->failure == GQ_OK)
+        status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
+    if (status != GQ_OK)
+        gq_pipeline_fail(p, status);
+    if (p->remote)
+        end_threads(p);
+    if (close_sink(p) != GQ_OK)
+        gq_pipeline_fail(p, gq_error_status());
+    p->end_ns = gq_clock_ns();
+    p->last.size = sizeof p->last;
+    gq_pipeline_stats(p, &p->last);
+    if (p->remote)
+        gq_remote_stop(p->remote, 1000);
+    p->phase = GQ_PHASE_STOPPED;
+    return outcome(p);
+}
+
+void gq_pipeline_close(struct gq_pipeline *p)
+{
+    if (!p)
+        return;
+    if (p->phase == GQ_PHASE_STARTED)
+        gq_pipeline_stop(p, 0);
+    if (p->source)
+        p->source->ops->close(p->source);
+    gq_queue_destroy(p->queue);
+    gq_remote_destroy(p->remote);
+    gq_image_finish(&p->source_image);
+    for (size_t i = 0; i < GQ_STAGES_MAX; i++)
+        gq_image_finish(&p->stage_image[i]);
+    if (p->interrupt_fd >= 0)
+        close(p->interrupt_fd);
+    pthread_mutex_destroy(&p->failure_lock);
+    free((char *)(uintptr_t)p->builder_opts.cache_folder);
+    gq_conf_destroy(p->conf);
+    free(p);
+}
+
+/* --- statistics ----------------------------------------------------------------------------------------------------------- */
+
+void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
+{
+    struct gq_lane_counts counts = {0};
+    struct gq_histogram *latency = calloc(1, sizeof *latency);
+    size_t size = out->size;
+    if (p->phase == GQ_PHASE_STOPPED) {
+        *out = p->last;
+    } else if (p->queue) {
+        gq_queue_get_counts(p->queue, &counts, latency);
+        *out = (struct gq_stats){
+            .messages_in = counts.submitted,
+            .messages_out = p->conf->sink.kind == GQ_SINK_API ? counts.released - counts.dropped - counts.failed - counts.lost
+                                                              : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
+            .dropped = counts.dropped,
+            .failed = counts.failed,
+            .dead = p->dead_file.written,
+            .bytes_in = __atomic_load_n(&p->bytes_in, __ATOMIC_RELAXED),
+            .bytes_out = __atomic_load_n(&p->bytes_out, __ATOMIC_RELAXED),
+            .in_flight = counts.submitted - counts.released,
+            .seconds = (double)((p->end_ns ? p->end_ns : gq_clock_ns()) - p->start_ns) * 1e-9,
+            .p50_ns = latency ? gq_histogram_quantile(latency, 0.5) : 0,
+            .p99_ns = latency ? gq_histogram_quantile(latency, 0.99) : 0,
+            .max_ns = latency ? latency->max : 0,
+        };
+    } else {
+        *out = (struct gq_stats){0};
+    }
+    out->size = size;
+    free(latency);
+}

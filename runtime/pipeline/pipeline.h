@@ -1,0 +1,65 @@
+/* pipeline.h - one pipeline from configuration to summary; what gpuqueue/runtime.h shows of it is in runtime/api/. */
+#ifndef GQ_PIPELINE_PIPELINE_H
+#define GQ_PIPELINE_PIPELINE_H
+
+#include <gpuqueue/runtime.h>
+#include <pthread.h>
+#include "build/build.h"
+#include "config/conf.h"
+#include "connect/connect.h"
+#include "pipeline/dead_letter.h"
+#include "pipeline/queue.h"
+#include "pipeline/remote.h"
+
+enum gq_phase { GQ_PHASE_OPEN, GQ_PHASE_PREPARED, GQ_PHASE_STARTED, GQ_PHASE_STOPPED };
+
+struct gq_pipeline {
+    enum gq_phase phase;
+    struct gq_conf *conf;
+    enum gq_backend_kind backend;
+    char backend_reason[256];
+    uint32_t cpu_threads;
+    struct gq_builder_opts builder_opts;
+
+    /* from gq_prepare */
+    struct gq_image source_image;
+    struct gq_image stage_image[GQ_STAGES_MAX];
+
+    /* from gq_start */
+    struct gq_remote *remote;
+    struct gq_queue *queue;
+    struct GpuQueue *handle; /* source or sink api */
+    struct gq_source *source;
+    struct gq_sink *sink;
+    struct gq_dead_file dead_file;
+    pthread_t source_thread, sink_thread;
+    bool source_runs, sink_runs; /* the threads exist */
+    int interrupt_fd;
+    uint64_t start_ns, end_ns;
+
+    /* shared by the threads */
+    uint32_t source_ended, sink_ended, interrupted; /* atomic */
+    pthread_mutex_t failure_lock;
+    gq_status failure; /* the first one */
+    char failure_text[GQ_ERROR_TEXT_MAX];
+    uint64_t messages_out, bytes_in, bytes_out; /* atomic; one writer each */
+    struct gq_stats last; /* counters as they were at gq_stop */
+};
+
+gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out);
+gq_status gq_pipeline_prepare(struct gq_pipeline *p);
+gq_status gq_pipeline_start(struct gq_pipeline *p);
+gq_status gq_pipeline_wait(struct gq_pipeline *p, uint32_t timeout_ms);
+void gq_pipeline_interrupt(struct gq_pipeline *p);
+gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms);
+void gq_pipeline_close(struct gq_pipeline *p);
+void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
+
+/* Keeps the first failure: its status and this thread's sentence. Returns `status`. */
+gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);
+
+/* pump.c: the two threads that move messages between connectors and lanes. Take a struct gq_pipeline. */
+void *gq_pump_source(void *pipeline);
+void *gq_pump_sink(void *pipeline);
+
+#endif

@@ -1,0 +1,81 @@
+#include "pipeline/remote.h"
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define LISTED_MAX 8 /* blocks that a sentence lists */
+
+static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
+{
+    if (stage == GQ_CRUMB_SOURCE)
+        return "source";
+    return stage < conf->stage_count ? conf->stages[stage].name : "?";
+}
+
+static void describe_block(const struct gq_conf *conf, const struct gq_crumb *c, struct gq_text *out)
+{
+    const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
+    uint64_t lane = c->stage == GQ_CRUMB_SOURCE ? 0 : gq_id_lane(c->current);
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, (uint64_t)(lane ? c->current : c->current & 0x00ffffffffffffff),
+                   stage_name(conf, c->stage));
+}
+
+/* The ids of a run that were not finished when its block ended. */
+static void describe_rest(const struct gq_crumb *c, struct gq_text *out)
+{
+    uint64_t last = c->first + c->holds - 1;
+    uint64_t after = c->stage == GQ_CRUMB_SOURCE ? c->first : c->current + 1;
+    if (c->holds > 1 && after <= last)
+        gq_text_printf(out, "; claimed with it and not finished: messages %" PRIu64 " to %" PRIu64, after, last);
+}
+
+static const struct gq_crumb *find_culprit(const struct gq_worker_page *page)
+{
+    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
+        if (__atomic_load_n(&page->crumb[i].signal, __ATOMIC_ACQUIRE))
+            return &page->crumb[i];
+    return NULL;
+}
+
+static void list_busy(const struct gq_conf *conf, const struct gq_worker_page *page, const struct gq_crumb *culprit,
+                      struct gq_text *out)
+{
+    uint32_t listed = 0, more = 0;
+    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++) {
+        const struct gq_crumb *c = &page->crumb[i];
+        if (!c->holds || !c->current || c == culprit)
+            continue;
+        if (listed == LISTED_MAX) {
+            more++;
+            continue;
+        }
+        gq_text_puts(out, listed++ ? ", " : culprit ? "; lost in other threads: " : " while it processed ");
+        describe_block(conf, c, out);
+        describe_rest(c, out);
+    }
+    if (more)
+        gq_text_printf(out, " and %u more", more);
+}
+
+void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *page, int wait_status, const char *died,
+                    struct gq_text *out)
+{
+    const struct gq_crumb *culprit = find_culprit(page);
+    if (died[0])
+        gq_text_printf(out, "%s", died);
+    else
+        gq_text_puts(out, "the worker ");
+    if (!died[0])
+        gq_process_describe(wait_status, out);
+    if (culprit) {
+        if (!died[0] && (culprit->signal == SIGSEGV || culprit->signal == SIGBUS))
+            gq_text_printf(out, culprit->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64, culprit->address);
+        gq_text_puts(out, died[0] ? ": " : " while it processed ");
+        describe_block(conf, culprit, out);
+        describe_rest(culprit, out);
+    }
+    list_busy(conf, page, culprit, out);
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
+        gq_text_puts(out, " (somebody killed it; the kernel does so when memory runs out)");
+}

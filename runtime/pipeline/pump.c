@@ -1,0 +1,205 @@
+/* The threads between connectors and lanes. A message is released, and its slot free, when the sink has it. */
+#include "pipeline/pipeline.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#define BATCH 256u
+
+/* --- source ---------------------------------------------------------------------------------------------------------- */
+
+struct filling {
+    struct gq_lane *lane;
+    uint64_t first; /* claimed slots */
+    uint32_t claimed, used;
+    uint32_t len[BATCH];
+    uint64_t bytes;
+};
+
+static void commit(struct gq_pipeline *p, struct filling *f)
+{
+    uint64_t now = gq_clock_ns();
+    for (uint32_t i = 0; i < f->used; i++) {
+        gq_lane_publish(f->lane, f->len[i], now);
+        f->bytes += f->len[i];
+    }
+    if (f->used)
+        gq_link_ring_worker(f->lane->link);
+    __atomic_store_n(&p->bytes_in, f->bytes, __ATOMIC_RELAXED);
+    f->first += f->used;
+    f->claimed -= f->used;
+    f->used = 0;
+}
+
+static bool over(const struct gq_pipeline *p) { return gq_link_dead(&p->remote->link) || gq_link_closing(&p->remote->link); }
+
+/* A slot to fill, after committing what is filled when there is none; false when the worker is gone. */
+static bool have_slot(struct gq_pipeline *p, struct filling *f)
+{
+    if (f->used < f->claimed && f->used < BATCH)
+        return true;
+    commit(p, f);
+    while (f->claimed == 0 && !over(p)) {
+        uint64_t first;
+        f->claimed = gq_lane_claim(f->lane, BATCH, gq_clock_deadline(100), &first);
+        if (f->claimed)
+            f->first = first;
+        if (__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) && f->claimed == 0)
+            return false;
+    }
+    return f->claimed != 0;
+}
+
+static void pump(struct gq_pipeline *p, struct filling *f)
+{
+    const struct gq_source_ops *ops = p->source->ops;
+    bool may_wait = false;
+    while (have_slot(p, f)) {
+        uint8_t *slot = gq_lane_slot(f->lane, f->first + f->used);
+        switch (ops->next(p->source, slot, p->conf->slot_bytes, &f->len[f->used], may_wait)) {
+        case GQ_NEXT_MESSAGE:
+            f->used++;
+            may_wait = false;
+            break;
+        case GQ_NEXT_WAIT: /* what there is should not wait for what may come */
+            gq_assert(!may_wait);
+            commit(p, f);
+            may_wait = true;
+            break;
+        case GQ_NEXT_ERROR:
+            gq_pipeline_fail(p, gq_error_status());
+            return;
+        case GQ_NEXT_END:
+            return;
+        }
+    }
+}
+
+void *gq_pump_source(void *pipeline)
+{
+    struct gq_pipeline *p = pipeline;
+    struct filling f = {0};
+    if (gq_queue_own_lane(p->queue, &f.lane) == GQ_OK) {
+        pump(p, &f);
+        commit(p, &f);
+    } else {
+        gq_pipeline_fail(p, gq_error_status());
+    }
+    __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
+    gq_link_kick(&p->remote->link);
+    return NULL;
+}
+
+/* --- sink ------------------------------------------------------------------------------------------------------------ */
+
+static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
+{
+    if (gq_meta_status(r->meta) == GQ_RESULT_FAILED)
+        snprintf(text, size, "the plugin failed the message with code %u", gq_meta_code(r->meta));
+    else
+        snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
+}
+
+static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *r)
+{
+    char reason[160];
+    struct timespec now;
+    uint32_t stage = gq_meta_stage(r->meta);
+    gq_assert(stage < p->conf->stage_count);
+    reason_of(r, reason, sizeof reason);
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint32_t len = (uint32_t)lane->view.in_desc[gq_slot_index(&lane->view, r->seq)];
+    struct gq_dead_letter letter = {
+        .id = gq_slot_id(lane->view.lane, r->seq),
+        .unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
+        .attempts = gq_meta_status(r->meta) == GQ_RESULT_FAILED ? p->conf->retries + 1 : 1,
+        .stage = stage,
+        .status = (uint16_t)gq_meta_status(r->meta),
+        .code = (uint16_t)gq_meta_code(r->meta),
+        .stage_name = p->conf->stages[stage].name,
+        .plugin = p->conf->stages[stage].plugin,
+        .digest = p->stage_image[stage].digest,
+        .reason = reason,
+        /* A generated message has no bytes on this side; its id says which index makes it again. */
+        .message = lane->generated ? NULL : gq_slot_in(&lane->view, r->seq),
+        .message_len = lane->generated ? 0 : len,
+    };
+    return gq_dead_put(&p->dead_file, &letter);
+}
+
+static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
+{
+    gq_status status = GQ_OK;
+    uint64_t out = 0, bytes = 0;
+    for (uint32_t i = 0; i < count && status == GQ_OK; i++) {
+        if (gq_meta_status(results[i].meta) != GQ_RESULT_OK) {
+            status = bury(p, lane, &results[i]);
+            continue;
+        }
+        status = p->sink->ops->put(p->sink, results[i].data, results[i].len);
+        out++;
+        bytes += results[i].len;
+    }
+    if (status == GQ_OK)
+        status = p->sink->ops->flush(p->sink);
+    if (status == GQ_OK) {
+        __atomic_store_n(&p->messages_out, p->messages_out + out, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->bytes_out, p->bytes_out + bytes, __ATOMIC_RELAXED);
+    }
+    return status;
+}
+
+/* An interrupt ends what a source plugin makes; other sources watch the descriptor themselves. */
+static void heed_interrupt(struct gq_pipeline *p)
+{
+    if (p->conf->source.kind != GQ_SOURCE_PLUGIN || !__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+        return;
+    gq_lane_end_generation(p->queue->lane[0]);
+    __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
+}
+
+static bool finished(struct gq_pipeline *p)
+{
+    heed_interrupt(p);
+    if (!__atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE))
+        return p->conf->source.kind == GQ_SOURCE_PLUGIN && gq_queue_idle(p->queue);
+    return gq_queue_idle(p->queue);
+}
+
+static gq_status sink_loop(struct gq_pipeline *p)
+{
+    struct gq_lane_result results[BATCH];
+    uint64_t seqs[BATCH];
+    while (!finished(p)) {
+        struct gq_lane *lane;
+        uint32_t n = gq_queue_take(p->queue, true, results, BATCH, &lane);
+        if (n == 0) {
+            bool any = gq_queue_wait(p->queue, gq_clock_deadline(50));
+            if (!any && gq_link_dead(&p->remote->link))
+                return gq_remote_check(p->remote);
+            continue;
+        }
+        gq_status status = deliver(p, lane, results, n);
+        if (status != GQ_OK)
+            return status;
+        for (uint32_t i = 0; i < n; i++)
+            seqs[i] = results[i].seq;
+        status = gq_lane_release(lane, seqs, n);
+        gq_assert(status == GQ_OK);
+    }
+    return gq_remote_check(p->remote);
+}
+
+void *gq_pump_sink(void *pipeline)
+{
+    struct gq_pipeline *p = pipeline;
+    gq_status status = sink_loop(p);
+    if (status != GQ_OK) {
+        gq_pipeline_fail(p, status);
+        gq_pipeline_interrupt(p);
+    }
+    __atomic_store_n(&p->sink_ended, 1, __ATOMIC_RELEASE);
+    return NULL;
+}

@@ -1,0 +1,220 @@
+#include "pipeline/queue.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <sched.h>
+#include <time.h>
+#include <stdlib.h>
+
+#define SPIN_ROUNDS 128
+#define YIELD_ROUNDS 4
+#define SLEEP_NS 20000000u /* a lost kick costs at most this */
+
+gq_status gq_queue_create(struct gq_remote *remote, bool timed, struct gq_queue **out)
+{
+    struct gq_queue *queue = calloc(1, sizeof *queue);
+    *out = queue;
+    if (!queue)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a queue");
+    queue->remote = remote;
+    queue->capacity = remote->conf->capacity;
+    queue->slot_bytes = remote->conf->slot_bytes;
+    queue->timed = timed;
+    pthread_mutex_init(&queue->lock, NULL);
+    return GQ_OK;
+}
+
+void gq_queue_destroy(struct gq_queue *queue)
+{
+    if (!queue)
+        return;
+    for (uint32_t i = 0; i < queue->lane_count; i++)
+        gq_lane_destroy(queue->lane[i]);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+}
+
+/* --- lanes and owners -------------------------------------------------------------------------------------------------- */
+
+static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct gq_lane **out)
+{
+    uint32_t index = queue->lane_count;
+    if (index == GQ_LANES_MAX)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "%u threads own a lane already; a queue has at most that many", GQ_LANES_MAX);
+    opts->lane = index;
+    opts->capacity = queue->capacity;
+    opts->slot_bytes = queue->slot_bytes;
+    opts->timed = queue->timed;
+    gq_status status = gq_lane_create(opts, &queue->remote->link, out);
+    if (status == GQ_OK)
+        status = gq_remote_add_lane(queue->remote, *out);
+    if (status != GQ_OK) {
+        gq_lane_destroy(*out);
+        *out = NULL;
+        return status;
+    }
+    queue->lane[index] = *out;
+    queue->owned[index] = true;
+    __atomic_store_n(&queue->lane_count, index + 1, __ATOMIC_RELEASE);
+    return GQ_OK;
+}
+
+gq_status gq_queue_own_lane(struct gq_queue *queue, struct gq_lane **out)
+{
+    gq_status status = GQ_OK;
+    *out = NULL;
+    pthread_mutex_lock(&queue->lock);
+    for (uint32_t i = 0; i < queue->lane_count && !*out; i++) {
+        if (queue->owned[i] || queue->lane[i]->generated)
+            continue;
+        *out = queue->lane[i];
+        queue->owned[i] = true;
+    }
+    struct gq_lane_opts opts = {0};
+    if (!*out)
+        status = add(queue, &opts, out);
+    pthread_mutex_unlock(&queue->lock);
+    return status;
+}
+
+void gq_queue_disown_lane(struct gq_queue *queue, struct gq_lane *lane)
+{
+    pthread_mutex_lock(&queue->lock);
+    gq_assert(queue->owned[lane->view.lane]);
+    /* Claims that were never committed go with their owner. */
+    lane->claimed = lane->submitted;
+    queue->owned[lane->view.lane] = false;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+gq_status gq_queue_add_generated(struct gq_queue *queue, uint64_t first_index, uint64_t count)
+{
+    struct gq_lane_opts opts = {.generated = true, .first_index = first_index, .count = count};
+    struct gq_lane *lane;
+    pthread_mutex_lock(&queue->lock);
+    gq_status status = add(queue, &opts, &lane);
+    pthread_mutex_unlock(&queue->lock);
+    return status;
+}
+
+struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)
+{
+    uint32_t index = gq_id_lane(id);
+    return index < gq_queue_lanes(queue) ? queue->lane[index] : NULL;
+}
+
+/* --- results ------------------------------------------------------------------------------------------------------------ */
+
+uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max, struct gq_lane **lane)
+{
+    uint32_t count = gq_queue_lanes(queue), start = __atomic_load_n(&queue->turn, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < count; i++) {
+        *lane = queue->lane[(start + i) % count];
+        uint32_t n = gq_lane_has_results(*lane) ? gq_lane_take(*lane, hold, results, max) : 0;
+        if (n == 0)
+            continue;
+        __atomic_store_n(&queue->turn, (start + i + 1) % count, __ATOMIC_RELAXED);
+        return n;
+    }
+    return 0;
+}
+
+static bool any_results(void *arg)
+{
+    const struct gq_queue *queue = arg;
+    uint32_t count = gq_queue_lanes(queue);
+    for (uint32_t i = 0; i < count; i++)
+        if (gq_lane_has_results(queue->lane[i]))
+            return true;
+    return false;
+}
+
+static bool lane_results(void *arg) { return gq_lane_has_results(arg); }
+
+/* Spins, gives way, sleeps: in that order, because a result is usually near. */
+static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns)
+{
+    for (uint32_t round = 0; !ready(arg); round++) {
+        if (gq_link_dead(link) || gq_link_closing(link))
+            return ready(arg);
+        if (round < SPIN_ROUNDS) {
+            gq_cpu_relax();
+            continue;
+        }
+        uint64_t now = gq_clock_ns();
+        if (now >= deadline_ns)
+            return false;
+        if (round < SPIN_ROUNDS + YIELD_ROUNDS)
+            sched_yield();
+        else
+            gq_link_wait_results(link, deadline_ns - now < SLEEP_NS ? deadline_ns - now : SLEEP_NS, ready, arg);
+    }
+    return true;
+}
+
+bool gq_queue_wait(struct gq_queue *queue, uint64_t deadline_ns)
+{
+    return wait_for(&queue->remote->link, any_results, queue, deadline_ns);
+}
+
+bool gq_queue_wait_lane(struct gq_lane *lane, uint64_t deadline_ns)
+{
+    return wait_for(lane->link, lane_results, lane, deadline_ns);
+}
+
+bool gq_queue_idle(const struct gq_queue *queue)
+{
+    uint32_t count = gq_queue_lanes(queue);
+    for (uint32_t i = 0; i < count; i++)
+        if (!gq_lane_idle(queue->lane[i]))
+            return false;
+    return true;
+}
+
+static uint64_t unfinished(struct gq_queue *queue)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(queue); i++)
+        sum += gq_lane_unfinished(queue->lane[i]);
+    return sum;
+}
+
+uint64_t gq_queue_drain(struct gq_queue *queue, uint64_t deadline_ns)
+{
+    uint64_t left;
+    while ((left = unfinished(queue)) != 0 && !gq_link_dead(&queue->remote->link) && !gq_clock_past(deadline_ns)) {
+        struct timespec nap = {.tv_nsec = 200000};
+        nanosleep(&nap, NULL);
+    }
+    return left;
+}
+
+/* --- counters ----------------------------------------------------------------------------------------------------------- */
+
+void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, struct gq_histogram *latency)
+{
+    *out = (struct gq_lane_counts){0};
+    for (uint32_t i = 0; i < gq_queue_lanes(queue); i++) {
+        struct gq_lane_counts c;
+        gq_lane_get_counts(queue->lane[i], &c);
+        out->submitted += c.submitted;
+        out->released += c.released;
+        out->dropped += c.dropped;
+        out->failed += c.failed;
+        out->lost += c.lost;
+        out->refused_full += c.refused_full;
+        if (!latency || !queue->lane[i]->latency)
+            continue;
+        pthread_mutex_lock(&queue->lane[i]->lock);
+        gq_histogram_merge(latency, queue->lane[i]->latency);
+        pthread_mutex_unlock(&queue->lane[i]->lock);
+    }
+}
+
+uint64_t gq_queue_retries(const struct gq_queue *queue)
+{
+    const struct gq_worker_page *page = queue->remote->link.worker;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
+        sum += __atomic_load_n(&page->crumb[i].retries, __ATOMIC_RELAXED);
+    return sum;
+}

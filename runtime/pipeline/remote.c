@@ -1,0 +1,201 @@
+#include "pipeline/remote.h"
+#include "base/assert.h"
+#include "base/channel.h"
+#include "base/clock.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_MS 30000u /* a request is answered within this, or the worker is taken for dead */
+
+/* --- requests -------------------------------------------------------------------------------------------------------- */
+
+static gq_status receive_reply(struct gq_remote *remote, struct gq_packet *reply)
+{
+    int fds[GQ_CHANNEL_FDS_MAX];
+    size_t len, fd_count;
+    gq_status status = gq_channel_receive(remote->process.channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
+    for (size_t i = 0; i < fd_count; i++)
+        close(fds[i]);
+    if (status != GQ_OK)
+        return status;
+    if (len != sizeof *reply)
+        return gq_error_set(GQ_ERR_DEVICE, "the worker ended before it answered");
+    reply->text[sizeof reply->text - 1] = '\0';
+    if (reply->type == GQ_PACKET_DIED)
+        return gq_error_set(GQ_ERR_DEVICE, "%s", reply->text);
+    return reply->status == GQ_OK ? GQ_OK : gq_error_set((gq_status)reply->status, "%s", reply->text);
+}
+
+static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
+{
+    uint64_t deadline = gq_clock_deadline(timeout_ms);
+    while (!gq_link_dead(&remote->link) && !gq_clock_past(deadline))
+        usleep(200);
+    return gq_link_dead(&remote->link);
+}
+
+static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
+{
+    struct gq_packet reply;
+    pthread_mutex_lock(&remote->lock);
+    gq_status status = gq_link_dead(&remote->link) ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
+                                                   : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
+    if (status == GQ_OK)
+        status = receive_reply(remote, &reply);
+    pthread_mutex_unlock(&remote->lock);
+    /* A worker that ends instead of answering leaves a better sentence behind. */
+    if (status == GQ_ERR_DEVICE && remote->watched && wait_dead(remote, 2000))
+        status = gq_remote_check(remote);
+    return status;
+}
+
+static gq_status set_up(struct gq_remote *remote, uint32_t threads)
+{
+    const struct gq_conf *conf = remote->conf;
+    struct gq_packet packet = {.type = GQ_PACKET_SETUP};
+    packet.setup.layout_version = GQ_LAYOUT_VERSION;
+    packet.setup.backend = GQ_BACKEND_CPU;
+    packet.setup.device = conf->device;
+    packet.setup.threads = threads ? threads : conf->cpu_threads;
+    packet.setup.capacity = conf->capacity;
+    packet.setup.slot_bytes = conf->slot_bytes;
+    packet.setup.retries = conf->retries;
+    int fds[] = {remote->link.host_fd, remote->link.worker_fd};
+    return ask(remote, &packet, fds, 2);
+}
+
+gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name, uint32_t generation)
+{
+    struct gq_packet packet = {.type = image->info.kind == GQ_IMAGE_SOURCE ? GQ_PACKET_SOURCE : GQ_PACKET_STAGE};
+    packet.stage.generation = generation;
+    snprintf(packet.stage.name, sizeof packet.stage.name, "%s", stage_name);
+    gq_status status = ask(remote, &packet, &image->fd, 1);
+    return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "loading stage '%s': ", stage_name);
+}
+
+gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_LANE};
+    int fds[] = {lane->in_fd, lane->out_fd};
+    return ask(remote, &packet, fds, 2);
+}
+
+gq_status gq_remote_run(struct gq_remote *remote)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_START};
+    return ask(remote, &packet, NULL, 0);
+}
+
+/* --- life and death --------------------------------------------------------------------------------------------------- */
+
+/* The worker's last word may lie unread in the socket. */
+static void read_last_word(int channel, char *text, size_t size)
+{
+    struct gq_packet packet;
+    int fds[GQ_CHANNEL_FDS_MAX];
+    size_t len, fd_count;
+    text[0] = '\0';
+    while (gq_channel_receive(channel, &packet, sizeof packet, &len, fds, &fd_count, 0) == GQ_OK && len == sizeof packet) {
+        for (size_t i = 0; i < fd_count; i++)
+            close(fds[i]);
+        if (packet.type == GQ_PACKET_DIED)
+            snprintf(text, size, "%.*s", (int)sizeof packet.text - 1, packet.text);
+    }
+}
+
+static void bury(struct gq_remote *remote, int wait_status)
+{
+    char word[GQ_PACKET_TEXT];
+    struct gq_text why = {0};
+    pthread_mutex_lock(&remote->lock);
+    read_last_word(remote->process.channel, word, sizeof word);
+    gq_post_mortem(remote->conf, remote->link.worker, wait_status, word, &why);
+    snprintf(remote->why, sizeof remote->why, "%s", remote->expected ? "the worker was stopped" : gq_text_str(&why));
+    __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&remote->lock);
+    gq_text_finish(&why);
+    gq_link_kick(&remote->link);
+}
+
+static void *watch(void *arg)
+{
+    struct gq_remote *remote = arg;
+    int wait_status = 0;
+    struct gq_process p = remote->process; /* ours to reap: nobody else waits for it */
+    gq_process_wait(&p, GQ_MS_FOREVER, &wait_status);
+    bury(remote, wait_status);
+    return NULL;
+}
+
+gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct gq_remote **out)
+{
+    *out = NULL;
+    struct gq_remote *remote = calloc(1, sizeof *remote);
+    if (!remote)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the worker's record");
+    remote->conf = conf;
+    remote->process.channel = -1;
+    pthread_mutex_init(&remote->lock, NULL);
+    struct gq_text path = {0};
+    gq_status status = gq_link_create(&remote->link);
+    if (status == GQ_OK)
+        status = gq_process_find("gpuq-worker", &path);
+    if (status == GQ_OK) {
+        char *argv[] = {path.data, "worker", NULL};
+        status = gq_process_start(path.data, argv, &remote->process);
+    }
+    gq_text_finish(&path);
+    if (status == GQ_OK && pthread_create(&remote->watcher, NULL, watch, remote) != 0)
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to watch the worker");
+    remote->watched = status == GQ_OK;
+    if (status == GQ_OK)
+        status = set_up(remote, threads);
+    if (status != GQ_OK) {
+        gq_remote_destroy(remote);
+        return status;
+    }
+    *out = remote;
+    return GQ_OK;
+}
+
+void gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
+{
+    if (!remote->watched)
+        return;
+    pthread_mutex_lock(&remote->lock);
+    bool alive = !gq_link_dead(&remote->link);
+    remote->expected = alive;
+    struct gq_packet packet = {.type = GQ_PACKET_STOP};
+    if (alive) {
+        gq_link_stop(&remote->link);
+        gq_channel_send(remote->process.channel, &packet, sizeof packet, NULL, 0);
+    }
+    pthread_mutex_unlock(&remote->lock);
+    if (!wait_dead(remote, grace_ms))
+        kill(remote->process.pid, SIGKILL);
+    pthread_join(remote->watcher, NULL);
+    remote->watched = false;
+}
+
+void gq_remote_destroy(struct gq_remote *remote)
+{
+    if (!remote)
+        return;
+    gq_remote_stop(remote, 1000);
+    if (gq_link_dead(&remote->link))
+        remote->process.pid = 0; /* the watcher reaped it */
+    gq_process_end(&remote->process, 0);
+    gq_link_finish(&remote->link);
+    pthread_mutex_destroy(&remote->lock);
+    free(remote);
+}
+
+gq_status gq_remote_check(struct gq_remote *remote)
+{
+    if (!gq_link_dead(&remote->link))
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_DEVICE, "%s", remote->why); /* written before `dead` */
+}

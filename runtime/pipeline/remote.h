@@ -1,0 +1,40 @@
+/* remote.h - the worker process seen from the host: started, asked, watched, buried. */
+#ifndef GQ_PIPELINE_REMOTE_H
+#define GQ_PIPELINE_REMOTE_H
+
+#include <pthread.h>
+#include "base/process.h"
+#include "build/build.h"
+#include "config/conf.h"
+#include "ring/lane.h"
+#include "ring/link.h"
+#include "ring/packets.h"
+
+struct gq_remote {
+    const struct gq_conf *conf; /* not owned */
+    struct gq_link link;
+    struct gq_process process;
+    pthread_mutex_t lock; /* one request at a time, and `why` */
+    pthread_t watcher;
+    bool watched;
+    bool expected; /* the end was asked for */
+    char why[GQ_ERROR_TEXT_MAX]; /* of its death; "" while it lives */
+};
+
+/* Starts the worker process and sets it up for this configuration. */
+gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct gq_remote **out);
+gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name, uint32_t generation);
+gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
+gq_status gq_remote_run(struct gq_remote *remote);
+/* Lets it finish what it holds and ends it, by force after `grace_ms`. */
+void gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms);
+void gq_remote_destroy(struct gq_remote *remote);
+
+/* GQ_OK while the worker lives; else GQ_ERR_DEVICE with the sentence of its death. */
+gq_status gq_remote_check(struct gq_remote *remote);
+
+/* post_mortem.c: who died of what, doing what. `died` is the worker's own last word, or "". */
+void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *page, int wait_status, const char *died,
+                    struct gq_text *out);
+
+#endif

@@ -1,0 +1,38 @@
+/* packets.h - what host and worker say to each other over their socket. Each request has one reply; DIED comes unasked, as
+ * the worker's last word. One packet is one struct; descriptors travel beside it in the order named. */
+#ifndef GQ_RING_PACKETS_H
+#define GQ_RING_PACKETS_H
+
+#include <stdint.h>
+
+#define GQ_PACKET_TEXT 2000
+
+enum gq_packet_type {
+    GQ_PACKET_SETUP,  /* setup; descriptors: host page, worker page */
+    GQ_PACKET_SOURCE, /* image of the source plugin; descriptor: the image */
+    GQ_PACKET_STAGE,  /* image of the next stage; descriptor: the image */
+    GQ_PACKET_LANE,   /* one more lane, before or after START; descriptors: ingress, egress */
+    GQ_PACKET_START,
+    GQ_PACKET_STOP,   /* finish what is held, answer, and exit */
+    GQ_PACKET_REPLY,
+    GQ_PACKET_DIED    /* text: why; the worker exits with GQ_WORKER_DIED */
+};
+
+#define GQ_WORKER_DIED 86 /* exit code behind a DIED packet */
+
+struct gq_packet {
+    uint32_t type;
+    int32_t status; /* REPLY: gq_status */
+    union {
+        struct {
+            uint32_t layout_version, backend, device, threads, slot_bytes, retries, capacity;
+        } setup;
+        struct {
+            uint32_t generation;
+            char name[64]; /* of the stage */
+        } stage;
+        char text[GQ_PACKET_TEXT]; /* REPLY, DIED: a sentence, NUL-terminated */
+    };
+};
+
+#endif

@@ -1,0 +1,158 @@
+#include "worker/worker.h"
+#include "backend/backend.h"
+#include "base/assert.h"
+#include "base/channel.h"
+#include "base/clock.h"
+#include "config/conf.h"
+#include "ring/lane.h"
+#include "ring/packets.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHANNEL 3
+
+/* One per process: the die hook takes no argument. */
+static struct worker {
+    struct gq_link link;
+    const struct gq_backend_ops *ops; /* NULL before SETUP */
+    struct gq_backend *backend;
+    uint32_t capacity, slot_bytes;
+} worker;
+
+/* The last word: the sentence goes to the host, and the process ends without unwinding anything. */
+static void die(const char *sentence)
+{
+    static uint32_t died;
+    if (__atomic_exchange_n(&died, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct gq_packet packet = {.type = GQ_PACKET_DIED};
+        snprintf(packet.text, sizeof packet.text, "%s", sentence);
+        gq_channel_send(CHANNEL, &packet, sizeof packet, NULL, 0);
+        _exit(GQ_WORKER_DIED);
+    }
+    for (;;)
+        pause(); /* another thread is dying already */
+}
+
+static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_count)
+{
+    if (worker.ops || fd_count != 2)
+        return gq_error_set(GQ_ERR_INTERNAL, "SETUP came twice, or with %zu descriptors", fd_count);
+    if (p->setup.layout_version != GQ_LAYOUT_VERSION)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "the worker speaks layout %d, the host layout %u: install both from one release",
+                            GQ_LAYOUT_VERSION, p->setup.layout_version);
+    if (p->setup.backend != GQ_BACKEND_CPU)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "this worker has no %s backend", gq_backend_name((enum gq_backend_kind)p->setup.backend));
+    gq_status status = gq_link_attach(&worker.link, fds[0], fds[1]);
+    if (status != GQ_OK)
+        return status;
+    worker.capacity = p->setup.capacity;
+    worker.slot_bytes = p->setup.slot_bytes;
+    struct gq_backend_setup s = {
+        .link = &worker.link,
+        .device = p->setup.device,
+        .threads = p->setup.threads,
+        .capacity = p->setup.capacity,
+        .slot_bytes = p->setup.slot_bytes,
+        .retries = p->setup.retries,
+        .die = die,
+    };
+    worker.ops = &gq_cpu_backend;
+    return worker.ops->open(&s, &worker.backend);
+}
+
+static gq_status map_file(int fd, size_t bytes, int protection, uint8_t **out)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0 || (size_t)info.st_size < bytes)
+        return gq_error_set(GQ_ERR_INTERNAL, "a lane's file is smaller than its %zu bytes", bytes);
+    void *p = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "mapping a lane of %zu bytes", bytes);
+    *out = p;
+    return GQ_OK;
+}
+
+static gq_status add_lane(const int *fds, size_t fd_count)
+{
+    if (fd_count != 2)
+        return gq_error_set(GQ_ERR_INTERNAL, "LANE came with %zu descriptors", fd_count);
+    uint8_t *in = NULL, *out = NULL;
+    gq_status status = map_file(fds[0], gq_lane_in_bytes(worker.capacity, worker.slot_bytes), PROT_READ, &in);
+    if (status == GQ_OK)
+        status = map_file(fds[1], gq_lane_out_bytes(worker.capacity, worker.slot_bytes), PROT_READ | PROT_WRITE, &out);
+    if (status != GQ_OK)
+        return status;
+    struct gq_lane_view view;
+    gq_lane_view_fill(&view, in, out, worker.capacity, worker.slot_bytes);
+    if (view.in_head->magic != GQ_LAYOUT_MAGIC || view.in_head->stride != view.stride || view.in_head->capacity != worker.capacity)
+        return gq_error_set(GQ_ERR_INTERNAL, "a lane's head does not agree with the queue's geometry");
+    view.lane = view.in_head->lane;
+    status = worker.ops->add_lane(worker.backend, &view);
+    if (status == GQ_OK) {
+        view.out_head->version = GQ_LAYOUT_VERSION;
+        view.out_head->magic = GQ_LAYOUT_MAGIC;
+    }
+    return status;
+}
+
+static gq_status load_stage(const struct gq_packet *p, const int *fds, size_t fd_count, bool source)
+{
+    if (fd_count != 1)
+        return gq_error_set(GQ_ERR_INTERNAL, "an image came with %zu descriptors", fd_count);
+    return source ? worker.ops->load_source(worker.backend, fds[0])
+                  : worker.ops->load_stage(worker.backend, fds[0], p->stage.generation);
+}
+
+static gq_status serve(const struct gq_packet *p, const int *fds, size_t fd_count)
+{
+    if (p->type != GQ_PACKET_SETUP && !worker.backend)
+        return gq_error_set(GQ_ERR_INTERNAL, "packet %u came before SETUP", p->type);
+    switch (p->type) {
+    case GQ_PACKET_SETUP:
+        return setup(p, fds, fd_count);
+    case GQ_PACKET_SOURCE:
+        return load_stage(p, fds, fd_count, true);
+    case GQ_PACKET_STAGE:
+        return load_stage(p, fds, fd_count, false);
+    case GQ_PACKET_LANE:
+        return add_lane(fds, fd_count);
+    case GQ_PACKET_START:
+        return worker.ops->start(worker.backend);
+    case GQ_PACKET_STOP:
+        worker.ops->stop(worker.backend);
+        worker.ops->close(worker.backend);
+        return GQ_OK;
+    default:
+        return gq_error_set(GQ_ERR_INTERNAL, "packet %u is not known", p->type);
+    }
+}
+
+static gq_status answer(gq_status status)
+{
+    struct gq_packet reply = {.type = GQ_PACKET_REPLY, .status = status};
+    if (status != GQ_OK)
+        snprintf(reply.text, sizeof reply.text, "%s", gq_error_text());
+    return gq_channel_send(CHANNEL, &reply, sizeof reply, NULL, 0);
+}
+
+int gq_worker_main(void)
+{
+    for (;;) {
+        struct gq_packet packet;
+        int fds[GQ_CHANNEL_FDS_MAX];
+        size_t len, fd_count;
+        gq_status status = gq_channel_receive(CHANNEL, &packet, sizeof packet, &len, fds, &fd_count, GQ_MS_FOREVER);
+        if (status != GQ_OK || len != sizeof packet)
+            _exit(0); /* the host is gone: nothing here is worth keeping, and other threads still run */
+        status = answer(serve(&packet, fds, fd_count));
+        for (size_t i = 0; i < fd_count; i++)
+            close(fds[i]);
+        if (status != GQ_OK || packet.type == GQ_PACKET_STOP)
+            return 0;
+    }
+}
