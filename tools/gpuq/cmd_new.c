@@ -137,6 +137,8 @@ static gq_status parse(int argc, char **argv, const struct kind **kind, const ch
     if (argc - optind != 1)
         return gq_error_set(GQ_ERR_INVALID_ARG, "write gpuq new [--block | --source] NAME");
     *name = argv[optind];
+    if (strcmp(*name, "pass") == 0 && *kind == find_kind('s'))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "'pass' is the stage behind a new source; choose another name");
     return check_name(*name);
 }
 
