@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "commands.h"
-#include "nearest.h"
+#include "config/near.h"
 #include "plugin_verbs.h"
 
 static const struct verb {
@@ -16,12 +16,11 @@ static const struct verb {
 
 static int refuse(const char *name)
 {
-    const char *names[VERB_COUNT];
+    struct gq_near near = gq_near_start(name ? name : "");
     for (size_t i = 0; i < VERB_COUNT; i++)
-        names[i] = verbs[i].name;
-    const char *nearest = name ? gpuq_nearest(name, names, VERB_COUNT) : NULL;
-    if (nearest)
-        fprintf(stderr, "gpuq plugin: unknown verb '%s'; did you mean '%s'?\n", name, nearest);
+        gq_near_offer(&near, verbs[i].name);
+    if (near.best)
+        fprintf(stderr, "gpuq plugin: unknown verb '%s'; did you mean '%s'?\n", name, near.best);
     else if (name)
         fprintf(stderr, "gpuq plugin: unknown verb '%s'; expected check, build, inspect, run or test\n", name);
     else

@@ -36,8 +36,7 @@ static gq_status read_params(const struct plugin_args *args, struct built *b)
                                        .param_count = args->param_count,
                                        .slot_bytes = 1024,
                                        .capacity = 2,
-                                       .count = 1,
-                                       .echo = args->file};
+                                       .count = 1};
     plugin_text_write(&plugin, &text);
     gq_status status = gq_conf_parse(PLUGIN_TEXT_NAME, gq_text_str(&text), text.len, &errors, &count, &b->conf);
     if (status != GQ_OK && count)

@@ -11,7 +11,7 @@
 #define PROBE_PATIENCE_MS 10000u /* for one message; then the plugin counts as one that does not end */
 
 struct probe_opts {
-    struct plugin_text text; /* capacity and echo are the probe's own */
+    struct plugin_text text; /* capacity is the probe's own */
     const char *backend;     /* NULL: as the environment says */
     bool no_cache;
 };
@@ -19,7 +19,8 @@ struct probe_opts {
 struct probe {
     gq_pipeline *pipeline; /* NULL: not open */
     GpuQueue *queue;
-    int echo_fd;
+    bool makes;     /* a source: messages come by themselves */
+    uint64_t ended; /* messages known to have ended */
 };
 
 /* How one message ended, and its bytes; golden vectors say the same of what they expect. */

@@ -42,9 +42,7 @@ static void add_source(struct gq_text *out, const struct plugin_text *p)
     gq_text_printf(out, "\n    first: %llu\n    count: %llu\n", (unsigned long long)p->first,
                    (unsigned long long)p->count);
     add_params(out, "    ", p);
-    gq_text_puts(out, "stages:\n  - plugin: ");
-    add_string(out, p->echo);
-    gq_text_puts(out, "\n");
+    gq_text_puts(out, "stages:\n  - plugin: builtin:echo\n"); /* a pipeline has at least one */
 }
 
 static void add_stage(struct gq_text *out, const struct plugin_text *p)

@@ -19,7 +19,6 @@ struct plugin_text {
     size_t param_count;
     uint32_t slot_bytes, capacity;
     uint64_t first, count; /* of a source */
-    const char *echo;      /* the stage behind a source */
 };
 
 void plugin_text_write(const struct plugin_text *plugin, struct gq_text *out);
