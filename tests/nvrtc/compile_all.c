@@ -1,34 +1,99 @@
-/* compile_all ROOT ARCH FILE... - each file through NVRTC to a cubin for sm_ARCH. */
+/* compile_all ROOT ARCH cubin|ptx FILE... - each file through NVRTC for sm_ARCH; a plugin together with the template.
+ * In PTX, the ring's accesses must be ordered over the whole system, and no read may go past the coherent caches. */
 #include "nvrtc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool compiles(const char *root, const char *path, int arch)
+static bool fine_cubin(const char *bytes, size_t len) { return len > 4 && memcmp(bytes, "\177ELF", 4) == 0; }
+
+/* The last line before `at` that writes register `name`: what follows the register, or NULL. */
+static const char *definition(const char *ptx, const char *at, const char *name, size_t name_len)
 {
-    struct gq_text source = {0};
-    if (gq_file_read(path, 1 << 20, &source) != GQ_OK) {
-        printf("%s\n", gq_error_text());
-        return false;
+    const char *found = NULL;
+    for (const char *p = ptx; (p = strchr(p, '%')) && p < at; p++)
+        if (p > ptx && (p[-1] == '\t' || p[-1] == ' ') && strncmp(p, name, name_len) == 0 && p[name_len] == ',') {
+            const char *line = p;
+            while (line > ptx && line[-1] != '\n')
+                line--;
+            /* The first operand of an instruction is what it writes. */
+            if (!memchr(line, ',', (size_t)(p - line)))
+                found = p + name_len;
+        }
+    return found;
+}
+
+/* True when the address in register `name` was computed from a variable of the module (`mov.u64 %rd1, tables;`), which
+ * no release publishes, and not from a pointer. */
+static bool of_module(const char *ptx, const char *at, const char *name, unsigned depth)
+{
+    size_t name_len = 1 + strspn(name + 1, "abcdefghijklmnopqrstuvwxyz0123456789");
+    const char *operand = depth < 16 ? definition(ptx, at, name, name_len) : NULL;
+    const char *end = operand ? strchr(operand, ';') : NULL;
+    bool constant = false;
+    for (; end && operand < end && !constant; operand += 1 + strcspn(operand + 1, ",;")) {
+        const char *word = operand + 1 + strspn(operand + 1, " ");
+        constant = *word == '%' ? of_module(ptx, operand, word, depth + 1)
+                                : strchr("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *word) != NULL;
     }
+    return constant;
+}
+
+static bool fine_ptx(const char *ptx)
+{
+    bool fine = true;
+    if (!strstr(ptx, "ld.acquire.sys.global.u64") || !strstr(ptx, "st.release.sys.global.u64"))
+        fine = false, printf("an edge of the ring is gone: no ld.acquire.sys or no st.release.sys\n");
+    for (const char *at = ptx; (at = strstr(at, "ld.global.nc")); at++) {
+        const char *address = strchr(at, '[');
+        if (!address || !of_module(ptx, at, address + 1, 0))
+            fine = false,
+            printf("%.*s: a read that the acquire before it does not order\n", (int)strcspn(at, "\n"), at);
+    }
+    return fine;
+}
+
+/* The translation unit: the file as it is, or a plugin between what the template wants to know and the template. */
+static bool read_unit(const char *path, struct gq_text *unit)
+{
+    struct gq_text text = {0};
+    if (gq_file_read(path, 1 << 20, &text) != GQ_OK)
+        return printf("%s\n", gq_error_text()), false;
+    bool source = strstr(text.data, "generate_message"), stage = strstr(text.data, "process_message");
+    if (source || stage)
+        gq_text_printf(unit,
+                       "#define GQ_IMAGE_KIND %d\n#define GQ_ENTRY <nvrtc/entry_lane.h>\n#line 1 \"%s\"\n%s\n"
+                       "#include <device/kernel.cu>\n",
+                       source, path, text.data);
+    else
+        gq_text_puts(unit, text.data);
+    gq_text_finish(&text);
+    return !unit->failed;
+}
+
+static bool compiles(const char *root, int arch, enum nvrtc_output output, const char *path)
+{
+    struct gq_text unit = {0};
     size_t len = 0;
-    char *cubin = nvrtc_compile(root, path, source.data, arch, NVRTC_CUBIN, &len);
-    bool elf = cubin && len > 4 && memcmp(cubin, "\177ELF", 4) == 0;
-    printf("%-4s sm_%d %s, %zu bytes\n", elf ? "ok" : "FAIL", arch, path, len);
-    free(cubin);
-    gq_text_finish(&source);
-    return elf;
+    char *bytes = read_unit(path, &unit) ? nvrtc_compile(root, path, unit.data, arch, output, &len) : NULL;
+    bool fine = bytes && (output == NVRTC_PTX ? fine_ptx(bytes) : fine_cubin(bytes, len));
+    printf("%-4s sm_%d %s, %zu bytes\n", fine ? "ok" : "FAIL", arch, path, len);
+    free(bytes);
+    gq_text_finish(&unit);
+    return fine;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) {
-        fprintf(stderr, "usage: compile_all ROOT ARCH FILE...\n");
+    if (argc < 5) {
+        fprintf(stderr, "usage: compile_all ROOT ARCH cubin|ptx FILE...\n");
         return 64;
     }
     int arch = (int)strtol(argv[2], NULL, 10);
+    enum nvrtc_output output = strcmp(argv[3], "ptx") == 0 ? NVRTC_PTX : NVRTC_CUBIN;
     if (!nvrtc_open())
         return NVRTC_SKIP;
     if (!nvrtc_knows(arch)) {
@@ -36,7 +101,7 @@ int main(int argc, char **argv)
         return NVRTC_SKIP;
     }
     int failed = 0;
-    for (int i = 3; i < argc; i++)
-        failed += !compiles(argv[1], argv[i], arch);
+    for (int i = 4; i < argc; i++)
+        failed += !compiles(argv[1], arch, output, argv[i]);
     return failed != 0;
 }

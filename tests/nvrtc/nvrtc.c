@@ -91,18 +91,20 @@ static bool print_log(program p)
 
 static result compile(program p, const char *root, int arch, enum nvrtc_output output)
 {
-    struct gq_text text[3] = {{0}, {0}, {0}};
+    struct gq_text text[4] = {{0}, {0}, {0}, {0}};
     gq_text_printf(&text[0], "--gpu-architecture=%s_%d", output == NVRTC_PTX ? "compute" : "sm", arch);
     gq_text_printf(&text[1], "--include-path=%s/include", root);
     gq_text_printf(&text[2], "--include-path=%s/runtime", root);
+    gq_text_printf(&text[3], "--include-path=%s/tests", root);
     const char *options[] = {text[0].data,
                              text[1].data,
                              text[2].data,
+                             text[3].data,
                              "--std=c++17",
                              "--relocatable-device-code=true",
                              "--device-as-default-execution-space"};
     result r = nvrtc.CompileProgram(p, sizeof options / sizeof *options, options);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         gq_text_finish(&text[i]);
     return r;
 }
