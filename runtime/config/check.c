@@ -33,17 +33,22 @@ static bool is_good(const struct gq_yaml *node) { return !node || !node->bad; }
 /* --- sizes ---------------------------------------------------------------------------------------------------------
  */
 
-static void check_fits_slot(struct gq_reading *r, struct gq_yaml *root, struct gq_yaml *at, const char *what,
-                            uint64_t bytes)
+static void say_bytes(uint64_t bytes, struct gq_text *out)
+{
+    gq_value_print_bytes(bytes, out);
+    gq_text_puts(out, bytes == 0 || bytes % 1024 != 0 ? " bytes" : "");
+}
+
+static void check_fits_slot(struct gq_reading *r, struct gq_yaml *root, struct gq_yaml *at, uint64_t bytes)
 {
     if (!at || at->bad || !is_good(find(root, "queue.slot_bytes")) || bytes <= r->conf->slot_bytes)
         return;
     struct gq_text message = {0};
-    gq_text_printf(&message, "%s", what);
-    gq_value_print_bytes(bytes, &message);
-    gq_text_puts(&message, " bytes do not fit a slot of ");
-    gq_value_print_bytes(r->conf->slot_bytes, &message);
-    gq_read_refuse(r, at, false, "%s bytes: lower it, or raise queue.slot_bytes", gq_text_str(&message));
+    gq_text_puts(&message, "messages of ");
+    say_bytes(bytes, &message);
+    gq_text_puts(&message, " do not fit a slot of ");
+    say_bytes(r->conf->slot_bytes, &message);
+    gq_read_refuse(r, at, false, "%s: lower it, or raise queue.slot_bytes", gq_text_str(&message));
     gq_text_finish(&message);
 }
 
@@ -58,7 +63,7 @@ static void check_records(struct gq_reading *r, struct gq_yaml *root, struct gq_
         gq_read_refuse(r, record, true, "only split: fixed takes it, and split is %s",
                        gq_framing_name(r->conf->source.split));
     else if (record)
-        check_fits_slot(r, root, record, "", r->conf->source.record_bytes);
+        check_fits_slot(r, root, record, r->conf->source.record_bytes);
 }
 
 static void check_source(struct gq_reading *r, struct gq_yaml *root)
@@ -74,7 +79,7 @@ static void check_source(struct gq_reading *r, struct gq_yaml *root)
     struct gq_yaml *generate = find(root, "source.generate");
     struct gq_yaml *bytes = find(root, "source.generate.bytes");
     if (generate && !generate->bad && is_good(bytes))
-        check_fits_slot(r, root, bytes ? bytes : generate, "messages of ", r->conf->source.bytes);
+        check_fits_slot(r, root, bytes ? bytes : generate, r->conf->source.bytes);
 }
 
 static void check_memory(struct gq_reading *r, struct gq_yaml *root)

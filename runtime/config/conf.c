@@ -52,16 +52,12 @@ static struct gq_conf *create(const char *path)
 
 static void refuse_root(struct gq_problems *problems, const struct gq_yaml *root)
 {
-    struct gq_text keys = {0};
-    gq_schema_keys(NULL, &keys);
     if (!root || gq_yaml_is_null(root))
         gq_problem_add(problems, (struct gq_mark){1, 1}, "",
-                       "the file is empty: expected the keys version and stages, and any of %s", gq_text_str(&keys));
+                       "the file is empty: expected at least the keys version and stages");
     else
-        gq_problem_add(problems, root->mark, "",
-                       "expected a mapping with the keys version and stages, and any of %s, got %s", gq_text_str(&keys),
+        gq_problem_add(problems, root->mark, "", "expected a mapping with at least the keys version and stages, got %s",
                        gq_yaml_kind_name(root->kind));
-    gq_text_finish(&keys);
 }
 
 /* The record of this thread holds one sentence: the first error, and how many more there are. */

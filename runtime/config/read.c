@@ -37,22 +37,37 @@ static void refuse_value(struct gq_reading *r, const struct gq_schema_row *row, 
     gq_text_finish(&shown);
 }
 
+static void say_got(const struct gq_yaml *node, struct gq_text *out)
+{
+    if (gq_yaml_is_null(node)) {
+        gq_text_puts(out, "nothing");
+    } else if (node->kind == GQ_YAML_SCALAR) {
+        gq_text_puts(out, "'");
+        gq_problem_show(out, node->text, node->len);
+        gq_text_puts(out, "'");
+    } else {
+        gq_text_puts(out, node->count ? gq_yaml_kind_name(node->kind) : node->kind == GQ_YAML_MAPPING ? "{}" : "[]");
+    }
+}
+
+static void refuse_expected(struct gq_reading *r, struct gq_yaml *node, const char *expected)
+{
+    struct gq_text got = {0};
+    if (node->cut) { /* what broke off is reported already, and may not be what was meant */
+        node->bad = true;
+        return;
+    }
+    say_got(node, &got);
+    gq_read_refuse(r, node, false, "expected %s, got %s", expected, gq_text_str(&got));
+    gq_text_finish(&got);
+}
+
 static void refuse_kind(struct gq_reading *r, const struct gq_schema_row *row, struct gq_yaml *node)
 {
-    struct gq_text expected = {0}, got = {0};
+    struct gq_text expected = {0};
     gq_schema_expected(row, &expected);
-    if (gq_yaml_is_null(node)) {
-        gq_text_puts(&got, "nothing");
-    } else if (node->kind == GQ_YAML_SCALAR) {
-        gq_text_puts(&got, "'");
-        gq_problem_show(&got, node->text, node->len);
-        gq_text_puts(&got, "'");
-    } else {
-        gq_text_puts(&got, gq_yaml_kind_name(node->kind));
-    }
-    gq_read_refuse(r, node, false, "expected %s, got %s", gq_text_str(&expected), gq_text_str(&got));
+    refuse_expected(r, node, gq_text_str(&expected));
     gq_text_finish(&expected);
-    gq_text_finish(&got);
 }
 
 /* --- fields --------------------------------------------------------------------------------------------------------
@@ -231,8 +246,7 @@ static void read_param(struct gq_reading *r, struct gq_yaml *node, struct gq_con
                        "a parameter's name has letters, digits and '_', begins with no digit, and is at most %u long",
                        GQ_NAME_BYTES_MAX);
     else if (node->kind != GQ_YAML_SCALAR || gq_yaml_is_null(node))
-        gq_read_refuse(r, node, false, "expected true, false, a number or text, got %s",
-                       node->kind == GQ_YAML_SCALAR ? "nothing" : gq_yaml_kind_name(node->kind));
+        refuse_expected(r, node, "true, false, a number or text");
     else if (take_text(r, node, &text, &expanded))
         param_value(r, node, gq_text_str(&text), param);
     gq_text_finish(&text);
@@ -391,8 +405,7 @@ static void read_list(struct gq_reading *r, const struct gq_schema_row *row, str
     for (size_t i = 0; i < conf->stage_count; i++) {
         struct gq_yaml *item = node->items[i];
         if (item->kind != GQ_YAML_MAPPING && !item->bad)
-            gq_read_refuse(r, item, false, "expected a stage such as '- plugin: FILE.cu', got %s",
-                           gq_yaml_kind_name(item->kind));
+            refuse_expected(r, item, "a stage such as '- plugin: FILE.cu'");
         else if (!item->bad)
             read_map(r, row, item, &conf->stages[i]);
     }
