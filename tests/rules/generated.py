@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""generated.py GPUQ COMMITTED ARGUMENT... - the committed page equals what gpuq prints today."""
+"""generated.py COMMITTED COMMAND... - the committed page equals what the command prints today."""
 import difflib
 import subprocess
 import sys
@@ -7,12 +7,12 @@ import tree
 
 
 def main():
-    gpuq, committed, *arguments = sys.argv[1:]
-    made = subprocess.run([gpuq, *arguments], capture_output=True, text=True, check=True).stdout
+    committed, *command = sys.argv[1:]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tree.ROOT).stdout
     kept = tree.read(committed)
     if made == kept:
         return
-    sys.stdout.writelines(difflib.unified_diff(kept.splitlines(True), made.splitlines(True), committed, "gpuq " + " ".join(arguments)))
+    sys.stdout.writelines(difflib.unified_diff(kept.splitlines(True), made.splitlines(True), committed, "made now"))
     print(f"{committed} is out of date; run: cmake --build build --target reference")
     sys.exit(1)
 
