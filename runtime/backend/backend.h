@@ -20,6 +20,14 @@ struct gq_backend_setup {
     void (*die)(const char *sentence);
 };
 
+/* Messages that one block holds at a time: fewer when they are large, so that what lies between two stages stays small. */
+#define GQ_BATCH_BYTES (4u << 20)
+static inline uint32_t gq_batch_messages(uint32_t stride)
+{
+    uint32_t most = GQ_BATCH_BYTES / stride;
+    return most == 0 ? 1 : most < GQ_BATCH_MAX ? most : GQ_BATCH_MAX;
+}
+
 struct gq_backend_ops {
     const char *name;
     /* Takes the device. Nothing runs yet. */

@@ -26,11 +26,11 @@ struct gq_cpu_lane {
 struct gq_cpu_grid;
 
 struct gq_cpu_block {
-    struct gq_cpu_grid *grid;
+    _Alignas(GQ_LINE_BYTES) struct gq_cpu_grid *grid;
     uint32_t index;
     pthread_t thread;
     struct gq_crumb *crumb;
-    uint8_t *scratch[2];   /* GQ_BATCH_MAX slots each, between stages; NULL where one stage needs none */
+    uint8_t *scratch[2];   /* grid->batch slots each, between stages; NULL where one stage needs none */
     void *signal_stack;
     uint64_t ns_a_message; /* a moving mean, to keep batches short in time */
     uint32_t turn;         /* lane to look at first */
@@ -40,7 +40,7 @@ struct gq_cpu_block {
 
 struct gq_cpu_grid {
     struct gq_backend_setup setup;
-    uint32_t stride;
+    uint32_t stride, batch; /* bytes between slots; messages a block holds at a time */
     struct gq_cpu_loaded source;
     struct gq_cpu_loaded stage[GQ_STAGES_MAX];
     uint32_t stage_count;

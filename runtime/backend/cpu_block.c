@@ -48,11 +48,11 @@ static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct 
 {
     if (__atomic_exchange_n(&lane->busy, 1, __ATOMIC_ACQUIRE) != 0)
         return false;
-    uint32_t ready = count_ready(b, lane, GQ_BATCH_MAX);
+    uint32_t ready = count_ready(b, lane, b->grid->batch);
     *run = (struct run){lane, lane->next, ready ? share(b, ready) : 0};
     __atomic_store_n(&lane->next, lane->next + run->count, __ATOMIC_RELAXED);
     __atomic_store_n(&lane->busy, 0, __ATOMIC_RELEASE);
-    b->pressure = ready == GQ_BATCH_MAX ? b->pressure + 1 : 0;
+    b->pressure = ready == b->grid->batch ? b->pressure + 1 : 0;
     if (run->count < ready || b->pressure >= PRESSURE) {
         b->pressure = 0;
         gq_link_recruit(b->grid->setup.link);

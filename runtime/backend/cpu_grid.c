@@ -1,10 +1,10 @@
 #include "backend/cpu.h"
 #include "backend/fiber.h"
 #include "base/assert.h"
+#include "base/mem.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define THREADS_MAX 64u /* by default; more by asking */
 
@@ -37,20 +37,25 @@ static void cpu_close(struct gq_backend *backend)
 
 static gq_status make_blocks(struct gq_cpu_grid *grid)
 {
-    grid->block = aligned_alloc(GQ_LINE_BYTES, grid->block_count * sizeof *grid->block);
+    grid->block = gq_mem_lines(grid->block_count * sizeof *grid->block);
     if (!grid->block)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u worker threads", grid->block_count);
-    memset(grid->block, 0, grid->block_count * sizeof *grid->block);
     for (uint32_t i = 0; i < grid->block_count; i++) {
         struct gq_cpu_block *b = &grid->block[i];
         b->grid = grid;
         b->index = i;
         b->crumb = &grid->setup.link->worker->crumb[i];
-        for (int k = 0; k < 2; k++)
-            if (!(b->scratch[k] = aligned_alloc(64, ((size_t)GQ_BATCH_MAX * grid->stride + 63) / 64 * 64)))
-                return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u slots of %u bytes between stages", GQ_BATCH_MAX,
-                                    grid->stride);
     }
+    return GQ_OK;
+}
+
+/* Where messages lie between two images. */
+static gq_status make_scratch(struct gq_cpu_grid *grid)
+{
+    for (uint32_t i = 0; i < grid->block_count; i++)
+        for (int k = 0; k < 2; k++)
+            if (!(grid->block[i].scratch[k] = gq_mem_lines((size_t)grid->batch * grid->stride)))
+                return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u slots of %u bytes between stages", grid->batch, grid->stride);
     return GQ_OK;
 }
 
@@ -62,6 +67,7 @@ static gq_status cpu_open(const struct gq_backend_setup *setup, struct gq_backen
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CPU backend");
     grid->setup = *setup;
     grid->stride = gq_slot_stride(setup->slot_bytes);
+    grid->batch = gq_batch_messages(grid->stride);
     grid->block_count = setup->threads ? setup->threads : default_threads();
     if (grid->block_count > GQ_BLOCKS_MAX)
         grid->block_count = GQ_BLOCKS_MAX;
@@ -101,10 +107,9 @@ static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_v
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
     if (view->in_head->generated && !grid->source.image)
         return gq_error_set(GQ_ERR_INTERNAL, "a generated lane needs a source image");
-    struct gq_cpu_lane *lane = aligned_alloc(GQ_LINE_BYTES, sizeof *lane);
+    struct gq_cpu_lane *lane = gq_mem_lines(sizeof *lane);
     if (!lane)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane");
-    memset(lane, 0, sizeof *lane);
     lane->view = *view;
     lane->generated = view->in_head->generated != 0;
     lane->first_index = view->in_head->first_index;
@@ -117,6 +122,9 @@ static gq_status cpu_start(struct gq_backend *backend)
 {
     struct gq_cpu_grid *grid = grid_of(backend);
     gq_assert(grid->stage_count > 0 && grid->started == 0);
+    gq_status status = grid->stage_count > 1 || grid->source.image ? make_scratch(grid) : GQ_OK;
+    if (status != GQ_OK)
+        return status;
     for (; grid->started < grid->block_count; grid->started++) {
         struct gq_cpu_block *b = &grid->block[grid->started];
         int err = pthread_create(&b->thread, NULL, gq_cpu_block_main, b);

@@ -1,6 +1,7 @@
 #include "ring/lane.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -123,10 +124,9 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     gq_assert((opts->capacity & (opts->capacity - 1)) == 0 && opts->lane < GQ_LANES_MAX);
     gq_assert(opts->slot_bytes >= GQ_SLOT_BYTES_MIN && opts->slot_bytes <= GQ_SLOT_BYTES_MAX);
     *out = NULL;
-    struct gq_lane *lane = aligned_alloc(GQ_LINE_BYTES, sizeof *lane);
+    struct gq_lane *lane = gq_mem_lines(sizeof *lane);
     if (!lane)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane");
-    memset(lane, 0, sizeof *lane);
     pthread_mutex_init(&lane->lock, NULL);
     lane->in_fd = lane->out_fd = -1;
     lane->link = link;

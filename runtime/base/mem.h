@@ -1,0 +1,11 @@
+/* mem.h - zeroed memory that starts on a line of its own, so that its owner shares none with a neighbour. */
+#ifndef GQ_BASE_MEM_H
+#define GQ_BASE_MEM_H
+
+#include <stddef.h>
+
+#define GQ_MEM_LINE 128u
+
+void *gq_mem_lines(size_t bytes); /* NULL when memory ran out; free() frees it */
+
+#endif
