@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "backend/backend.h"
 #include "base/error.h"
 #include "config/conf.h"
 
@@ -33,7 +34,8 @@ static void print_scratch(const struct gq_conf *conf)
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t threads = conf->cpu_threads ? conf->cpu_threads : processors > 0 ? (uint64_t)processors : 1;
     uint64_t stride = ((uint64_t)conf->slot_bytes + GQ_STRIDE_ALIGN - 1) / GQ_STRIDE_ALIGN * GQ_STRIDE_ALIGN;
-    uint64_t scratch = 2 * GQ_BATCH_MAX * stride;
+    bool between = conf->stage_count > 1 || conf->source.kind == GQ_SOURCE_PLUGIN;
+    uint64_t scratch = between ? 2 * gq_batch_messages((uint32_t)stride) * stride : 0;
     printf("# memory of the worker on the CPU backend, between stages\n");
     print_bytes("scratch of one thread", scratch);
     printf("#   %-34s %12" PRIu64 "%s\n", "threads", threads,

@@ -1,0 +1,223 @@
+/* gpuq run: one pipeline, from its file to a summary. */
+#include "commands.h"
+#include "base/text.h"
+#include <gpuqueue/runtime.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROGRESS_MS 500u
+
+struct run_opts {
+    gq_open_opts open;
+    bool json;
+    bool quiet;
+};
+
+/* --- signals ------------------------------------------------------------------------------------------------------------ */
+
+static gq_pipeline *running; /* what a signal interrupts */
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+    if (++signals > 1)
+        _exit(128 + number); /* asked twice: at once, and the worker sees our end */
+    gq_interrupt(running);
+}
+
+static void install_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of the sink, with a sentence */
+}
+
+/* --- reporting ---------------------------------------------------------------------------------------------------------- */
+
+/* "12.3 M" for counts, in thousands. */
+static const char *human(double value, char text[32])
+{
+    static const char *const unit[] = {"", " k", " M", " G", " T"};
+    size_t u = 0;
+    while (value >= 999.5 && u + 1 < sizeof unit / sizeof *unit) {
+        value /= 1000;
+        u++;
+    }
+    snprintf(text, 32, u == 0 && value == (double)(uint64_t)value ? "%.0f%s" : "%.3g%s", value, unit[u]);
+    return text;
+}
+
+static const char *duration(uint64_t ns, char text[32])
+{
+    if (ns < 10000)
+        snprintf(text, 32, "%" PRIu64 " ns", ns);
+    else if (ns < 10000000)
+        snprintf(text, 32, "%.1f us", (double)ns / 1e3);
+    else
+        snprintf(text, 32, "%.1f ms", (double)ns / 1e6);
+    return text;
+}
+
+static void progress(const gq_pipeline *p)
+{
+    gq_stats s = {.size = sizeof s};
+    char in[32], rate[32];
+    gq_get_stats(p, &s);
+    fprintf(stderr, "\r\033[K  %s messages in, %s/s, %" PRIu64 " in flight, %" PRIu64 " failed%s", human((double)s.messages_in, in),
+            human(s.seconds > 0 ? (double)s.messages_out / s.seconds : 0, rate), s.in_flight, s.failed, signals ? ", draining" : "");
+}
+
+static void summary_text(const gq_pipeline *p, const char *file, const gq_stats *s, gq_status status)
+{
+    char rate[32], bytes[32], p50[32], p99[32];
+    double seconds = s->seconds > 0 ? s->seconds : 1e-9;
+    fprintf(stderr, "backend   %s (%s)\n", gq_backend(p), gq_backend_reason(p));
+    fprintf(stderr, "messages  %" PRIu64 " in, %" PRIu64 " out, %" PRIu64 " failed", s->messages_in, s->messages_out, s->failed);
+    if (s->dropped)
+        fprintf(stderr, ", %" PRIu64 " dropped", s->dropped);
+    if (s->dead)
+        fprintf(stderr, "; %" PRIu64 " in the dead letters", s->dead);
+    if (s->in_flight)
+        fprintf(stderr, "; %" PRIu64 " not finished", s->in_flight);
+    fprintf(stderr, "\nrate      %s messages/s, %sB/s in, %.3f s\n", human((double)s->messages_in / seconds, rate),
+            human((double)s->bytes_in / seconds, bytes), s->seconds);
+    fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
+    if (status == GQ_OK)
+        fprintf(stderr, "next      edit a plugin and run this again; `gpuq new NAME` starts your own; `gpuq explain %s` shows every setting\n",
+                file);
+}
+
+static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status status)
+{
+    struct gq_text t = {0};
+    const char *error = status == GQ_OK ? "" : gq_last_error();
+    gq_text_puts(&t, "{\"backend\": ");
+    gq_text_json(&t, gq_backend(p), strlen(gq_backend(p)));
+    gq_text_puts(&t, ", \"reason\": ");
+    gq_text_json(&t, gq_backend_reason(p), strlen(gq_backend_reason(p)));
+    gq_text_printf(&t,
+                   ", \"messages_in\": %" PRIu64 ", \"messages_out\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"dropped\": %" PRIu64
+                   ", \"dead\": %" PRIu64 ", \"in_flight\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
+                   s->messages_in, s->messages_out, s->failed, s->dropped, s->dead, s->in_flight, s->bytes_in, s->bytes_out);
+    gq_text_printf(&t, ", \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64 ", \"status\": ", s->seconds,
+                   s->p50_ns, s->p99_ns, s->max_ns);
+    gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
+    gq_text_puts(&t, ", \"error\": ");
+    gq_text_json(&t, error, strlen(error));
+    fprintf(stderr, "%s}\n", gq_text_str(&t));
+    gq_text_finish(&t);
+}
+
+static int report_error(gq_status status)
+{
+    fprintf(stderr, status == GQ_ERR_CONFIG ? "%s\n" : "gpuq run: %s\n", gq_last_error());
+    return gq_status_exit_code(status);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+static gq_status wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
+{
+    bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet;
+    gq_status status;
+    bool shown = false;
+    while ((status = gq_wait(p, PROGRESS_MS)) == GQ_ERR_TIMEOUT) {
+        shown |= show;
+        if (show)
+            progress(p);
+    }
+    if (shown)
+        fputs("\r\033[K", stderr);
+    return status;
+}
+
+static int run(gq_pipeline *p, const struct run_opts *opts)
+{
+    gq_stats stats = {.size = sizeof stats};
+    gq_status status = gq_prepare(p);
+    running = p;
+    install_signals();
+    if (status == GQ_OK)
+        status = gq_start(p);
+    if (status != GQ_OK)
+        return report_error(status);
+    status = wait_with_progress(p, opts);
+    gq_status stopped = gq_stop(p, 0);
+    status = status == GQ_OK ? stopped : status;
+    gq_get_stats(p, &stats);
+    if (opts->json)
+        summary_json(p, &stats, status);
+    if (status != GQ_OK && !opts->json)
+        report_error(status);
+    if (!opts->json && !opts->quiet)
+        summary_text(p, opts->open.path, &stats, status);
+    return gq_status_exit_code(status);
+}
+
+static bool parse(int argc, char **argv, struct run_opts *opts)
+{
+    static const struct option options[] = {{"backend", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
+                                            {"no-cache", no_argument, NULL, 'n'},      {"json", no_argument, NULL, 'j'},
+                                            {"quiet", no_argument, NULL, 'q'},         {0}};
+    char *end;
+    int c;
+    *opts = (struct run_opts){.open.size = sizeof opts->open};
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "b:t:njq", options, NULL)) != -1) {
+        switch (c) {
+        case 'b':
+            opts->open.backend = optarg;
+            break;
+        case 't':
+            opts->open.cpu_threads = (uint32_t)strtoul(optarg, &end, 10);
+            if (*end || opts->open.cpu_threads == 0 || opts->open.cpu_threads > 1024) {
+                fprintf(stderr, "gpuq run: --threads %s: a number from 1 to 1024 was expected\n", optarg);
+                return false;
+            }
+            break;
+        case 'n':
+            opts->open.no_cache = 1;
+            break;
+        case 'j':
+            opts->json = true;
+            break;
+        case 'q':
+            opts->quiet = true;
+            break;
+        default:
+            return false;
+        }
+    }
+    if (argc - optind != 1) {
+        fputs("gpuq run: one pipeline file was expected; try `gpuq help run`\n", stderr);
+        return false;
+    }
+    opts->open.path = argv[optind];
+    return true;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_opts opts;
+    gq_pipeline *p = NULL;
+    if (!parse(argc, argv, &opts))
+        return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+    gq_status status = gq_open(&opts.open, &p);
+    if (status != GQ_OK)
+        return report_error(status);
+    int code = run(p, &opts);
+    running = NULL;
+    gq_close(p);
+    return code;
+}
