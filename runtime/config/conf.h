@@ -9,6 +9,9 @@
 #include "base/text.h"
 #include "config/problem.h"
 
+/* A plugin that the library brings along, "builtin:echo", in place of a path. */
+#define GQ_BUILTIN_PREFIX "builtin:"
+
 enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
 enum gq_source_kind { GQ_SOURCE_FILE, GQ_SOURCE_STDIN, GQ_SOURCE_GENERATE, GQ_SOURCE_PLUGIN, GQ_SOURCE_API };
 enum gq_sink_kind { GQ_SINK_FILE, GQ_SINK_STDOUT, GQ_SINK_NULL, GQ_SINK_API };
