@@ -150,7 +150,7 @@ static void check_role(const struct gq_yaml *node, struct gq_problems *problems,
     const char *first = NULL;
     for (size_t i = 0; i < node->count; i++) {
         const struct golden_key *key = find_key(node->items[i]->key);
-        if (!key || key->role != role)
+        if (!key || key->role != role || key->name == first) /* a key given twice is reported as such */
             continue;
         if (first)
             gq_yaml_problem(problems, node->items[i], true, "the vector has '%s' already; expected one of %s", first,

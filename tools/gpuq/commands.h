@@ -10,7 +10,7 @@
     X(explain, "FILE", "print the effective configuration with defaults, and what it will allocate")                            \
     X(schema, "", "print the JSON Schema of pipeline files, for editors")                                                       \
     X(plugin, "check|build|inspect|run|test FILE.cu ...", "compile, look at, try and test one plugin")                          \
-    X(new, "NAME", "write a new plugin with goldens, a pipeline and a README, ready to run")                                    \
+    X(new, "[--block | --source] NAME", "write a new plugin with goldens, a pipeline and a README, ready to run")                                    \
     X(doctor, "[--json]", "say what this machine has and lacks, and what follows")                                              \
     X(bench, "[--json] [CASE...]", "measure this machine, with competitors in the same run")                                    \
     X(cache, "ls|clear", "list or empty the cache of compiled plugins")                                                         \

@@ -8,13 +8,20 @@
 #include "config/yaml.h"
 
 #define REPEAT_MAX 1000000000ull
+#define TIMEOUT_MAX_S 86400ull
 
 static const struct option options[] = {
-    {"param", required_argument, NULL, 'p'},  {"backend", required_argument, NULL, 'b'},
-    {"no-cache", no_argument, NULL, 'n'},     {"json", no_argument, NULL, 'j'},
-    {"in", required_argument, NULL, 'i'},     {"repeat", required_argument, NULL, 'r'},
-    {"index", required_argument, NULL, 'x'},  {"slot-bytes", required_argument, NULL, 's'},
-    {"output", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0},
+    {"param", required_argument, NULL, 'p'},
+    {"backend", required_argument, NULL, 'b'},
+    {"no-cache", no_argument, NULL, 'n'},
+    {"json", no_argument, NULL, 'j'},
+    {"in", required_argument, NULL, 'i'},
+    {"repeat", required_argument, NULL, 'r'},
+    {"index", required_argument, NULL, 'x'},
+    {"slot-bytes", required_argument, NULL, 's'},
+    {"output", required_argument, NULL, 'o'},
+    {"timeout", required_argument, NULL, 't'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Which verbs take an option; one that they would ignore is refused. */
@@ -22,7 +29,8 @@ static const struct {
     int option;
     const char *verbs;
 } takers[] = {
-    {'j', "inspect test"}, {'i', "run"}, {'r', "run"}, {'x', "run"}, {'s', "run"}, {'o', "build"},
+    {'j', "inspect or test"}, {'t', "run or test"}, {'i', "run"}, {'r', "run"}, {'x', "run"}, {'s', "run"},
+    {'o', "build"},
 };
 
 static const char *option_name(int option)
@@ -130,6 +138,14 @@ static gq_status read_slot_bytes(struct plugin_args *args, const char *text)
     return status;
 }
 
+static gq_status read_timeout(struct plugin_args *args, const char *text)
+{
+    uint64_t seconds = 0;
+    gq_status status = read_count("timeout", text, 1, TIMEOUT_MAX_S, &seconds);
+    args->timeout_s = (uint32_t)seconds;
+    return status;
+}
+
 static gq_status take_option(struct plugin_args *args, int option, const char *value)
 {
     switch (option) {
@@ -143,6 +159,8 @@ static gq_status take_option(struct plugin_args *args, int option, const char *v
     case 'x':
         args->index_given = true;
         return read_count("index", value, 0, UINT64_MAX, &args->index);
+    case 't':
+        return read_timeout(args, value);
     case 's':
         return read_slot_bytes(args, value);
     case 'i':
@@ -186,7 +204,7 @@ static gq_status take_options(int argc, char **argv, struct plugin_args *args)
 
 gq_status plugin_args_parse(int argc, char **argv, struct plugin_args *args)
 {
-    *args = (struct plugin_args){.verb = argv[0], .repeat = 1};
+    *args = (struct plugin_args){.verb = argv[0], .repeat = 1, .timeout_s = 10};
     gq_status status = take_options(argc, argv, args);
     if (status != GQ_OK)
         return status;

@@ -17,6 +17,7 @@ struct plugin_args {
     size_t param_count;
     uint64_t repeat, index;
     uint32_t slot_bytes; /* 0: not given */
+    uint32_t timeout_s;  /* for one message */
     bool json, no_cache, repeat_given, index_given;
 };
 

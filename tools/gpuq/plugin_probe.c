@@ -60,7 +60,7 @@ static void close_failed(struct probe *probe, gq_status status)
 
 gq_status probe_open(const struct probe_opts *opts, struct probe *probe)
 {
-    *probe = (struct probe){.makes = opts->text.kind == GQ_IMAGE_SOURCE};
+    *probe = (struct probe){.makes = opts->text.kind == GQ_IMAGE_SOURCE, .timeout_s = opts->timeout_s};
     struct gq_text text = {0};
     gq_status status = make_text(opts, &text);
     if (status == GQ_OK)
@@ -78,10 +78,12 @@ static uint64_t count_ended(const struct probe *probe)
     return q_stats(probe->queue, &stats) == Q_OK ? stats.deq_count : 0;
 }
 
-static gq_status too_slow(void)
+static gq_status too_slow(const struct probe *probe)
 {
-    return gq_error_set(GQ_ERR_TIMEOUT, "the message did not end within %u s: does the plugin loop for ever?",
-                        PROBE_PATIENCE_MS / 1000);
+    return gq_error_set(
+        GQ_ERR_TIMEOUT,
+        "the message did not end within %u s: does the plugin loop for ever? (--timeout gives it longer)",
+        probe->timeout_s);
 }
 
 static enum gq_golden_ending ending_of(const QResult *result)
@@ -109,12 +111,22 @@ static gq_status keep(const QResult *from, struct probe_result *result)
     return GQ_OK;
 }
 
+/* A short wait. A dropped message gives no result to wait for, but once nothing is in flight the wait is over; what a
+ * source has in flight is not counted so, and its results are waited for. */
+static QueueStatus peek(struct probe *probe, QResult *results, size_t max, size_t *count)
+{
+    if (probe->makes)
+        return q_peek_any(probe->queue, results, max, count, POLL_MS);
+    (void)q_wait_completions(probe->queue, POLL_MS);
+    return q_peek_any(probe->queue, results, max, count, 0);
+}
+
 /* Waits until results are there or a message was dropped; *count is 0 for the latter. */
 static gq_status wait_any(struct probe *probe, QResult *results, size_t max, size_t *count)
 {
-    const uint64_t deadline = gq_clock_deadline(PROBE_PATIENCE_MS);
+    const uint64_t deadline = gq_clock_deadline(probe->timeout_s * 1000);
     do {
-        QueueStatus status = q_peek_any(probe->queue, results, max, count, POLL_MS);
+        QueueStatus status = peek(probe, results, max, count);
         if (status == Q_OK)
             return GQ_OK;
         *count = 0;
@@ -123,7 +135,7 @@ static gq_status wait_any(struct probe *probe, QResult *results, size_t max, siz
         if (count_ended(probe) > probe->ended)
             return GQ_OK;
     } while (!gq_clock_past(deadline));
-    return too_slow();
+    return too_slow(probe);
 }
 
 static void release(struct probe *probe, const QResult *results, size_t count)
@@ -148,7 +160,7 @@ gq_status probe_take(struct probe *probe, struct probe_result *result)
 gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct probe_result *result)
 {
     *result = (struct probe_result){0};
-    QueueStatus status = q_enqueue(probe->queue, bytes, len, NULL, PROBE_PATIENCE_MS);
+    QueueStatus status = q_enqueue(probe->queue, bytes, len, NULL, probe->timeout_s * 1000);
     return status == Q_OK ? probe_take(probe, result) : failed((gq_status)status);
 }
 

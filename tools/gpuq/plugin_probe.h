@@ -8,12 +8,11 @@
 #include <gpuqueue/runtime.h>
 #include "plugin_text.h"
 
-#define PROBE_PATIENCE_MS 10000u /* for one message; then the plugin counts as one that does not end */
-
 struct probe_opts {
     struct plugin_text text; /* capacity is the probe's own */
     const char *backend;     /* NULL: as the environment says */
     bool no_cache;
+    uint32_t timeout_s; /* for one message; then the plugin counts as one that does not end */
 };
 
 struct probe {
@@ -21,6 +20,7 @@ struct probe {
     GpuQueue *queue;
     bool makes;     /* a source: messages come by themselves */
     uint64_t ended; /* messages known to have ended */
+    uint32_t timeout_s;
 };
 
 /* How one message ended, and its bytes; golden vectors say the same of what they expect. */

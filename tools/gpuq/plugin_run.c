@@ -118,7 +118,7 @@ static gq_status run_message(const struct plugin_args *args, enum gq_image_kind 
                              int *code)
 {
     struct probe probe;
-    struct probe_opts opts = {.backend = args->backend, .no_cache = args->no_cache};
+    struct probe_opts opts = {.backend = args->backend, .no_cache = args->no_cache, .timeout_s = args->timeout_s};
     opts.text = (struct plugin_text){.file = args->file,
                                      .kind = kind,
                                      .params = args->params,

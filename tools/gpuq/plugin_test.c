@@ -70,7 +70,8 @@ static gq_status merge_params(const struct test *t, const struct gq_golden_vecto
 static gq_status open_for(struct test *t, const struct gq_golden_vector *v)
 {
     struct gq_golden_param *params = NULL;
-    struct probe_opts opts = {.backend = t->args->backend, .no_cache = t->args->no_cache};
+    struct probe_opts opts = {
+        .backend = t->args->backend, .no_cache = t->args->no_cache, .timeout_s = t->args->timeout_s};
     opts.text = (struct plugin_text){.file = t->args->file,
                                      .kind = t->golden->source ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE,
                                      .slot_bytes = v->slot_bytes ? v->slot_bytes : t->room,

@@ -1,9 +1,8 @@
 #include "plugin_text.h"
-#include <ctype.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "build/lex.h"
 
 #define PLUGIN_BYTES_MAX (1u << 20)
 
@@ -64,43 +63,12 @@ void plugin_text_write(const struct plugin_text *p, struct gq_text *out)
     gq_text_puts(out, "sink: { api: {} }\non_error: { retries: 0 }\n");
 }
 
-static const char *after_quoted(const char *at, char quote)
+static bool has_word(const struct gq_text *text, const char *word)
 {
-    for (at++; *at && *at != quote && *at != '\n'; at++)
-        if (at[0] == '\\' && at[1])
-            at++;
-    return *at ? at + 1 : at;
-}
-
-static const char *after_comment(const char *at)
-{
-    const char *end = at[1] == '*' ? strstr(at + 2, "*/") : strchr(at, '\n');
-    if (!end)
-        return at + strlen(at);
-    return at[1] == '*' ? end + 2 : end + 1;
-}
-
-/* The next word of the program itself: comments and strings are passed over. NULL at the end. */
-static const char *next_word(const char *at, size_t *len)
-{
-    while (*at && !isalpha((unsigned char)*at) && *at != '_') {
-        if (at[0] == '/' && (at[1] == '/' || at[1] == '*'))
-            at = after_comment(at);
-        else if (*at == '"' || *at == '\'')
-            at = after_quoted(at, *at);
-        else
-            at++;
-    }
-    for (*len = 0; isalnum((unsigned char)at[*len]) || at[*len] == '_';)
-        ++*len;
-    return *at ? at : NULL;
-}
-
-static bool has_word(const char *text, const char *word)
-{
-    size_t len = 0;
-    for (const char *at = next_word(text, &len); at; at = next_word(at + len, &len))
-        if (len == strlen(word) && memcmp(at, word, len) == 0)
+    struct gq_lexer lexer;
+    gq_lex_start(&lexer, gq_text_str(text), text->len);
+    for (struct gq_token t = gq_lex_next(&lexer); t.kind != GQ_TOKEN_END; t = gq_lex_next(&lexer))
+        if (t.kind == GQ_TOKEN_WORD && gq_token_is(&t, word))
             return true;
     return false;
 }
@@ -110,8 +78,8 @@ gq_status plugin_text_kind(const char *file, enum gq_image_kind *out)
     struct gq_text text = {0};
     gq_status status = gq_file_read(file, PLUGIN_BYTES_MAX, &text);
     if (status == GQ_OK) {
-        bool stage = has_word(gq_text_str(&text), "process_message");
-        *out = !stage && has_word(gq_text_str(&text), "generate_message") ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE;
+        bool stage = has_word(&text, "process_message");
+        *out = !stage && has_word(&text, "generate_message") ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE;
     }
     gq_text_finish(&text);
     return status;
