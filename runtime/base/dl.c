@@ -1,7 +1,9 @@
 #include "base/dl.h"
 #include "base/assert.h"
 #include <dlfcn.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 gq_status gq_dl_open(const char *path, void **out)
 {
@@ -10,10 +12,17 @@ gq_status gq_dl_open(const char *path, void **out)
     return *out ? GQ_OK : gq_error_set(GQ_ERR_UNAVAILABLE, "%s", dlerror());
 }
 
+/* dlopen() first looks whether an object of the same *name* is loaded, and a descriptor's number is soon used again:
+ * the second image of a pipeline would be the first one. So each open spells the folder in its own way, with one "/" or
+ * "/." for each bit of a counter. */
 gq_status gq_dl_open_fd(int fd, void **out)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    static uint32_t opened;
+    char path[128] = "/proc/self/fd";
+    size_t len = strlen(path);
+    for (uint32_t bits = __atomic_fetch_add(&opened, 1, __ATOMIC_RELAXED), i = 0; i < 32; i++, bits >>= 1)
+        len += (size_t)snprintf(path + len, sizeof path - len, "%s", bits & 1 ? "/." : "/");
+    snprintf(path + len, sizeof path - len, "/%d", fd);
     return gq_dl_open(path, out);
 }
 
