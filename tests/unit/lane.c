@@ -1,0 +1,254 @@
+/* The host's side of a lane, against a worker played by the test. */
+#include "base/clock.h"
+#include "ring/lane.h"
+#include "unit.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define CAPACITY 4u
+#define SLOT_BYTES 40u
+
+static struct gq_link link_;
+static struct gq_lane *lane;
+
+static void writable(void *p, size_t bytes) { ck_assert_int_eq(mprotect(p, bytes, PROT_READ | PROT_WRITE), 0); }
+
+static void set_up(void)
+{
+    struct gq_lane_opts opts = {.lane = 3, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
+    ck_assert_int_eq(gq_link_create(&link_), GQ_OK);
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
+    writable(lane->view.out_head, lane->out_bytes);
+}
+
+static void tear_down(void)
+{
+    gq_lane_destroy(lane);
+    gq_link_finish(&link_);
+}
+
+/* The producer: one message with this text. */
+static bool put(const char *text)
+{
+    uint64_t seq;
+    if (gq_lane_claim(lane, 1, 0, &seq) == 0)
+        return false;
+    memcpy(gq_lane_slot(lane, seq), text, strlen(text));
+    gq_lane_publish(lane, (uint32_t)strlen(text), 0);
+    return true;
+}
+
+/* The worker: echoes message seq, or ends it otherwise. */
+static void work(uint64_t seq, uint32_t status)
+{
+    uint32_t len;
+    ck_assert(gq_slot_acquire(&lane->view, seq, &len));
+    memcpy(gq_slot_out(&lane->view, seq), gq_slot_in(&lane->view, seq), len);
+    gq_slot_finish(&lane->view, seq, status == GQ_RESULT_OK ? len : 0, gq_meta(1, 0, status, 7));
+}
+
+static gq_status fetch(uint64_t seq, char *text, size_t *len)
+{
+    uint64_t meta;
+    gq_status status = gq_lane_fetch(lane, seq, text, len, &meta);
+    if (status == GQ_OK)
+        text[*len] = '\0';
+    return status;
+}
+
+START_TEST(a_full_lane_refuses_and_has_room_again_after_a_release)
+{
+    struct gq_lane_result r;
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        ck_assert(put("x"));
+    ck_assert(!put("y"));
+    work(0, GQ_RESULT_OK);
+    ck_assert(!put("y"));
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert(!put("y"));
+    ck_assert_int_eq(gq_lane_release(lane, &r.seq, 1), GQ_OK);
+    ck_assert(put("y"));
+    struct gq_lane_counts c;
+    gq_lane_get_counts(lane, &c);
+    ck_assert_uint_eq(c.refused_full, 3);
+    ck_assert_uint_eq(c.submitted - c.released, CAPACITY);
+}
+END_TEST
+
+START_TEST(a_slot_is_free_only_when_all_before_it_are)
+{
+    struct gq_lane_result r[2];
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        ck_assert(put("x"));
+    work(0, GQ_RESULT_OK);
+    work(1, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 2), 2);
+    ck_assert_int_eq(gq_lane_release(lane, &r[1].seq, 1), GQ_OK);
+    ck_assert(!put("y"));
+    ck_assert_int_eq(gq_lane_release(lane, &r[0].seq, 1), GQ_OK);
+    ck_assert(put("y") && put("y") && !put("y"));
+}
+END_TEST
+
+START_TEST(results_come_in_order_though_they_finish_out_of_order)
+{
+    struct gq_lane_result r[4];
+    put("a"), put("b"), put("c");
+    work(1, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 0);
+    work(0, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 2);
+    ck_assert(r[0].seq == 0 && r[1].seq == 1 && r[0].data[0] == 'a' && r[1].data[0] == 'b');
+}
+END_TEST
+
+START_TEST(one_result_by_its_number)
+{
+    char text[SLOT_BYTES + 1];
+    size_t len = SLOT_BYTES;
+    put("first"), put("second");
+    ck_assert_int_eq(fetch(1, text, &len), GQ_ERR_NOT_READY);
+    work(1, GQ_RESULT_OK);
+    len = 3;
+    ck_assert_int_eq(fetch(1, text, &len), GQ_ERR_INVALID_ARG);
+    ck_assert_uint_eq(len, 6);
+    ck_assert_int_eq(fetch(1, text, &len), GQ_OK);
+    ck_assert_str_eq(text, "second");
+    ck_assert_int_eq(fetch(1, text, &len), GQ_ERR_NOT_FOUND);
+    ck_assert_int_eq(fetch(2, text, &len), GQ_ERR_NOT_FOUND);
+    ck_assert_int_eq(fetch(0, text, &len), GQ_ERR_NOT_READY);
+}
+END_TEST
+
+START_TEST(dropped_messages_free_their_slots_by_themselves)
+{
+    uint64_t meta;
+    char text[SLOT_BYTES + 1];
+    size_t len = SLOT_BYTES;
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        ck_assert(put("x"));
+    work(0, GQ_RESULT_DROPPED);
+    work(1, GQ_RESULT_DROPPED);
+    ck_assert(put("y") && put("y") && !put("y"));
+    work(2, GQ_RESULT_DROPPED);
+    ck_assert_int_eq(gq_lane_fetch(lane, 2, text, &len, &meta), GQ_ERR_NOT_FOUND);
+    ck_assert_uint_eq(gq_meta_status(meta), GQ_RESULT_DROPPED);
+    struct gq_lane_counts c;
+    gq_lane_get_counts(lane, &c);
+    ck_assert_uint_eq(c.dropped, 3);
+}
+END_TEST
+
+START_TEST(a_failed_message_is_handed_out_once_without_bytes)
+{
+    uint64_t meta;
+    char text[SLOT_BYTES + 1];
+    size_t len = SLOT_BYTES;
+    put("x");
+    work(0, GQ_RESULT_FAILED);
+    ck_assert_int_eq(gq_lane_fetch(lane, 0, text, &len, &meta), GQ_ERR_DEVICE);
+    ck_assert(gq_meta_status(meta) == GQ_RESULT_FAILED && gq_meta_code(meta) == 7 && len == 0);
+    ck_assert_int_eq(gq_lane_fetch(lane, 0, text, &len, &meta), GQ_ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_length_beyond_the_slot_is_never_believed)
+{
+    struct gq_lane_result r;
+    put("x");
+    gq_slot_finish(&lane->view, 0, 1u << 30, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert_uint_eq(gq_meta_status(r.meta), GQ_RESULT_OVERFLOW);
+}
+END_TEST
+
+START_TEST(what_is_held_cannot_be_released_twice_or_unseen)
+{
+    struct gq_lane_result r;
+    uint64_t other = 1;
+    put("x"), put("y");
+    work(0, GQ_RESULT_OK);
+    ck_assert_int_eq(gq_lane_release(lane, &other, 1), GQ_ERR_NOT_FOUND);
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert_int_eq(gq_lane_release(lane, &r.seq, 1), GQ_OK);
+    ck_assert_int_eq(gq_lane_release(lane, &r.seq, 1), GQ_ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_dead_worker_loses_only_what_it_had_not_finished)
+{
+    struct gq_lane_result r[4];
+    put("a"), put("b"), put("c");
+    work(0, GQ_RESULT_OK);
+    work(2, GQ_RESULT_OK);
+    __atomic_store_n(&link_.dead, 1, __ATOMIC_RELEASE);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 2);
+    ck_assert(r[0].seq == 0 && r[1].seq == 2);
+    struct gq_lane_counts c;
+    gq_lane_get_counts(lane, &c);
+    ck_assert_uint_eq(c.lost, 1);
+}
+END_TEST
+
+START_TEST(waiting_for_room_ends_at_its_deadline)
+{
+    uint64_t seq, start = gq_clock_ns();
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        ck_assert(put("x"));
+    ck_assert_uint_eq(gq_lane_claim(lane, 1, gq_clock_deadline(30), &seq), 0);
+    uint64_t took = gq_clock_ns() - start;
+    ck_assert_uint_ge(took, 30000000u);
+    ck_assert_uint_lt(took, 2000000000u);
+}
+END_TEST
+
+START_TEST(the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages)
+{
+    /* Sequence numbers around 2^32, where the 32-bit stamp wraps. */
+    uint64_t start = (1ull << 32) - 2;
+    lane->claimed = lane->submitted = lane->seen = lane->released = start;
+    lane->room_end = start + CAPACITY;
+    for (uint64_t seq = start - CAPACITY; seq < start; seq++) { /* what the lap before left behind */
+        gq_slot_submit(&lane->view, seq, 1);
+        gq_slot_finish(&lane->view, seq, 1, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    }
+    for (uint64_t seq = start; seq < start + 8; seq++) {
+        struct gq_lane_result r;
+        uint32_t len;
+        ck_assert(put("wrap"));
+        ck_assert(!gq_slot_acquire(&lane->view, seq + 1, &len));
+        ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 0);
+        work(seq, GQ_RESULT_OK);
+        ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+        ck_assert_uint_eq(r.seq, seq);
+        ck_assert_int_eq(gq_lane_release(lane, &r.seq, 1), GQ_OK);
+    }
+}
+END_TEST
+
+START_TEST(nobody_but_the_host_can_write_the_ingress)
+{
+    void *p = mmap(NULL, lane->in_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, lane->in_fd, 0);
+    ck_assert_ptr_eq(p, MAP_FAILED);
+    p = mmap(NULL, sizeof *link_.host, PROT_READ | PROT_WRITE, MAP_SHARED, link_.host_fd, 0);
+    ck_assert_ptr_eq(p, MAP_FAILED);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_full_lane_refuses_and_has_room_again_after_a_release,
+                                         a_slot_is_free_only_when_all_before_it_are,
+                                         results_come_in_order_though_they_finish_out_of_order,
+                                         one_result_by_its_number,
+                                         dropped_messages_free_their_slots_by_themselves,
+                                         a_failed_message_is_handed_out_once_without_bytes,
+                                         a_length_beyond_the_slot_is_never_believed,
+                                         what_is_held_cannot_be_released_twice_or_unseen,
+                                         a_dead_worker_loses_only_what_it_had_not_finished,
+                                         waiting_for_room_ends_at_its_deadline,
+                                         the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages,
+                                         nobody_but_the_host_can_write_the_ingress};
+    return unit_run("lane", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}
