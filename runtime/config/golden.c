@@ -42,7 +42,7 @@ static void read_in_hex(const struct gq_yaml *node, struct gq_problems *problems
 
 static void read_index(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_vector *v)
 {
-    gq_golden_read_number(node, problems, 0, UINT64_MAX, &v->index);
+    gq_golden_read_number(node, problems, 0, GQ_GOLDEN_INDEX_MAX, &v->index);
 }
 
 static void read_repeat(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_vector *v)

@@ -20,6 +20,8 @@
 #include "base/text.h"
 #include "config/problem.h"
 
+#define GQ_GOLDEN_INDEX_MAX 0x7fffffffffffffffull /* as source.plugin.first of a pipeline */
+
 enum gq_golden_ending { GQ_GOLDEN_OUT, GQ_GOLDEN_DROPPED, GQ_GOLDEN_FAILED, GQ_GOLDEN_OVERFLOW };
 
 struct gq_golden_bytes {
@@ -38,8 +40,10 @@ struct gq_golden_param {
 struct gq_golden_vector {
     char *name;
     struct gq_mark mark;
-    struct gq_golden_bytes in; /* of a stage */
-    uint64_t index;            /* of a source */
+    struct gq_golden_bytes in;                    /* of a stage */
+    uint64_t index;                               /* of a source */
+#define GQ_GOLDEN_INDEX_MAX 0x7fffffffffffffffull /* as source.plugin.first of a pipeline */
+
     enum gq_golden_ending ending;
     struct gq_golden_bytes out; /* GQ_GOLDEN_OUT */
     uint32_t code;              /* GQ_GOLDEN_FAILED */

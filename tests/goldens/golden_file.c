@@ -99,9 +99,9 @@ END_TEST
 
 START_TEST(indices_make_it_a_source)
 {
-    struct gq_golden *g = good("- { name: last, index: 18446744073709551615, out: '' }\n");
+    struct gq_golden *g = good("- { name: last, index: 9223372036854775807, out: '' }\n");
     ck_assert(g->source);
-    ck_assert_uint_eq(g->vectors[0].index, UINT64_MAX);
+    ck_assert_uint_eq(g->vectors[0].index, GQ_GOLDEN_INDEX_MAX);
     gq_golden_destroy(g);
 }
 END_TEST

@@ -158,7 +158,7 @@ static gq_status take_option(struct plugin_args *args, int option, const char *v
         return read_count("repeat", value, 1, REPEAT_MAX, &args->repeat);
     case 'x':
         args->index_given = true;
-        return read_count("index", value, 0, UINT64_MAX, &args->index);
+        return read_count("index", value, 0, GQ_GOLDEN_INDEX_MAX, &args->index);
     case 't':
         return read_timeout(args, value);
     case 's':

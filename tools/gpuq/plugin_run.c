@@ -50,9 +50,9 @@ static gq_status check_options(const struct plugin_args *args, enum gq_image_kin
         return gq_error_set(GQ_ERR_INVALID_ARG, "--index is for sources, and %s is none", args->file);
     if (kind == GQ_IMAGE_STAGE && !args->in)
         return gq_error_set(GQ_ERR_INVALID_ARG, "which message? write --in FILE, or --in - for standard input");
-    if (kind == GQ_IMAGE_SOURCE && args->repeat - 1 > UINT64_MAX - args->index)
+    if (kind == GQ_IMAGE_SOURCE && args->repeat - 1 > GQ_GOLDEN_INDEX_MAX - args->index)
         return gq_error_set(GQ_ERR_INVALID_ARG, "--index and --repeat go beyond the last index, %llu",
-                            (unsigned long long)UINT64_MAX);
+                            GQ_GOLDEN_INDEX_MAX);
     return GQ_OK;
 }
 
