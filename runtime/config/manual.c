@@ -33,6 +33,8 @@ static const char head[] =
     "error.\n"
     "  Inside `{ }` the value needs quotes: `{ capacity: \"${SLOTS:4096}\" }`. `$${` stands for `${` itself.\n"
     "- Relative paths are relative to the file that names them. Files that are read must exist.\n"
+    "- A stage has at most 256 parameters. A path and a parameter's text have at most 4095 bytes. A lane has at most 8 "
+    "GiB.\n"
     "- The YAML is UTF-8, one document of at most 1 MiB and 16 levels, without anchors, aliases and tags. A key may "
     "stand\n"
     "  only once; an unknown key is an error.\n";

@@ -191,10 +191,12 @@ static void read_text(struct gq_reading *r, const struct gq_schema_row *row, str
                       bool expanded, void *base)
 {
     struct gq_text why = {0};
+    unsigned word;
     bool is_number = row->type == GQ_SCHEMA_COUNT || row->type == GQ_SCHEMA_POWER;
+    bool is_word = row->words && gq_value_word(row->words, text, &word);
     if (gq_schema_is_path(row))
         read_path(r, row, node, text, base);
-    else if (is_number && !row->words && node->quoted && !expanded)
+    else if (is_number && !is_word && node->quoted && !expanded)
         refuse_value(r, row, node, text, "take the quotes away");
     else if (!convert(r, row, text, base, &why))
         refuse_value(r, row, node, text, gq_text_str(&why));

@@ -105,10 +105,10 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"on_error", GQ_SCHEMA_MAP, .sentence = "what happens to a message that fails"},
     {"on_error.retries", GQ_SCHEMA_COUNT, .fallback = "3", .max = 1000, AT(retries),
      .sentence = "how often a failed message is tried again"},
-    {"on_error.dead_letter", GQ_SCHEMA_CHOICE, .sentence = "where a message goes that failed to the end"},
+    {"on_error.dead_letter", GQ_SCHEMA_CHOICE, .otherwise = "a file NAME.dlq beside the pipeline file; none with sink api",
+     .sentence = "where a message goes that failed to the end"},
     {"on_error.dead_letter.file", GQ_SCHEMA_MAP, .sentence = "into a file, with its error"},
     {"on_error.dead_letter.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(dead_letter), .example = "out.dlq",
-     .otherwise = "NAME.dlq beside the pipeline file; none with sink api",
      .sentence = "the file to append to"},
 
     {"cpu", GQ_SCHEMA_MAP, .sentence = "the CPU backend"},
