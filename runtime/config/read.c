@@ -184,6 +184,7 @@ static void read_path(struct gq_reading *r, const struct gq_schema_row *row, str
         memcpy(field(base, row->beside), &node->mark, sizeof node->mark);
     if (path && !builtin && !gq_path_check(row, path, &why))
         gq_read_refuse(r, node, false, "%s", gq_text_str(&why));
+    r->no_memory = r->no_memory || why.failed;
     gq_text_finish(&why);
 }
 
