@@ -109,6 +109,7 @@ static void print_next_steps(const struct kind *kind, const char *name)
         printf("%s/%s\n", name, gq_text_str(&path));
         gq_text_finish(&path);
     }
+    fflush(stdout);
     fprintf(stderr, "next: cd %s && gpuq plugin test %s.cu && gpuq run pipeline.yaml\n", name, name);
 }
 
