@@ -226,12 +226,22 @@ static void check_kind(const struct reading *r, size_t at, const struct gq_yaml 
         gq_yaml_problem(r->problems, node, false, "some vectors have an 'index', for a source, and some a message");
 }
 
+/* Some bytes of `repeat` make many: a file of a megabyte could ask for a hundred gigabytes. */
+#define FILE_BYTES_MAX (64u << 20)
+
 static void read_list(const struct reading *r, const struct gq_yaml *root)
 {
+    size_t bytes = 0;
     r->golden->count = root->count;
     for (size_t i = 0; i < root->count; i++) {
         const struct gq_yaml *node = root->items[i];
         read_vector(node, r->problems, &r->golden->vectors[i]);
+        bytes += r->golden->vectors[i].in.len + r->golden->vectors[i].out.len;
+        if (bytes > FILE_BYTES_MAX) {
+            gq_yaml_problem(r->problems, node, false,
+                            "the vectors up to this one hold more than %u MiB: lower 'repeat'", FILE_BYTES_MAX >> 20);
+            return;
+        }
         if (node->kind != GQ_YAML_MAPPING || node->bad)
             continue;
         check_name(r, i, node);

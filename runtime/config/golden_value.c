@@ -162,7 +162,9 @@ void gq_golden_repeat(struct gq_golden_bytes *bytes, uint64_t times, const struc
         problems->failed = true;
         return;
     }
-    for (size_t at = piece; at < len; at += piece)
-        memcpy(all + at, all, piece);
+    for (size_t at = piece, more; at < len; at += more) { /* what is there already, as often as it fits */
+        more = at < len - at ? at : len - at;
+        memcpy(all + at, all, more);
+    }
     *bytes = (struct gq_golden_bytes){.data = all, .len = len};
 }
