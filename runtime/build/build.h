@@ -1,8 +1,8 @@
 /* build.h - from a plugin file to an image that a worker can load.
  *
- * gq_build() reads the plugin once, looks in the cache under the digest of everything that reaches the compiler (source,
- * every included header, options, parameters, compiler, template, ABI), and otherwise asks the builder process, which is
- * killed past its limits. The log belongs to the image: kept, shown on failure, silent on success.
+ * gq_build() reads the plugin once, looks in the cache under the digest of everything that reaches the compiler
+ * (source, every included header, options, parameters, compiler, template, ABI), and otherwise asks the builder
+ * process, which is killed past its limits. The log belongs to the image: kept, shown on failure, silent on success.
  */
 #ifndef GQ_BUILD_BUILD_H
 #define GQ_BUILD_BUILD_H

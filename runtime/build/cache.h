@@ -1,0 +1,39 @@
+/* cache.h - compiled plugins, kept between runs and shared by processes: one file an entry, named by the digest of what
+ * is known before compiling (source, parameters, options, compiler, processor, template, ABI). The entry lists the
+ * headers that the compiler read, with their digests; when one has changed, the entry does not count. A damaged entry
+ * does not count either. */
+#ifndef GQ_BUILD_CACHE_H
+#define GQ_BUILD_CACHE_H
+
+#include <stdint.h>
+#include <time.h>
+#include "base/error.h"
+#include "build/entry.h"
+
+/* Where the cache is: `chosen`, else $GPUQ_CACHE, else $XDG_CACHE_HOME/gpuqueue, else ~/.cache/gpuqueue. `folder` stays
+ * empty when there is to be none: GPUQ_CACHE=off, or no home. */
+void gq_cache_locate(const char *chosen, struct gq_text *folder);
+/* Makes the folder. GQ_ERR_UNAVAILABLE if others may write it, since what lies there is run. */
+gq_status gq_cache_prepare(const char *folder);
+
+/* The entry of `key`, if it is whole and every header is as it was. `bytes` holds it. */
+bool gq_cache_get(const char *folder, const char *key, struct gq_text *bytes, struct gq_entry *out);
+gq_status gq_cache_put(const char *folder, const char *key, const struct gq_entry *entry);
+
+/* Digests of the files named in `headers` (paths, a NUL after each), 32 bytes each. False if one cannot be read, or was
+ * changed after `before` (so that what was compiled may not be what was read here). */
+bool gq_cache_digest_headers(const char *headers, size_t len, const struct timespec *before, struct gq_text *digests,
+                             uint32_t *count);
+
+struct gq_cache_item {
+    const char *key, *plugin; /* plugin: "(damaged)" if the entry does not hold together */
+    uint64_t bytes;
+    time_t written;
+};
+/* Calls `each` for every entry; stops when it returns false. */
+gq_status gq_cache_list(const char *folder, bool (*each)(const struct gq_cache_item *item, void *context),
+                        void *context);
+/* Removes every entry, and what interrupted writers left. */
+gq_status gq_cache_clear(const char *folder, uint32_t *entries, uint64_t *bytes);
+
+#endif

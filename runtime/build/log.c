@@ -1,0 +1,266 @@
+#include "build/log.h"
+#include "build/caret.h"
+#include "build/unit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One line of the compiler's, and what it says if it has the form FILE:LINE:COLUMN: TEXT. */
+struct line {
+    const char *s;
+    size_t len;
+    size_t file_len;
+    unsigned number, column;
+    const char *text; /* NULL: no such form */
+};
+
+struct cleaning {
+    const char *path;
+    enum gq_image_kind kind;
+    const struct gq_scan *scan;
+    struct gq_text *out;
+    size_t start;     /* of what this call appends to `out` */
+    struct line from; /* gcc, before an error inside a template: the line that used the template */
+    struct line held; /* clang, before that line: an error inside a template of ours */
+};
+
+/* --- reading
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static bool has(const struct line *l, const char *what) { return memmem(l->s, l->len, what, strlen(what)) != NULL; }
+
+static bool begins(const struct line *l, const char *what)
+{
+    return l->len >= strlen(what) && memcmp(l->s, what, strlen(what)) == 0;
+}
+
+static const char *read_number(const char *s, const char *end, unsigned *out)
+{
+    const char *start = s;
+    for (*out = 0; s < end && *s >= '0' && *s <= '9' && *out < 100000000; s++)
+        *out = *out * 10 + (unsigned)(*s - '0');
+    return s > start && s < end && *s == ':' ? s + 1 : NULL;
+}
+
+/* File names may hold colons: the first ":NUMBER:NUMBER:" counts. */
+static void read_place(struct line *l)
+{
+    const char *end = l->s + l->len;
+    for (const char *colon = l->s; (colon = memchr(colon, ':', (size_t)(end - colon))) != NULL; colon++) {
+        const char *column = read_number(colon + 1, end, &l->number);
+        const char *text = column ? read_number(column, end, &l->column) : NULL;
+        if (!text)
+            continue;
+        l->file_len = (size_t)(colon - l->s);
+        l->text = text;
+        return;
+    }
+}
+
+static bool is_ours(const struct line *l) { return begins(l, GQ_UNIT_OURS); }
+
+/* --- what is left out
+ * -------------------------------------------------------------------------------------------------- */
+
+static bool is_noise(const struct line *l)
+{
+    static const char *const starts[] = {"In file included from", "                 from ",
+                                         "collect2:", "cc1plus:", "compilation terminated"};
+    static const char *const parts[] = {
+        ": In function ",      ": In member function ", ": In instantiation of ", ": In lambda function",
+        ": At global scope:",  ": At top level:",       " errors generated.",     " error generated.",
+        " warning generated.", " warnings generated.",  "linker command failed",  ": in function `",
+        "error: ld returned",  ": In substitution of ", ": In constructor "};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (begins(l, starts[i]) &&
+            (has(l, GQ_UNIT_OURS) || has(l, "<command-line>") || has(l, "<built-in>") || i >= 2))
+            return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (has(l, parts[i]))
+            return true;
+    return is_ours(l) && (has(l, ": note:") || has(l, ": warning:") || has(l, "required from"));
+}
+
+/* --- what is said in another way
+ * ----------------------------------------------------------------------------------------- */
+
+/* The name between the marks after `what`, such as `name' or name. */
+static bool undefined_name(const struct line *l, const char *what, char *name, size_t size)
+{
+    const char *s = memmem(l->s, l->len, what, strlen(what)), *end = l->s + l->len;
+    if (!s)
+        return false;
+    s += strlen(what);
+    while (s < end && strchr(" `'", *s))
+        s++;
+    size_t n = (size_t)(end - s);
+    while (n > 0 && strchr("'`\r ", s[n - 1]))
+        n--;
+    snprintf(name, size, "%.*s", (int)(n < size ? n : size - 1), s);
+    return n > 0;
+}
+
+/* The same function may be missed at several places; it is said once. */
+static bool said_before(const struct cleaning *c, const char *sentence)
+{
+    return strstr(gq_text_str(c->out) + c->start, sentence) != NULL;
+}
+
+static void say_missing(struct cleaning *c)
+{
+    static const char *const stage =
+        "a stage's plugin defines `__device__ void process_message(const MsgView& in, ResultView* "
+        "out)`, and this one does not";
+    static const char *const source =
+        "a source plugin defines `__device__ void generate_message(uint64_t index, ResultView* "
+        "out)`, and this one does not";
+    bool is_source = c->kind == GQ_IMAGE_SOURCE;
+    const char *hint = "";
+    if (is_source && c->scan->defines_process)
+        hint = "; it is a stage's plugin: name it under stages";
+    if (!is_source && c->scan->defines_generate)
+        hint = "; it is a source plugin: name it as source.plugin";
+    if (!said_before(c, is_source ? source : stage))
+        gq_text_printf(c->out, "%s: error: %s%s\n", c->path, is_source ? source : stage, hint);
+}
+
+/* The line that a linker names before "undefined reference"; 0 if it names none. */
+static unsigned linker_line(const struct cleaning *c, const struct line *l)
+{
+    unsigned number = 0;
+    size_t n = strlen(c->path);
+    const char *at = memmem(l->s, l->len, c->path, n);
+    if (at && at[n] == ':')
+        read_number(at + n + 1, l->s + l->len, &number);
+    return number;
+}
+
+/* A linker's "undefined reference" is a missing process_message, or a function that is declared and never defined. */
+static bool say_undefined(struct cleaning *c, const struct line *l)
+{
+    char name[512], sentence[640];
+    if (!undefined_name(l, "undefined reference to ", name, sizeof name) &&
+        !undefined_name(l, "undefined symbol: ", name, sizeof name) &&
+        !undefined_name(l, "undefined hidden symbol: ", name, sizeof name))
+        return false;
+    unsigned number = linker_line(c, l);
+    snprintf(sentence, sizeof sentence, "error: %s is declared and used, but not defined\n", name);
+    if (strncmp(name, "process_message(", 16) == 0 || strncmp(name, "generate_message(", 17) == 0) {
+        say_missing(c);
+    } else if (!said_before(c, sentence) && number) {
+        gq_text_printf(c->out, "%s:%u: %s", c->path, number, sentence);
+        gq_caret_add(c->out, c->scan->file[0].text.data, c->scan->file[0].text.len, number, 0);
+    } else if (!said_before(c, sentence)) {
+        gq_text_printf(c->out, "%s: %s", c->path, sentence);
+    }
+    return true;
+}
+
+/* --- errors inside our templates
+ * ------------------------------------------------------------------------------------------ */
+
+static void add_caret(struct cleaning *c, const struct line *l)
+{
+    const struct gq_text *text = l->text ? gq_scan_text(c->scan, l->s, l->file_len) : NULL;
+    if (text)
+        gq_caret_add(c->out, text->data, text->len, l->number, l->column);
+}
+
+/* As it is, but with control characters shown as '?': the text may quote the plugin. */
+static void add_plain(struct cleaning *c, const struct line *l)
+{
+    for (size_t i = 0; i < l->len; i++) {
+        unsigned char ch = (unsigned char)l->s[i];
+        char shown = (ch < 0x20 && ch != '\t') || ch == 0x7f ? '?' : (char)ch;
+        gq_text_add(c->out, &shown, 1);
+    }
+    gq_text_puts(c->out, "\n");
+    add_caret(c, l);
+}
+
+/* What `error` says, at the place of `user`. */
+static void say_at(struct cleaning *c, const struct line *user, const struct line *error)
+{
+    gq_text_printf(c->out, "%.*s:%u:%u:%.*s\n", (int)user->file_len, user->s, user->number, user->column,
+                   (int)(error->s + error->len - error->text), error->text);
+    add_caret(c, user);
+}
+
+static bool is_error(const struct line *l) { return l->text && has(l, " error: "); }
+
+/* Lines that were kept back and turned out to be about the user's own templates, or about no place of the user's. */
+static void flush(struct cleaning *c)
+{
+    if (c->from.text)
+        add_plain(c, &c->from);
+    if (c->held.text)
+        add_plain(c, &c->held);
+    c->from.text = c->held.text = NULL;
+}
+
+/* An error inside a template of ours belongs to the line that used it: gcc names that line before, clang after. */
+static bool say_at_user(struct cleaning *c, const struct line *l)
+{
+    if (l->text && !is_ours(l) && has(l, "required from")) {
+        c->from = *l;
+        return true;
+    }
+    if (is_ours(l) && is_error(l) && c->from.text) {
+        say_at(c, &c->from, l);
+        c->from.text = NULL;
+        return true;
+    }
+    if (is_ours(l) && is_error(l)) {
+        flush(c);
+        c->held = *l;
+        return true;
+    }
+    if (c->held.text && l->text && !is_ours(l) && has(l, "requested here")) {
+        say_at(c, l, &c->held);
+        c->held.text = NULL;
+        return true;
+    }
+    return false;
+}
+
+/* --- one line after another
+ * ------------------------------------------------------------------------------------------------ */
+
+static void clean_line(struct cleaning *c, struct line *l)
+{
+    if (!strchr(c->path, '/') && begins(l, "./")) { /* headers found through the folder "." */
+        l->s += 2;
+        l->len -= 2;
+    }
+    read_place(l);
+    if (say_at_user(c, l) || l->len == 0 || is_noise(l))
+        return;
+    flush(c);
+    if (!say_undefined(c, l))
+        add_plain(c, l);
+}
+
+static void cut(struct gq_text *out, size_t start)
+{
+    static const char note[] = "... (the rest is left out)\n";
+    if (out->len - start <= GQ_LOG_BYTES_MAX)
+        return;
+    out->len = start + GQ_LOG_BYTES_MAX - sizeof note;
+    while (out->len > start && out->data[out->len - 1] != '\n')
+        out->len--;
+    gq_text_puts(out, note);
+}
+
+void gq_log_clean(const char *raw, const char *path, enum gq_image_kind kind, const struct gq_scan *scan,
+                  struct gq_text *out)
+{
+    struct cleaning c = {.path = path, .kind = kind, .scan = scan, .out = out, .start = out->len};
+    while (*raw && out->len - c.start <= GQ_LOG_BYTES_MAX) {
+        const char *end = strchrnul(raw, '\n');
+        struct line l = {.s = raw, .len = (size_t)(end - raw)};
+        clean_line(&c, &l);
+        raw = *end ? end + 1 : end;
+    }
+    flush(&c);
+    cut(out, c.start);
+}

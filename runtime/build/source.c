@@ -1,0 +1,47 @@
+#include "build/source.h"
+#include "base/file.h"
+#include "build/scan.h"
+#include <elf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MACHINE_CODE "machine code for a GPU; give the .cu or run with backend: cuda"
+
+/* What the bytes are instead of source; NULL if they may be source. */
+static const char *other_kind(const struct gq_text *t)
+{
+    static const unsigned char fat_binary[] = {0x50, 0xed, 0x55, 0xba};
+    bool elf = t->len >= 20 && memcmp(t->data, ELFMAG, SELFMAG) == 0;
+    if (elf) {
+        uint16_t machine = 0;
+        memcpy(&machine, t->data + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
+        return machine == EM_CUDA ? MACHINE_CODE : "a compiled program; a plugin is CUDA C++ source";
+    }
+    if (t->len >= 4 && memcmp(t->data, fat_binary, 4) == 0)
+        return MACHINE_CODE;
+    return memchr(t->data, '\0', t->len) ? "not text; a plugin is CUDA C++ source" : NULL;
+}
+
+/* PTX begins, after comments, with .version and then .target (PTX ISA, directives of a module). */
+static bool is_ptx(const struct gq_text *t)
+{
+    struct gq_lexer lexer;
+    gq_lex_start(&lexer, t->data, t->len);
+    struct gq_token dot = gq_lex_next(&lexer), word = gq_lex_next(&lexer);
+    return gq_token_is(&dot, ".") && gq_token_is(&word, "version");
+}
+
+gq_status gq_source_read(const char *path, struct gq_text *out)
+{
+    gq_status status = gq_file_read(path, GQ_SOURCE_BYTES_MAX, out);
+    if (status == GQ_ERR_IO)
+        return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");
+    if (status != GQ_OK)
+        return status;
+    const char *kind = other_kind(out);
+    if (!kind && is_ptx(out))
+        kind = MACHINE_CODE;
+    return kind ? gq_error_set(GQ_ERR_PLUGIN, "plugin %s is %s", path, kind) : GQ_OK;
+}

@@ -1,0 +1,20 @@
+/* workshop.h - the builder's private folder: the embedded headers, and the files of one compile at a time. */
+#ifndef GQ_BUILD_WORKSHOP_H
+#define GQ_BUILD_WORKSHOP_H
+
+#include <limits.h>
+#include "base/error.h"
+
+struct gq_workshop {
+    char folder[PATH_MAX / 2];
+    char shim[PATH_MAX], unit[PATH_MAX], object[PATH_MAX], depends[PATH_MAX], log[PATH_MAX];
+};
+
+/* Makes the folder in $TMPDIR or /tmp, for this user alone, and writes the headers. */
+gq_status gq_workshop_open(struct gq_workshop *workshop);
+/* Forgets the last compile. */
+void gq_workshop_clear(const struct gq_workshop *workshop);
+/* Removes everything. */
+void gq_workshop_close(struct gq_workshop *workshop);
+
+#endif
