@@ -1,10 +1,13 @@
 #include "build/source.h"
 #include "base/file.h"
+#include "build/embedded.h"
 #include "build/scan.h"
+#include "config/conf.h"
 #include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MACHINE_CODE "machine code for a GPU; give the .cu or run with backend: cuda"
@@ -33,8 +36,24 @@ static bool is_ptx(const struct gq_text *t)
     return gq_token_is(&dot, ".") && gq_token_is(&word, "version");
 }
 
+/* "builtin:echo" is the embedded file builtin/echo.cu. */
+static gq_status read_builtin(const char *path, const char *name, struct gq_text *out)
+{
+    char file[64];
+    snprintf(file, sizeof file, "builtin/%s.cu", name);
+    for (size_t i = 0; i < gq_embedded_count; i++)
+        if (strcmp(gq_embedded[i].name, file) == 0) {
+            gq_text_add(out, gq_embedded[i].bytes, gq_embedded[i].len);
+            return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path) : GQ_OK;
+        }
+    return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: there is no such builtin; there is builtin:echo", path);
+}
+
 gq_status gq_source_read(const char *path, struct gq_text *out)
 {
+    const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
+    if (strncmp(path, GQ_BUILTIN_PREFIX, prefix) == 0)
+        return read_builtin(path, path + prefix, out);
     gq_status status = gq_file_read(path, GQ_SOURCE_BYTES_MAX, out);
     if (status == GQ_ERR_IO)
         return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");
