@@ -36,6 +36,17 @@ static bool is_ptx(const struct gq_text *t)
     return gq_token_is(&dot, ".") && gq_token_is(&word, "version");
 }
 
+static gq_status no_builtin(const char *path)
+{
+    struct gq_text names = {0};
+    for (size_t i = 0; i < gq_embedded_count; i++)
+        if (strncmp(gq_embedded[i].name, "builtin/", 8) == 0)
+            gq_text_printf(&names, "%s%.*s", names.len ? ", " : "", (int)strcspn(gq_embedded[i].name + 8, "."), gq_embedded[i].name + 8);
+    gq_status status = gq_error_set(GQ_ERR_PLUGIN, "plugin %s: there is no such builtin; there are: %s", path, gq_text_str(&names));
+    gq_text_finish(&names);
+    return status;
+}
+
 /* "builtin:echo" is the embedded file builtin/echo.cu. */
 static gq_status read_builtin(const char *path, const char *name, struct gq_text *out)
 {
@@ -46,7 +57,7 @@ static gq_status read_builtin(const char *path, const char *name, struct gq_text
             gq_text_add(out, gq_embedded[i].bytes, gq_embedded[i].len);
             return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path) : GQ_OK;
         }
-    return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: there is no such builtin; there is builtin:echo", path);
+    return no_builtin(path);
 }
 
 gq_status gq_source_read(const char *path, struct gq_text *out)

@@ -1,0 +1,25 @@
+// TEST ONLY: the message says what becomes of it: drop, fail, segv, hang; anything else is echoed.
+#include <gpuqueue/plugin.h>
+
+static __device__ bool is(const MsgView &in, const char *word)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        if (in.len < 4 || in.payload[i] != (uint8_t)word[i])
+            return false;
+    return true;
+}
+
+__device__ void process_message(const MsgView &in, ResultView *out)
+{
+    if (is(in, "drop"))
+        return gq_drop(out);
+    if (is(in, "fail"))
+        return gq_fail(out, 42);
+    if (is(in, "segv"))
+        *(volatile int *)8 = 1;
+    for (volatile int forever = 1; forever && is(in, "hang");)
+        continue;
+    for (uint32_t i = 0; i < in.len; i++)
+        out->out[i] = in.payload[i];
+    *out->out_len = in.len;
+}
