@@ -101,7 +101,8 @@ static void check_memory(struct gq_reading *r, struct gq_yaml *root)
 
 static char *name_of_file(const char *path)
 {
-    char *stem = gq_path_stem(path);
+    const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
+    char *stem = gq_path_stem(strncmp(path, GQ_BUILTIN_PREFIX, prefix) == 0 ? path + prefix : path);
     char *name = stem ? gq_value_make_name(stem) : NULL;
     free(stem);
     return name;

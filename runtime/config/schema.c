@@ -88,7 +88,7 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"stages[].name", GQ_SCHEMA_NAME, .otherwise = "the plugin's file name without its ending", AT_STAGE(name),
      .example = "hash", .sentence = "the stage's name; no two stages have the same"},
     {"stages[].plugin", GQ_SCHEMA_PLUGIN, .required = true, AT_STAGE(plugin), BESIDE_STAGE(plugin_mark),
-     .example = "../plugins/sha256.cu", .sentence = "the plugin's file"},
+     .example = "../plugins/sha256.cu", .sentence = "the plugin's file; builtin:echo is one that needs no file"},
     {"stages[].params", GQ_SCHEMA_PARAMS, AT_STAGE(params), BESIDE_STAGE(param_count),
      .example = "{ uppercase: false }", .sentence = TEXT_PARAMS},
 
