@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+GPUQ = os.path.abspath(sys.argv[1])
 ENVIRONMENT = {"GOLDEN_FOLDER": "files", "GOLDEN_NUMBER": "42", "GOLDEN_EMPTY": "", "GOLDEN_SHAPE": "{ a: 1 }",
                **{k: v for k, v in os.environ.items() if not k.startswith("GOLDEN_")}}
 
@@ -23,7 +24,7 @@ MEMORY = [("good_units.yaml", "ingress", 4096 + 64 * (8 + 2000)), ("good_units.y
 
 
 def gpuq(*arguments, **more):
-    return subprocess.run([sys.argv[1], *arguments], cwd=HERE, env=ENVIRONMENT, capture_output=True, timeout=20, **more)
+    return subprocess.run([GPUQ, *arguments], cwd=HERE, env=ENVIRONMENT, capture_output=True, timeout=20, **more)
 
 
 def explain(name):
@@ -79,8 +80,9 @@ def check_commands():
 def expected_of(name):
     path = os.path.join(HERE, name[:-len(".yaml")] + ".expected")
     if "--update" in sys.argv:
+        result = result_of(name)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(result_of(name))
+            file.write(result)
     with open(path, encoding="utf-8") as file:
         return file.read()
 
