@@ -10,8 +10,8 @@ _gpuq()
         lint) words="--json --help" ;;
         explain) words="--help" ;;
         schema) words="--manual --help" ;;
-        plugin) words="check build inspect run test --param --backend --no-cache --in --repeat --index --json --help" ;;
-        new) words="--help" ;;
+        plugin) words="check build inspect run test --param --backend --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
+        new) words="--block --source --help" ;;
         doctor) words="--json --help" ;;
         bench) words="--json --help" ;;
         cache) words="ls clear --help" ;;
