@@ -167,15 +167,13 @@ static void check_reals(void)
     ck_assert(!gq_value_real("0x1p3", &out));
 }
 
-START_TEST(real_numbers_read_and_print_alike) { check_reals(); }
-END_TEST
-
-/* The application that opens a queue may have set a locale in which 1.5 is written 1,5. */
-START_TEST(real_numbers_are_the_same_in_a_locale_with_decimal_commas)
+/* Twice: the application that opens a queue may have set a locale, if this machine has one, in which 1.5 is 1,5. */
+START_TEST(real_numbers_read_and_print_alike)
 {
-    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "es_ES.UTF-8", "pt_BR.UTF-8"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (setlocale(LC_ALL, names[i]))
+    static const char *const locales[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "es_ES.UTF-8", "pt_BR.UTF-8"};
+    check_reals();
+    for (size_t i = 0; i < sizeof locales / sizeof *locales; i++)
+        if (setlocale(LC_ALL, locales[i]))
             break;
     check_reals();
     setlocale(LC_ALL, "C");
@@ -349,7 +347,6 @@ int main(void)
                                   every_power_of_two_in_range_and_nothing_else_is_a_capacity,
                                   numbers_print_as_they_would_be_written,
                                   real_numbers_read_and_print_alike,
-                                  real_numbers_are_the_same_in_a_locale_with_decimal_commas,
                                   rates_are_a_second_and_above_zero,
                                   a_parameter_has_the_type_it_looks_like,
                                   a_parameter_that_readers_disagree_about_is_refused,
