@@ -28,14 +28,15 @@ static int refuse(const char *name)
     return gq_status_exit_code(GQ_ERR_INVALID_ARG);
 }
 
-/* A sentence that starts with a place, or ends a compiler's message, speaks for itself. */
+/* A sentence that starts with a place, or ends a compiler's message, speaks for itself. There is no pipeline file here:
+ * an error of the configuration is one of the command line. */
 int plugin_complain(gq_status status)
 {
     const char *text = gq_error_text();
     size_t len = strlen(text);
     const char *prefix = strstr(text, ": error:") ? "" : "gpuq plugin: ";
     fprintf(stderr, "%s%s%s", prefix, text, len && text[len - 1] == '\n' ? "" : "\n");
-    return gq_status_exit_code(status);
+    return gq_status_exit_code(status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
 }
 
 int cmd_plugin(int argc, char **argv)

@@ -1,10 +1,8 @@
 #include "plugin_text.h"
 #include <stdbool.h>
 #include <string.h>
-#include "base/file.h"
 #include "build/lex.h"
-
-#define PLUGIN_BYTES_MAX (1u << 20)
+#include "build/source.h"
 
 /* A string that reads back as it is: in quotes, and without ${...} being expanded. */
 static void add_string(struct gq_text *out, const char *text)
@@ -76,7 +74,7 @@ static bool has_word(const struct gq_text *text, const char *word)
 gq_status plugin_text_kind(const char *file, enum gq_image_kind *out)
 {
     struct gq_text text = {0};
-    gq_status status = gq_file_read(file, PLUGIN_BYTES_MAX, &text);
+    gq_status status = gq_source_read(file, &text);
     if (status == GQ_OK) {
         bool stage = has_word(&text, "process_message");
         *out = !stage && has_word(&text, "generate_message") ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE;
