@@ -41,8 +41,10 @@ static gq_status no_builtin(const char *path)
     struct gq_text names = {0};
     for (size_t i = 0; i < gq_embedded_count; i++)
         if (strncmp(gq_embedded[i].name, "builtin/", 8) == 0)
-            gq_text_printf(&names, "%s%.*s", names.len ? ", " : "", (int)strcspn(gq_embedded[i].name + 8, "."), gq_embedded[i].name + 8);
-    gq_status status = gq_error_set(GQ_ERR_PLUGIN, "plugin %s: there is no such builtin; there are: %s", path, gq_text_str(&names));
+            gq_text_printf(&names, "%s%.*s", names.len ? ", " : "", (int)strcspn(gq_embedded[i].name + 8, "."),
+                           gq_embedded[i].name + 8);
+    gq_status status =
+        gq_error_set(GQ_ERR_PLUGIN, "plugin %s: there is no such builtin; there are: %s", path, gq_text_str(&names));
     gq_text_finish(&names);
     return status;
 }
