@@ -1,19 +1,19 @@
 /* gpuqueue.h - the queue API: messages in, results out. C11 and C++17; link with -lgpuqueue.
  *
- * A queue runs the stages of one pipeline in a worker process. A message is up to slot_bytes bytes; it gets an id, passes
- * the stages in order, and yields one result of up to slot_bytes bytes, or is dropped by a plugin, or fails.
+ * A queue runs the stages of one pipeline in a worker process. A message is up to slot_bytes bytes; it gets an id,
+ * passes the stages in order, and yields one result of up to slot_bytes bytes, or is dropped by a plugin, or fails.
  *
  * Threads   Any thread may call any function at any time, q_shutdown included. Each thread that enqueues gets a lane of
- *           its own: its messages are started in the order in which it enqueued them, and their results become available
- *           in that order. Nothing is promised between lanes.
- * Capacity  Each lane holds `capacity` messages, from enqueue until the result is taken. A thread that enqueues and never
- *           takes results (or lets nobody take them) finds its lane full.
- * Ids       The lane in the top byte, below it numbers that grow by 1. An id is never given twice by one queue.
- * Errors    Every function that fails leaves one sentence for q_last_error(), per thread.
- * Results   Taken once: by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by itself;
- *           asking for it gives Q_ERR_NOT_FOUND. A failed one yields a result without bytes: Q_ERR_CUDA, once.
+ *           its own: its messages are started in the order in which it enqueued them, and their results become
+ * available in that order. Nothing is promised between lanes. Capacity  Each lane holds `capacity` messages, from
+ * enqueue until the result is taken. A thread that enqueues and never takes results (or lets nobody take them) finds
+ * its lane full. Ids       The lane in the top byte, below it numbers that grow by 1. An id is never given twice by one
+ * queue. Errors    Every function that fails leaves one sentence for q_last_error(), per thread. Results   Taken once:
+ * by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by itself; asking for it
+ * gives Q_ERR_NOT_FOUND. A failed one yields a result without bytes: Q_ERR_CUDA, once.
  *
- * Types, codes and functions up to q_stats() are those of the project's first specification; names and values are fixed.
+ * Types, codes and functions up to q_stats() are those of the project's first specification; names and values are
+ * fixed.
  */
 #ifndef GPUQUEUE_H
 #define GPUQUEUE_H
@@ -31,7 +31,8 @@
 extern "C" {
 #endif
 
-/* --- types --------------------------------------------------------------------------------------------------------- */
+/* --- types ---------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct QueueConfig {
     uint32_t capacity;   /* slots of each lane, a power of two from 2 to 2^24 */
@@ -68,7 +69,8 @@ typedef struct EnqueueItem {
 /* Wait for ever. */
 #define Q_FOREVER UINT32_MAX
 
-/* --- lifecycle ------------------------------------------------------------------------------------------------------ */
+/* --- lifecycle ------------------------------------------------------------------------------------------------------
+ */
 
 /* Opens a queue with one stage and starts it: the plugin named by $GPUQ_PLUGIN (a .cu file), by default `echo`, on the
  * backend named by $GPUQ_BACKEND (auto, cuda, cpu), by default auto. NULL on failure. */
@@ -77,15 +79,16 @@ GQ_API GpuQueue *q_init(const QueueConfig *cfg);
 /* Opens a queue on a pipeline file whose source and sink are `api: {}` and starts it. NULL on failure. */
 GQ_API GpuQueue *q_open(const char *pipeline_file);
 
-/* Refuses new messages, waits for those in flight (10 s, or the pipeline file's `drain`), stops the worker and frees what
- * the queue holds; results that nobody took are gone. If the wait runs out it gives up and q_last_error() says how many
- * messages were not finished; else q_last_error() is "". Takes NULL. A second call does nothing. */
+/* Refuses new messages, waits for those in flight (10 s, or the pipeline file's `drain`), stops the worker and frees
+ * what the queue holds; results that nobody took are gone. If the wait runs out it gives up and q_last_error() says how
+ * many messages were not finished; else q_last_error() is "". Takes NULL. A second call does nothing. */
 GQ_API void q_shutdown(GpuQueue *q);
 
 /* The calling thread's last error, "" if none. Valid until the thread's next call into gpuqueue. */
 GQ_API const char *q_last_error(void);
 
-/* --- enqueue -------------------------------------------------------------------------------------------------------- */
+/* --- enqueue --------------------------------------------------------------------------------------------------------
+ */
 
 /* Copies `len` bytes into the calling thread's lane and sets *out_msg_id (may be NULL). len 0 is a message.
  * Q_ERR_INVALID_ARG: len > slot_bytes. Lane full: Q_ERR_FULL with timeout_ms 0, else waits and gives Q_ERR_TIMEOUT. */
@@ -98,13 +101,14 @@ GQ_API QueueStatus q_enqueue_async(GpuQueue *q, const void *data, size_t len, ui
  * processed. Q_ERR_NOT_FOUND for an id never issued. */
 GQ_API QueueStatus q_wait_enqueue(GpuQueue *q, uint64_t msg_id, uint32_t timeout_ms);
 
-/* Enqueues items[0 .. count-1] in order. *out_enqueued (may be NULL) says how many were accepted, whatever the status; the
- * rest can be tried again. out_msg_ids (may be NULL) has room for `count` ids. An item that is too long ends the batch
- * before it with Q_ERR_INVALID_ARG. */
-GQ_API QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count, uint64_t *out_msg_ids, size_t *out_enqueued,
-                                   uint32_t timeout_ms);
+/* Enqueues items[0 .. count-1] in order. *out_enqueued (may be NULL) says how many were accepted, whatever the status;
+ * the rest can be tried again. out_msg_ids (may be NULL) has room for `count` ids. An item that is too long ends the
+ * batch before it with Q_ERR_INVALID_ARG. */
+GQ_API QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count, uint64_t *out_msg_ids,
+                                   size_t *out_enqueued, uint32_t timeout_ms);
 
-/* --- results -------------------------------------------------------------------------------------------------------- */
+/* --- results --------------------------------------------------------------------------------------------------------
+ */
 
 /* Takes the result of one message. *inout_len is the size of out_buf on entry and the result's size on return.
  * Q_ERR_NOT_READY: not finished. Q_ERR_INVALID_ARG: the buffer is too small; the result stays, *inout_len is its size.
@@ -121,7 +125,8 @@ GQ_API QueueStatus q_wait_completions(GpuQueue *q, uint32_t timeout_ms);
 /* A snapshot of the counters. */
 GQ_API QueueStatus q_stats(GpuQueue *q, QueueStats *out);
 
-/* --- in place: for those who want every nanosecond ------------------------------------------------------------------- */
+/* --- in place: for those who want every nanosecond -------------------------------------------------------------------
+ */
 
 /* A slot to fill. `data` is writable until the claim is committed. */
 typedef struct QClaim {

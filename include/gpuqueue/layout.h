@@ -12,10 +12,10 @@
  *     gq_out_desc desc[capacity]
  *     payload[capacity][stride]
  *
- * Message number `seq` of a lane (0, 1, 2, ...) lives in slot `seq & (capacity - 1)` of both files. A slot is reused when
- * the host has released the result of its previous message, so neither side reads a cursor of the other: a descriptor is
- * valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of the previous lap, which
- * differs for every capacity below 2^31.
+ * Message number `seq` of a lane (0, 1, 2, ...) lives in slot `seq & (capacity - 1)` of both files. A slot is reused
+ * when the host has released the result of its previous message, so neither side reads a cursor of the other: a
+ * descriptor is valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of the
+ * previous lap, which differs for every capacity below 2^31.
  *
  * Every word has one writer; words of different writers never share a 128-byte line. The ordering rules, and the table
  * of acquire and release pairs, are in runtime/device/slot.h and docs/internals/memory-order.md.
@@ -105,13 +105,13 @@ struct gq_host_page {
 
 /* What one block does now. A line each: blocks never share one. */
 struct gq_crumb {
-    uint64_t holds;   /* messages of the claimed run, 0: none */
-    uint64_t first;   /* id of the first message of the run */
-    uint64_t current; /* id of the message being processed, 0 between messages */
-    uint64_t stage;   /* stage of `current` */
-    uint64_t done;    /* messages finished by this block: its heartbeat */
-    uint64_t retries; /* further attempts of messages that failed */
-    uint32_t signal;  /* signal that ended this block, 0 while it lives */
+    uint64_t holds;    /* messages of the claimed run, 0: none */
+    uint64_t first;    /* id of the first message of the run */
+    uint64_t current;  /* id of the message being processed, 0 between messages */
+    uint64_t stage;    /* stage of `current` */
+    uint64_t done;     /* messages finished by this block: its heartbeat */
+    uint64_t retries;  /* further attempts of messages that failed */
+    uint32_t signal;   /* signal that ended this block, 0 while it lives */
     uint32_t overflow; /* 1: the signal came because a thread's stack was full */
     uint64_t address;  /* fault address of that signal */
     uint8_t pad0[GQ_LINE_BYTES - 64];

@@ -56,18 +56,19 @@ __device__ gq_scope_default gq_scope_of(...);
 #define GQ_SCOPE_THREADS_thread(...) 1
 #define GQ_SCOPE_THREADS_warp(...) 32
 #define GQ_SCOPE_THREADS_block(n, ...) n
-#define GQ_SCOPE(scope_kind, ...)                                                                                \
-    struct gq_scope_chosen {                                                                                     \
-        static constexpr unsigned kind = GQ_SCOPE_KIND_##scope_kind,                                             \
-                                  threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__);                          \
-        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024),                      \
-                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");                             \
-    };                                                                                                           \
+#define GQ_SCOPE(scope_kind, ...)                                                           \
+    struct gq_scope_chosen {                                                                \
+        static constexpr unsigned kind = GQ_SCOPE_KIND_##scope_kind,                        \
+                                  threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__);     \
+        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024), \
+                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");        \
+    };                                                                                      \
     __device__ gq_scope_chosen gq_scope_of(int)
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
 #if !defined(GQ_HERE)
-#define GQ_HERE void /* the CPU backend passes the caller's file and line, so that a divergent gq_sync() has a place */
+#define GQ_HERE void /* the CPU backend passes the caller's file and line, so that a divergent gq_sync() has a place \
+                      */
 #endif
 __device__ uint32_t gq_rank(void);
 __device__ uint32_t gq_size(void);
@@ -80,10 +81,10 @@ struct gq_state_default {
     static constexpr uint32_t bytes = 0, version = 0;
 };
 __device__ gq_state_default gq_state_of(...);
-#define GQ_STATE(state_bytes, state_version)                                                                     \
-    struct gq_state_chosen {                                                                                     \
-        static constexpr uint32_t bytes = (state_bytes), version = (state_version);                              \
-    };                                                                                                           \
+#define GQ_STATE(state_bytes, state_version)                                        \
+    struct gq_state_chosen {                                                        \
+        static constexpr uint32_t bytes = (state_bytes), version = (state_version); \
+    };                                                                              \
     __device__ gq_state_chosen gq_state_of(int)
 __device__ void *gq_state(uint32_t bytes);
 

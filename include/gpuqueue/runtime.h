@@ -26,12 +26,12 @@ extern "C" {
 typedef struct gq_pipeline gq_pipeline;
 
 typedef struct gq_open_opts {
-    size_t size;             /* sizeof(gq_open_opts) */
-    const char *path;        /* the pipeline file; with `text`, what the text is called and what paths are relative to */
-    const char *text;        /* the pipeline itself, NUL-terminated; NULL: read `path` */
-    const char *backend;     /* "auto", "cuda" or "cpu": wins over $GPUQ_BACKEND, which wins over the file */
-    uint32_t cpu_threads;    /* worker threads of the CPU backend; 0: the file's cpu.threads */
-    uint32_t no_cache;       /* 1: compile again, keep nothing */
+    size_t size;          /* sizeof(gq_open_opts) */
+    const char *path;     /* the pipeline file; with `text`, what the text is called and what paths are relative to */
+    const char *text;     /* the pipeline itself, NUL-terminated; NULL: read `path` */
+    const char *backend;  /* "auto", "cuda" or "cpu": wins over $GPUQ_BACKEND, which wins over the file */
+    uint32_t cpu_threads; /* worker threads of the CPU backend; 0: the file's cpu.threads */
+    uint32_t no_cache;    /* 1: compile again, keep nothing */
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue */
 } gq_open_opts;
 
@@ -43,8 +43,8 @@ typedef struct gq_stats {
     uint64_t failed;       /* failed in a plugin after every retry */
     uint64_t dead;         /* of those, written to the dead letters */
     uint64_t bytes_in, bytes_out;
-    uint64_t in_flight;    /* accepted, not yet with the sink */
-    double seconds;        /* since gq_start, or from start to stop */
+    uint64_t in_flight;              /* accepted, not yet with the sink */
+    double seconds;                  /* since gq_start, or from start to stop */
     uint64_t p50_ns, p99_ns, max_ns; /* accepted -> result seen by the host; buckets of 6.25 % */
 } gq_stats;
 
@@ -54,9 +54,11 @@ GQ_API gq_status gq_start(gq_pipeline *p);
 /* GQ_OK: the source ended and everything is delivered. GQ_ERR_TIMEOUT: not yet. Anything else: why it failed. With
  * source or sink `api` a pipeline ends only by gq_interrupt or gq_stop. */
 GQ_API gq_status gq_wait(gq_pipeline *p, uint32_t timeout_ms);
-/* Asks the source to end as if its data ended here; gq_wait then returns when the rest is delivered. Async-signal-safe. */
+/* Asks the source to end as if its data ended here; gq_wait then returns when the rest is delivered. Async-signal-safe.
+ */
 GQ_API void gq_interrupt(gq_pipeline *p);
-/* Drains for at most drain_ms (0: the file's `drain`). GQ_ERR_TIMEOUT: gave up, the sentence says on how many messages. */
+/* Drains for at most drain_ms (0: the file's `drain`). GQ_ERR_TIMEOUT: gave up, the sentence says on how many messages.
+ */
 GQ_API gq_status gq_stop(gq_pipeline *p, uint32_t drain_ms);
 GQ_API void gq_close(gq_pipeline *p);
 

@@ -7,21 +7,21 @@
 #ifndef GPUQUEUE_STATUS_H
 #define GPUQUEUE_STATUS_H
 
-#define GQ_STATUS_LIST(X)                                                                                    \
-    X(GQ_OK, 0, 0, "success")                                                                                \
-    X(GQ_ERR_INVALID_ARG, -1, 64, "an argument or a command line is wrong")                                  \
-    X(GQ_ERR_FULL, -2, 1, "the queue is full: take results, or wait")                                        \
-    X(GQ_ERR_TIMEOUT, -3, 1, "the time allowed ran out")                                                     \
-    X(GQ_ERR_DEVICE, -4, 1, "the worker or its device failed, or a message failed in a plugin")              \
-    X(GQ_ERR_SHUTDOWN, -5, 1, "the queue is shut down")                                                      \
-    X(GQ_ERR_NOT_READY, -6, 1, "the message is still being processed")                                       \
-    X(GQ_ERR_NOT_FOUND, -7, 1, "the id was never issued, was already taken, or its message was dropped")     \
-    X(GQ_ERR_CONFIG, -8, 78, "the pipeline file has errors")                                                 \
-    X(GQ_ERR_PLUGIN, -9, 65, "a plugin does not compile, does not fit, or does not pass its goldens")        \
-    X(GQ_ERR_DATA, -10, 65, "the input data is not framed as the source says")                               \
+#define GQ_STATUS_LIST(X)                                                                                     \
+    X(GQ_OK, 0, 0, "success")                                                                                 \
+    X(GQ_ERR_INVALID_ARG, -1, 64, "an argument or a command line is wrong")                                   \
+    X(GQ_ERR_FULL, -2, 1, "the queue is full: take results, or wait")                                         \
+    X(GQ_ERR_TIMEOUT, -3, 1, "the time allowed ran out")                                                      \
+    X(GQ_ERR_DEVICE, -4, 1, "the worker or its device failed, or a message failed in a plugin")               \
+    X(GQ_ERR_SHUTDOWN, -5, 1, "the queue is shut down")                                                       \
+    X(GQ_ERR_NOT_READY, -6, 1, "the message is still being processed")                                        \
+    X(GQ_ERR_NOT_FOUND, -7, 1, "the id was never issued, was already taken, or its message was dropped")      \
+    X(GQ_ERR_CONFIG, -8, 78, "the pipeline file has errors")                                                  \
+    X(GQ_ERR_PLUGIN, -9, 65, "a plugin does not compile, does not fit, or does not pass its goldens")         \
+    X(GQ_ERR_DATA, -10, 65, "the input data is not framed as the source says")                                \
     X(GQ_ERR_UNAVAILABLE, -11, 69, "something this machine lacks is needed: a device, a compiler, a program") \
-    X(GQ_ERR_INTERNAL, -12, 70, "a fault of gpuqueue itself")                                                \
-    X(GQ_ERR_NO_MEMORY, -13, 71, "memory or another resource of the system ran out")                         \
+    X(GQ_ERR_INTERNAL, -12, 70, "a fault of gpuqueue itself")                                                 \
+    X(GQ_ERR_NO_MEMORY, -13, 71, "memory or another resource of the system ran out")                          \
     X(GQ_ERR_IO, -14, 74, "reading or writing failed")
 
 #ifdef __cplusplus

@@ -4,8 +4,8 @@
 #include "pipeline/pipeline.h"
 #include <string.h>
 
-/* A struct of an older or newer caller: shorter ones are filled up with zeroes; of longer ones the part we do not know must be
- * zero, or the caller asks for something that this library cannot do. */
+/* A struct of an older or newer caller: shorter ones are filled up with zeroes; of longer ones the part we do not know
+ * must be zero, or the caller asks for something that this library cannot do. */
 static gq_status read_opts(const gq_open_opts *opts, gq_open_opts *out)
 {
     *out = (gq_open_opts){0};
@@ -14,7 +14,8 @@ static gq_status read_opts(const gq_open_opts *opts, gq_open_opts *out)
     const unsigned char *bytes = (const unsigned char *)opts;
     for (size_t i = sizeof *out; i < opts->size; i++)
         if (bytes[i] != 0)
-            return gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: opts has a field at byte %zu that this release (%s) does not know", i,
+            return gq_error_set(GQ_ERR_INVALID_ARG,
+                                "gq_open: opts has a field at byte %zu that this release (%s) does not know", i,
                                 GQ_VERSION);
     memcpy(out, opts, opts->size < sizeof *out ? opts->size : sizeof *out);
     return GQ_OK;

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PUBLISH_MAX 256u  /* messages published at a time */
 #define WAIT_SLICE_MS 20u /* how long a wait may miss a q_shutdown by another thread */
 
-_Static_assert((int)Q_ERR_NOT_FOUND == (int)GQ_ERR_NOT_FOUND && (int)Q_ERR_FULL == (int)GQ_ERR_FULL, "one list of codes");
+_Static_assert((int)Q_ERR_NOT_FOUND == (int)GQ_ERR_NOT_FOUND && (int)Q_ERR_FULL == (int)GQ_ERR_FULL,
+               "one list of codes");
 
 QueueStatus gq_to_queue_status(gq_status status)
 {
@@ -23,15 +25,18 @@ QueueStatus gq_to_queue_status(gq_status status)
 
 const char *q_last_error(void) { return gq_error_text(); }
 
-/* --- lifecycle ---------------------------------------------------------------------------------------------------------- */
+/* --- lifecycle
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static GpuQueue *run(const gq_open_opts *opts)
 {
     struct gq_pipeline *p = NULL;
     gq_status status = gq_pipeline_open(opts, &p);
     if (status == GQ_OK && (p->conf->source.kind != GQ_SOURCE_API || p->conf->sink.kind != GQ_SINK_API))
-        status = gq_error_set(GQ_ERR_CONFIG, "%s: q_open needs `source: { api: {} }` and `sink: { api: {} }`; use gq_open and gq_queue for others",
-                              opts->path);
+        status = gq_error_set(
+            GQ_ERR_CONFIG,
+            "%s: q_open needs `source: { api: {} }` and `sink: { api: {} }`; use gq_open and gq_queue for others",
+            opts->path);
     if (status == GQ_OK)
         status = gq_pipeline_prepare(p);
     if (status == GQ_OK)
@@ -62,8 +67,8 @@ GpuQueue *q_init(const QueueConfig *cfg)
     else
         gq_text_puts(&quoted, "builtin:echo");
     struct gq_text yaml = {0};
-    snprintf(text, sizeof text, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32 " }\n", cfg->capacity,
-             cfg->slot_bytes);
+    snprintf(text, sizeof text, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32 " }\n",
+             cfg->capacity, cfg->slot_bytes);
     gq_text_puts(&yaml, text);
     gq_text_printf(&yaml, "stages:\n  - { name: plugin, plugin: %s }\n", gq_text_str(&quoted));
     gq_open_opts opts = {.size = sizeof opts, .path = "q_init", .text = gq_text_str(&yaml)};
@@ -95,7 +100,8 @@ void q_shutdown(GpuQueue *q)
     gq_handle_leave(user);
     if (!owner) {
         if (!q->owns_pipeline)
-            gq_error_set(GQ_ERR_INVALID_ARG, "q_shutdown: this queue belongs to a gq_pipeline: use gq_stop and gq_close");
+            gq_error_set(GQ_ERR_INVALID_ARG,
+                         "q_shutdown: this queue belongs to a gq_pipeline: use gq_stop and gq_close");
         return;
     }
     struct gq_pipeline *p = q->pipeline;
@@ -104,7 +110,8 @@ void q_shutdown(GpuQueue *q)
     gq_pipeline_close(p);
 }
 
-/* --- enqueue ------------------------------------------------------------------------------------------------------------ */
+/* --- enqueue
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gq_status no_room(const struct gq_user *user, const struct gq_lane *lane, uint32_t timeout_ms)
 {
@@ -115,8 +122,10 @@ static gq_status no_room(const struct gq_user *user, const struct gq_lane *lane,
         return gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
     uint32_t capacity = lane->view.mask + 1;
     if (timeout_ms == 0)
-        return gq_error_set(GQ_ERR_FULL, "this thread's lane is full (%" PRIu32 " messages): take results, or wait", capacity);
-    return gq_error_set(GQ_ERR_TIMEOUT, "this thread's lane stayed full (%" PRIu32 " messages) for %" PRIu32 " ms", capacity, timeout_ms);
+        return gq_error_set(GQ_ERR_FULL, "this thread's lane is full (%" PRIu32 " messages): take results, or wait",
+                            capacity);
+    return gq_error_set(GQ_ERR_TIMEOUT, "this thread's lane stayed full (%" PRIu32 " messages) for %" PRIu32 " ms",
+                        capacity, timeout_ms);
 }
 
 /* Claims in slices, so that another thread's q_shutdown is noticed. */
@@ -126,7 +135,8 @@ static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want,
     if (got || timeout_ms == 0)
         return got;
     uint64_t deadline = gq_clock_deadline(timeout_ms);
-    while (!got && !gq_clock_past(deadline) && !gq_link_dead(lane->link) && !__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE)) {
+    while (!got && !gq_clock_past(deadline) && !gq_link_dead(lane->link) &&
+           !__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE)) {
         uint64_t slice = gq_clock_deadline(WAIT_SLICE_MS);
         got = gq_lane_claim(lane, want, slice < deadline ? slice : deadline, first);
     }
@@ -135,7 +145,8 @@ static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want,
 
 static gq_status too_long(const struct gq_lane *lane, size_t len)
 {
-    return gq_error_set(GQ_ERR_INVALID_ARG, "the message is %zu bytes, slot_bytes is %" PRIu32, len, lane->view.slot_bytes);
+    return gq_error_set(GQ_ERR_INVALID_ARG, "the message is %zu bytes, slot_bytes is %" PRIu32, len,
+                        lane->view.slot_bytes);
 }
 
 static gq_status check_item(const struct gq_lane *lane, const void *data, size_t len)
@@ -160,7 +171,8 @@ static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len,
         return no_room(user, lane, timeout_ms);
     if (len)
         memcpy(gq_lane_slot(lane, seq), data, len);
-    gq_lane_publish(lane, (uint32_t)len, 0);
+    uint32_t len32 = (uint32_t)len;
+    gq_lane_publish(lane, &len32, 1, 0);
     gq_link_ring_worker(lane->link);
     if (id)
         *id = gq_slot_id(lane->view.lane, seq);
@@ -198,10 +210,11 @@ QueueStatus q_wait_enqueue(GpuQueue *q, uint64_t msg_id, uint32_t timeout_ms)
 }
 
 /* Fills claimed slots with the items behind `done`; stops at one that is not acceptable. */
-static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *ids, uint64_t first, uint32_t claimed, size_t *done)
+static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *ids, uint64_t first, uint32_t claimed,
+                      size_t *done)
 {
     gq_status status = GQ_OK;
-    uint32_t used = 0;
+    uint32_t used = 0, len[PUBLISH_MAX];
     for (; used < claimed; used++) {
         const EnqueueItem *item = &items[*done + used];
         status = check_item(lane, item->data, item->len);
@@ -211,16 +224,17 @@ static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *
             memcpy(gq_lane_slot(lane, first + used), item->data, item->len);
         if (ids)
             ids[*done + used] = gq_slot_id(lane->view.lane, first + used);
-        gq_lane_publish(lane, (uint32_t)item->len, 0);
+        len[used] = (uint32_t)item->len;
     }
+    gq_lane_publish(lane, len, used, 0);
     lane->claimed = first + used; /* slots behind a bad item go back */
     *done += used;
     gq_link_ring_worker(lane->link);
     return status;
 }
 
-static gq_status enqueue_batch(struct gq_user *user, const EnqueueItem *items, size_t count, uint64_t *ids, size_t *done,
-                               uint32_t timeout_ms)
+static gq_status enqueue_batch(struct gq_user *user, const EnqueueItem *items, size_t count, uint64_t *ids,
+                               size_t *done, uint32_t timeout_ms)
 {
     struct gq_lane *lane;
     gq_status status = gq_handle_lane(user, &lane);
@@ -229,16 +243,18 @@ static gq_status enqueue_batch(struct gq_user *user, const EnqueueItem *items, s
         return gq_error_set(GQ_ERR_INVALID_ARG, "this thread holds claims: q_commit them before q_enqueue_batch");
     while (status == GQ_OK && *done < count) {
         uint64_t first, now = timeout_ms && timeout_ms != Q_FOREVER ? gq_clock_ns() : 0;
-        uint32_t left = timeout_ms == Q_FOREVER ? Q_FOREVER : now >= deadline ? 0 : (uint32_t)((deadline - now + 999999) / 1000000);
-        uint32_t want = count - *done < lane->view.mask + 1 ? (uint32_t)(count - *done) : lane->view.mask + 1;
+        uint32_t left = timeout_ms == Q_FOREVER ? Q_FOREVER
+                        : now >= deadline       ? 0
+                                                : (uint32_t)((deadline - now + 999999) / 1000000);
+        uint32_t want = count - *done < PUBLISH_MAX ? (uint32_t)(count - *done) : PUBLISH_MAX;
         uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, left, &first);
         status = got ? fill(lane, items, ids, first, got, done) : no_room(user, lane, timeout_ms);
     }
     return status;
 }
 
-QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count, uint64_t *out_msg_ids, size_t *out_enqueued,
-                            uint32_t timeout_ms)
+QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count, uint64_t *out_msg_ids,
+                            size_t *out_enqueued, uint32_t timeout_ms)
 {
     gq_status status = GQ_OK;
     size_t done = 0;
@@ -254,9 +270,11 @@ QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count,
     return gq_to_queue_status(status);
 }
 
-/* --- in place ------------------------------------------------------------------------------------------------------------- */
+/* --- in place
+ * ------------------------------------------------------------------------------------------------------------- */
 
-static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t count, size_t *claimed, uint32_t timeout_ms)
+static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t count, size_t *claimed,
+                                uint32_t timeout_ms)
 {
     struct gq_lane *lane;
     uint64_t first;
@@ -266,7 +284,8 @@ static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t cou
     uint32_t want = count < lane->view.mask + 1 ? (uint32_t)count : lane->view.mask + 1;
     uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, timeout_ms, &first);
     for (uint32_t i = 0; i < got; i++)
-        claims[i] = (QClaim){gq_lane_slot(lane, first + i), lane->view.slot_bytes, 0, gq_slot_id(lane->view.lane, first + i)};
+        claims[i] =
+            (QClaim){gq_lane_slot(lane, first + i), lane->view.slot_bytes, 0, gq_slot_id(lane->view.lane, first + i)};
     *claimed = got;
     return got ? GQ_OK : no_room(user, lane, timeout_ms);
 }
@@ -297,11 +316,16 @@ static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count
         if (claims[i].len > lane->view.slot_bytes)
             return too_long(lane, claims[i].len);
         if (claims[i].msg_id != gq_slot_id(lane->view.lane, lane->submitted + i))
-            return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: claim %zu is message %" PRIu64 ", the oldest not committed is %" PRIu64, i,
+            return gq_error_set(GQ_ERR_INVALID_ARG,
+                                "q_commit: claim %zu is message %" PRIu64 ", the oldest not committed is %" PRIu64, i,
                                 claims[i].msg_id, gq_slot_id(lane->view.lane, lane->submitted + i));
     }
-    for (size_t i = 0; i < count; i++)
-        gq_lane_publish(lane, claims[i].len, 0);
+    for (size_t done = 0; done < count;) {
+        uint32_t len[PUBLISH_MAX], n = 0;
+        for (; n < PUBLISH_MAX && done < count; n++, done++)
+            len[n] = claims[done].len;
+        gq_lane_publish(lane, len, n, 0);
+    }
     if (count)
         gq_link_ring_worker(lane->link);
     return GQ_OK;
@@ -313,7 +337,8 @@ QueueStatus q_commit(GpuQueue *q, const QClaim *claims, size_t count)
     struct gq_user *user = gq_handle_enter(q, &status);
     if (!user)
         return gq_to_queue_status(status);
-    status = !claims && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: claims is NULL") : commit(user, claims, count);
+    status =
+        !claims && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: claims is NULL") : commit(user, claims, count);
     gq_handle_leave(user);
     return gq_to_queue_status(status);
 }

@@ -17,11 +17,13 @@ static struct gq_user *enter_take(GpuQueue *q, gq_status *status)
     if (!user || user->handle->can_take)
         return user;
     gq_handle_leave(user);
-    *status = gq_error_set(GQ_ERR_INVALID_ARG, "this pipeline has a sink of its own: only `sink: { api: {} }` hands out results");
+    *status = gq_error_set(GQ_ERR_INVALID_ARG,
+                           "this pipeline has a sink of its own: only `sink: { api: {} }` hands out results");
     return NULL;
 }
 
-/* --- one result by id ------------------------------------------------------------------------------------------------------ */
+/* --- one result by id
+ * ------------------------------------------------------------------------------------------------------ */
 
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
@@ -32,7 +34,8 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
     case GQ_ERR_NOT_READY:
         return gq_error_set(status, "message %" PRIu64 " is still being processed", id);
     case GQ_ERR_INVALID_ARG:
-        return gq_error_set(status, "the result of message %" PRIu64 " is %zu bytes, the buffer is smaller; the result stays", id, len);
+        return gq_error_set(
+            status, "the result of message %" PRIu64 " is %zu bytes, the buffer is smaller; the result stays", id, len);
     case GQ_ERR_NOT_FOUND:
         if (meta)
             return gq_error_set(status, "message %" PRIu64 " was dropped by stage '%s'", id, name);
@@ -41,8 +44,10 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
         if (!meta)
             return gq_remote_check(user->handle->queue->remote);
         if (gq_meta_status(meta) == GQ_RESULT_OVERFLOW)
-            return gq_error_set(status, "message %" PRIu64 ": stage '%s' reported a result longer than slot_bytes", id, name);
-        return gq_error_set(status, "message %" PRIu64 " failed in stage '%s' with code %u", id, name, gq_meta_code(meta));
+            return gq_error_set(status, "message %" PRIu64 ": stage '%s' reported a result longer than slot_bytes", id,
+                                name);
+        return gq_error_set(status, "message %" PRIu64 " failed in stage '%s' with code %u", id, name,
+                            gq_meta_code(meta));
     default:
         return status;
     }
@@ -69,7 +74,8 @@ QueueStatus q_try_dequeue_result(GpuQueue *q, uint64_t msg_id, void *out_buf, si
     return gq_to_queue_status(status);
 }
 
-/* --- what finished ------------------------------------------------------------------------------------------------------------ */
+/* --- what finished
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gq_status poll(struct gq_user *user, uint64_t *ids, size_t max, size_t *count)
 {
@@ -123,7 +129,8 @@ static bool wait_some(struct gq_user *user, struct gq_lane *lane, uint64_t deadl
         slice = slice < deadline ? slice : deadline;
         if (lane ? gq_queue_wait_lane(lane, slice) : gq_queue_wait(queue, slice))
             return true;
-        if (gq_clock_past(deadline) || gq_link_dead(&queue->remote->link) || __atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
+        if (gq_clock_past(deadline) || gq_link_dead(&queue->remote->link) ||
+            __atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
             return false;
     }
 }
@@ -167,7 +174,8 @@ QueueStatus q_stats(GpuQueue *q, QueueStats *out)
     return gq_to_queue_status(status);
 }
 
-/* --- results in place ----------------------------------------------------------------------------------------------------------- */
+/* --- results in place
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void show(const struct gq_lane *lane, const struct gq_lane_result *r, QResult *out)
 {
@@ -212,7 +220,8 @@ static gq_status peek(struct gq_user *user, bool own, QResult *results, size_t m
     }
 }
 
-static QueueStatus peek_call(GpuQueue *q, bool own, QResult *results, size_t max, size_t *out_count, uint32_t timeout_ms)
+static QueueStatus peek_call(GpuQueue *q, bool own, QResult *results, size_t max, size_t *out_count,
+                             uint32_t timeout_ms)
 {
     gq_status status = GQ_OK;
     size_t count = 0;
@@ -248,7 +257,8 @@ static gq_status release(struct gq_user *user, const QResult *results, size_t co
         for (; i + n < count && n < TAKE_MAX && gq_id_lane(results[i + n].msg_id) == index; n++)
             seqs[n] = gq_id_seq(results[i + n].msg_id);
         if (!lane || gq_lane_release(lane, seqs, n) != GQ_OK)
-            return gq_error_set(GQ_ERR_NOT_FOUND, "q_release: a result among messages %" PRIu64 " ... was not peeked, or is released",
+            return gq_error_set(GQ_ERR_NOT_FOUND,
+                                "q_release: a result among messages %" PRIu64 " ... was not peeked, or is released",
                                 results[i].msg_id);
         i += n;
     }
@@ -261,7 +271,8 @@ QueueStatus q_release(GpuQueue *q, const QResult *results, size_t count)
     struct gq_user *user = enter_take(q, &status);
     if (!user)
         return gq_to_queue_status(status);
-    status = !results && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_release: results is NULL") : release(user, results, count);
+    status = !results && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_release: results is NULL")
+                               : release(user, results, count);
     gq_handle_leave(user);
     return gq_to_queue_status(status);
 }

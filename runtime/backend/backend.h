@@ -20,7 +20,8 @@ struct gq_backend_setup {
     void (*die)(const char *sentence);
 };
 
-/* Messages that one block holds at a time: fewer when they are large, so that what lies between two stages stays small. */
+/* Messages that one block holds at a time: fewer when they are large, so that what lies between two stages stays small.
+ */
 #define GQ_BATCH_BYTES (4u << 20)
 static inline uint32_t gq_batch_messages(uint32_t stride)
 {
@@ -32,7 +33,8 @@ struct gq_backend_ops {
     const char *name;
     /* Takes the device. Nothing runs yet. */
     gq_status (*open)(const struct gq_backend_setup *setup, struct gq_backend **out);
-    /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only. */
+    /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only.
+     */
     gq_status (*load_source)(struct gq_backend *backend, int fd);
     gq_status (*load_stage)(struct gq_backend *backend, int fd, uint32_t generation);
     /* Serves one more lane; before start or while running. The memory behind `view` outlives the backend. */

@@ -30,7 +30,7 @@ struct gq_cpu_block {
     uint32_t index;
     pthread_t thread;
     struct gq_crumb *crumb;
-    uint8_t *scratch[2];   /* grid->batch slots each, between stages; NULL where one stage needs none */
+    uint8_t *scratch[2]; /* grid->batch slots each, between stages; NULL where one stage needs none */
     void *signal_stack;
     uint64_t ns_a_message; /* a moving mean, to keep batches short in time */
     uint32_t turn;         /* lane to look at first */
@@ -58,7 +58,8 @@ void gq_cpu_unload(struct gq_cpu_loaded *loaded);
 /* cpu_block.c: one block's life, a pthread start routine; takes a struct gq_cpu_block. */
 void *gq_cpu_block_main(void *block);
 
-/* cpu_fault.c: a fault signal leaves its name and address in the thread's crumb, then ends the process as it would have. */
+/* cpu_fault.c: a fault signal leaves its name and address in the thread's crumb, then ends the process as it would
+ * have. */
 gq_status gq_cpu_fault_install(void);
 /* Gives the calling thread a stack for signal handlers and says which crumb is its own. */
 gq_status gq_cpu_fault_thread(struct gq_crumb *crumb, void **stack);

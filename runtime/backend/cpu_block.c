@@ -4,10 +4,10 @@
 #include "base/clock.h"
 #include <sched.h>
 
-#define BATCH_NS 50000u   /* a batch should take about this long: results wake their waiter once a batch */
-#define SPIN_ROUNDS 64    /* looks at every lane before giving way */
-#define YIELD_ROUNDS 8    /* and giving way, before sleeping */
-#define PRESSURE 32       /* full batches in a row before another thread is woken to help */
+#define BATCH_NS 50000u /* a batch should take about this long: results wake their waiter once a batch */
+#define SPIN_ROUNDS 64  /* looks at every lane before giving way */
+#define YIELD_ROUNDS 8  /* and giving way, before sleeping */
+#define PRESSURE 32     /* full batches in a row before another thread is woken to help */
 #define SLEEP_NS 100000000u
 
 /* One claimed run of messages. */
@@ -17,7 +17,8 @@ struct run {
     uint32_t count;
 };
 
-/* --- claiming ------------------------------------------------------------------------------------------------------- */
+/* --- claiming -------------------------------------------------------------------------------------------------------
+ */
 
 /* Messages that stand ready from `next` on, at most `max`; their lengths go to the block's messages. */
 static uint32_t count_ready(struct gq_cpu_block *b, const struct gq_cpu_lane *lane, uint32_t max)
@@ -60,7 +61,10 @@ static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct 
     return run->count != 0;
 }
 
-static uint32_t lane_count(const struct gq_cpu_grid *grid) { return __atomic_load_n(&grid->lane_count, __ATOMIC_ACQUIRE); }
+static uint32_t lane_count(const struct gq_cpu_grid *grid)
+{
+    return __atomic_load_n(&grid->lane_count, __ATOMIC_ACQUIRE);
+}
 
 static bool claim(struct gq_cpu_block *b, struct run *run)
 {
@@ -78,7 +82,8 @@ static bool claim(struct gq_cpu_block *b, struct run *run)
 
 static bool stopping(const struct gq_cpu_grid *grid)
 {
-    return __atomic_load_n(&grid->setup.link->host->stop, __ATOMIC_ACQUIRE) || __atomic_load_n(&grid->stop, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&grid->setup.link->host->stop, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&grid->stop, __ATOMIC_ACQUIRE);
 }
 
 /* Something to claim? The last look before sleeping; no claim is made. */
@@ -97,7 +102,8 @@ static bool work_waits(void *arg)
     return false;
 }
 
-/* --- serving -------------------------------------------------------------------------------------------------------- */
+/* --- serving --------------------------------------------------------------------------------------------------------
+ */
 
 static void aim(struct gq_cpu_block *b, const struct run *run, uint32_t stage, bool source)
 {
@@ -116,12 +122,14 @@ static void aim(struct gq_cpu_block *b, const struct run *run, uint32_t stage, b
         }
         m->id = source ? run->lane->first_index + seq : gq_slot_id(run->lane->view.lane, seq);
         /* Stages alternate between the two scratch areas; a source before stage 0 counts as stage -1. */
-        m->out = last ? gq_slot_out(&run->lane->view, seq) : b->scratch[(stage + 1 + source) & 1] + (size_t)i * grid->stride;
+        m->out =
+            last ? gq_slot_out(&run->lane->view, seq) : b->scratch[(stage + 1 + source) & 1] + (size_t)i * grid->stride;
         m->out_len = 0;
     }
 }
 
-static void run_image(struct gq_cpu_block *b, const struct run *run, const struct gq_cpu_loaded *loaded, uint32_t stage, bool source)
+static void run_image(struct gq_cpu_block *b, const struct run *run, const struct gq_cpu_loaded *loaded, uint32_t stage,
+                      bool source)
 {
     const struct gq_cpu_grid *grid = b->grid;
     aim(b, run, stage, source);
@@ -144,6 +152,19 @@ static void run_image(struct gq_cpu_block *b, const struct run *run, const struc
     loaded->image->run(&call);
 }
 
+/* A moving mean. One batch that took far longer than the others was most likely interrupted: it counts for little, and
+ * a plugin that has really become slower is believed after some more. */
+static void learn(struct gq_cpu_block *b, uint64_t ns)
+{
+    uint64_t mean = b->ns_a_message;
+    if (mean == 0)
+        b->ns_a_message = ns + 1;
+    else if (ns > 4 * mean)
+        b->ns_a_message = mean + mean / 4 + 1;
+    else
+        b->ns_a_message = (7 * mean + ns + 7) / 8;
+}
+
 static void serve(struct gq_cpu_block *b, const struct run *run)
 {
     struct gq_cpu_grid *grid = b->grid;
@@ -162,8 +183,7 @@ static void serve(struct gq_cpu_block *b, const struct run *run)
     __atomic_store_n(&b->crumb->done, b->crumb->done + run->count, __ATOMIC_RELAXED);
     __atomic_store_n(&b->crumb->retries, b->crumb->retries + tries, __ATOMIC_RELAXED);
     gq_link_ring_host(grid->setup.link);
-    uint64_t mean = (gq_clock_ns() - start) / run->count;
-    b->ns_a_message = b->ns_a_message ? (7 * b->ns_a_message + mean + 7) / 8 : mean + 1;
+    learn(b, (gq_clock_ns() - start) / run->count);
 }
 
 void *gq_cpu_block_main(void *arg)

@@ -55,7 +55,8 @@ static gq_status make_scratch(struct gq_cpu_grid *grid)
     for (uint32_t i = 0; i < grid->block_count; i++)
         for (int k = 0; k < 2; k++)
             if (!(grid->block[i].scratch[k] = gq_mem_lines((size_t)grid->batch * grid->stride)))
-                return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u slots of %u bytes between stages", grid->batch, grid->stride);
+                return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u slots of %u bytes between stages",
+                                    grid->batch, grid->stride);
     return GQ_OK;
 }
 
@@ -129,7 +130,8 @@ static gq_status cpu_start(struct gq_backend *backend)
         struct gq_cpu_block *b = &grid->block[grid->started];
         int err = pthread_create(&b->thread, NULL, gq_cpu_block_main, b);
         if (err)
-            return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting worker thread %u of %u", grid->started + 1, grid->block_count);
+            return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting worker thread %u of %u", grid->started + 1,
+                                  grid->block_count);
     }
     return GQ_OK;
 }

@@ -6,7 +6,8 @@
 static gq_status check(const struct gq_cpu_image *image, enum gq_image_kind kind)
 {
     if (image->magic != GQ_CPU_IMAGE_MAGIC || image->plugin_abi != GQ_PLUGIN_ABI)
-        return gq_error_set(GQ_ERR_PLUGIN, "the image has plugin ABI %u, this worker speaks %d: build it again with this release",
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "the image has plugin ABI %u, this worker speaks %d: build it again with this release",
                             image->plugin_abi, GQ_PLUGIN_ABI);
     if (image->kind != (uint32_t)kind)
         return gq_error_set(GQ_ERR_PLUGIN, "the image is a %s, a %s was expected", image->kind ? "source" : "stage",
@@ -26,7 +27,8 @@ gq_status gq_cpu_load(int fd, enum gq_image_kind kind, uint32_t generation, stru
     if (status == GQ_OK) {
         out->image = symbol;
         if (out->image->state_bytes && !(out->state = calloc(1, out->image->state_bytes)))
-            status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", out->image->state_bytes);
+            status =
+                gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", out->image->state_bytes);
     }
     if (status != GQ_OK)
         gq_cpu_unload(out);

@@ -69,7 +69,8 @@ static size_t take_fds(struct msghdr *message, int *fds)
     return 0;
 }
 
-gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, int *fds, size_t *fd_count, uint32_t timeout_ms)
+gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, int *fds, size_t *fd_count,
+                             uint32_t timeout_ms)
 {
     *len = 0;
     *fd_count = 0;

@@ -15,7 +15,8 @@
 gq_status gq_channel_send(int channel, const void *bytes, size_t len, const int *fds, size_t fd_count);
 /* Waits until `timeout_ms`. *len is the packet's length, 0 when the other side has closed. Descriptors received are
  * close-on-exec and the caller's; *fd_count is how many. A packet longer than `cap` is GQ_ERR_INTERNAL. */
-gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, int *fds, size_t *fd_count, uint32_t timeout_ms);
+gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, int *fds, size_t *fd_count,
+                             uint32_t timeout_ms);
 
 /* A sealed memfd with these bytes, and the bytes of one. */
 gq_status gq_memfd_from(const char *name, const void *bytes, size_t len, int *fd);

@@ -14,7 +14,8 @@
 /* Records the sentence and returns `status`. */
 gq_status gq_error_set(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 /* The same with ": " and strerror(err) at the end. */
-gq_status gq_error_errno(gq_status status, int err, const char *format, ...) __attribute__((format(printf, 3, 4), cold));
+gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
 /* Puts text in front of the recorded sentence; returns `status`. */
 gq_status gq_error_prefix(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 

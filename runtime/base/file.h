@@ -17,8 +17,8 @@ gq_status gq_file_make_folders(const char *path, unsigned mode);
 bool gq_file_exists(const char *path); /* a regular file, readable */
 
 /* Allocated strings, NULL when memory ran out. */
-char *gq_path_folder(const char *path);                      /* "a/b.c" -> "a"; "b.c" -> "." */
-char *gq_path_join(const char *folder, const char *path);    /* absolute `path` wins; "." adds nothing */
-char *gq_path_stem(const char *path);                        /* "a/b.golden.yaml" -> "b.golden" */
+char *gq_path_folder(const char *path);                   /* "a/b.c" -> "a"; "b.c" -> "." */
+char *gq_path_join(const char *folder, const char *path); /* absolute `path` wins; "." adds nothing */
+char *gq_path_stem(const char *path);                     /* "a/b.golden.yaml" -> "b.golden" */
 
 #endif

@@ -58,8 +58,9 @@ gq_status gq_process_find(const char *name, struct gq_text *path)
     if (chosen && strcmp(name, "gpuq-worker") == 0) {
         gq_text_clear(path);
         gq_text_puts(path, chosen);
-        return access(chosen, X_OK) == 0 ? GQ_OK
-                                         : gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "GPUQ_WORKER=%s cannot be executed", chosen);
+        return access(chosen, X_OK) == 0
+                   ? GQ_OK
+                   : gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "GPUQ_WORKER=%s cannot be executed", chosen);
     }
     struct gq_text tried = {0};
     char self[PATH_MAX];
@@ -78,8 +79,17 @@ gq_status gq_process_find(const char *name, struct gq_text *path)
 
 static bool kept(const char *entry)
 {
-    static const char *const names[] = {"PATH=", "HOME=", "LANG=", "LC_ALL=", "TMPDIR=", "XDG_CACHE_HOME=", "CUDA_VISIBLE_DEVICES=",
-                                        "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS="};
+    static const char *const names[] = {"PATH=",
+                                        "HOME=",
+                                        "LANG=",
+                                        "LC_ALL=",
+                                        "TMPDIR=",
+                                        "XDG_CACHE_HOME=",
+                                        "CUDA_VISIBLE_DEVICES=",
+                                        "ASAN_OPTIONS=",
+                                        "UBSAN_OPTIONS=",
+                                        "TSAN_OPTIONS=",
+                                        "LSAN_OPTIONS="};
     if (strncmp(entry, "GPUQ_", 5) == 0)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -100,7 +110,8 @@ static char **build_environment(void)
     return env;
 }
 
-/* The channel becomes descriptor 3. posix_spawn performs the actions in order, and dup2 onto itself clears close-on-exec. */
+/* The channel becomes descriptor 3. posix_spawn performs the actions in order, and dup2 onto itself clears
+ * close-on-exec. */
 static int spawn(const char *path, char *const argv[], char *const env[], int child_end, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;

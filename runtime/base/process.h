@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* Where the program `name` of this installation is: $GPUQ_WORKER for gpuq-worker, beside the running program, beside the
- * library, or in the installed libexec folder. GQ_ERR_UNAVAILABLE names the places looked at. */
+/* Where the program `name` of this installation is: $GPUQ_WORKER for gpuq-worker, beside the running program, beside
+ * the library, or in the installed libexec folder. GQ_ERR_UNAVAILABLE names the places looked at. */
 gq_status gq_process_find(const char *name, struct gq_text *path);
 
 struct gq_process {
@@ -17,10 +17,10 @@ struct gq_process {
     int channel; /* our end of a SOCK_SEQPACKET pair, -1: none; the child's end is its descriptor 3 */
 };
 
-/* Starts `path` with a built environment (PATH, HOME, LANG, TMPDIR, XDG_CACHE_HOME and GPUQ_* of ours, nothing else), standard
- * input from /dev/null, all signals at their defaults and unblocked, in a process group of its own so that a
- * terminal's Ctrl-C reaches only us. The child ends itself when the channel closes, so it never outlives us. (PR_SET_PDEATHSIG
- * would not do: it follows the thread that called, which an application may end at any time.) */
+/* Starts `path` with a built environment (PATH, HOME, LANG, TMPDIR, XDG_CACHE_HOME and GPUQ_* of ours, nothing else),
+ * standard input from /dev/null, all signals at their defaults and unblocked, in a process group of its own so that a
+ * terminal's Ctrl-C reaches only us. The child ends itself when the channel closes, so it never outlives us.
+ * (PR_SET_PDEATHSIG would not do: it follows the thread that called, which an application may end at any time.) */
 gq_status gq_process_start(const char *path, char *const argv[], struct gq_process *out);
 
 /* Waits at most `timeout_ms` for the child to end: true, and its wait status, when it has. */

@@ -1,5 +1,5 @@
-/* text.h - a growing string. {0} is an empty one; gq_text_finish() frees. After running out of memory it stays as it was
- * and `failed` is set, so a long series of appends needs one check at the end. */
+/* text.h - a growing string. {0} is an empty one; gq_text_finish() frees. After running out of memory it stays as it
+ * was and `failed` is set, so a long series of appends needs one check at the end. */
 #ifndef GQ_BASE_TEXT_H
 #define GQ_BASE_TEXT_H
 
@@ -17,7 +17,8 @@ void gq_text_add(struct gq_text *t, const void *bytes, size_t len);
 void gq_text_puts(struct gq_text *t, const char *s);
 void gq_text_printf(struct gq_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gq_text_vprintf(struct gq_text *t, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
-void gq_text_json(struct gq_text *t, const char *s, size_t len); /* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
+void gq_text_json(struct gq_text *t, const char *s,
+                  size_t len); /* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
 void gq_text_clear(struct gq_text *t);
 void gq_text_finish(struct gq_text *t);
 const char *gq_text_str(const struct gq_text *t); /* "" when empty */

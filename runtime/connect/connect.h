@@ -1,6 +1,8 @@
-/* connect.h - sources and sinks, for those who write one. A connector is one file and one row of the table in connect.c.
+/* connect.h - sources and sinks, for those who write one. A connector is one file and one row of the table in
+ * connect.c.
  *
- * A source is used by one thread, a sink by one thread. Neither knows of lanes: a source fills a buffer, a sink takes bytes.
+ * A source is used by one thread, a sink by one thread. Neither knows of lanes: a source fills a buffer, a sink takes
+ * bytes.
  */
 #ifndef GQ_CONNECT_CONNECT_H
 #define GQ_CONNECT_CONNECT_H

@@ -14,7 +14,8 @@ struct generate {
     uint32_t unchecked; /* messages since the interrupt was looked at */
 };
 
-/* splitmix64 (Steele, Lea, Flood 2014): word k of message n depends on seed, n and k alone, so a run can start anywhere. */
+/* splitmix64 (Steele, Lea, Flood 2014): word k of message n depends on seed, n and k alone, so a run can start
+ * anywhere. */
 static uint64_t mix(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;

@@ -82,7 +82,8 @@ static gq_status stream_close(struct gq_sink *sink)
     return status;
 }
 
-static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_ops *ops, int fd, const char *name, struct gq_sink **out)
+static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_ops *ops, int fd, const char *name,
+                             struct gq_sink **out)
 {
     struct stream *s = calloc(1, sizeof *s);
     if (s)
@@ -115,7 +116,8 @@ static gq_status open_stdout(const struct gq_conf *conf, struct gq_sink **out)
     return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", out);
 }
 
-/* --- null -------------------------------------------------------------------------------------------------------------- */
+/* --- null
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static gq_status null_open(const struct gq_conf *conf, struct gq_sink **out)
 {

@@ -27,7 +27,8 @@ struct stream {
     bool whole_done;
 };
 
-/* --- bytes ----------------------------------------------------------------------------------------------------------- */
+/* --- bytes -----------------------------------------------------------------------------------------------------------
+ */
 
 enum fill { FILL_MORE, FILL_END, FILL_WAIT, FILL_ERROR };
 
@@ -83,20 +84,24 @@ static uint32_t consume(struct stream *s, uint8_t *to, size_t skip, size_t len, 
 
 static enum gq_next data_error(const struct stream *s, const char *what, uint64_t is, uint64_t limit)
 {
-    gq_error_set(GQ_ERR_DATA, "%s: record %" PRIu64 " at offset %" PRIu64 ": %s (%" PRIu64 " bytes, %" PRIu64 " expected at most)",
+    gq_error_set(GQ_ERR_DATA,
+                 "%s: record %" PRIu64 " at offset %" PRIu64 ": %s (%" PRIu64 " bytes, %" PRIu64 " expected at most)",
                  s->name, s->records + 1, s->offset, what, is, limit);
     return GQ_NEXT_ERROR;
 }
 
 static enum gq_next truncated(const struct stream *s, uint64_t have, uint64_t need)
 {
-    gq_error_set(GQ_ERR_DATA, "%s: record %" PRIu64 " at offset %" PRIu64 " is cut short: %" PRIu64 " of %" PRIu64 " bytes are there", s->name,
-                 s->records + 1, s->offset, have, need);
+    gq_error_set(GQ_ERR_DATA,
+                 "%s: record %" PRIu64 " at offset %" PRIu64 " is cut short: %" PRIu64 " of %" PRIu64
+                 " bytes are there",
+                 s->name, s->records + 1, s->offset, have, need);
     return GQ_NEXT_ERROR;
 }
 
-/* --- framings ----------------------------------------------------------------------------------------------------------
- * Each looks at the bytes there are: true when it took a message or failed (*next says), false when it needs more. */
+/* --- framings
+ * ---------------------------------------------------------------------------------------------------------- Each looks
+ * at the bytes there are: true when it took a message or failed (*next says), false when it needs more. */
 
 static bool cut_line(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len, enum gq_next *next)
 {
@@ -105,8 +110,9 @@ static bool cut_line(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len,
     size_t line = newline ? (size_t)(newline - (s->buffer + s->start)) : have;
     *next = GQ_NEXT_MESSAGE;
     if (line > cap) {
-        gq_error_set(GQ_ERR_DATA, "%s:%" PRIu64 ": the line is longer than queue.slot_bytes, which is %" PRIu32 ": raise it", s->name,
-                     s->records + 1, cap);
+        gq_error_set(GQ_ERR_DATA,
+                     "%s:%" PRIu64 ": the line is longer than queue.slot_bytes, which is %" PRIu32 ": raise it",
+                     s->name, s->records + 1, cap);
         *next = GQ_NEXT_ERROR;
         return true;
     }
@@ -120,7 +126,8 @@ static bool cut_line(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len,
 }
 
 /* A message of `body` bytes behind a head of `head` bytes. */
-static bool cut_body(struct stream *s, size_t head, uint64_t body, uint8_t *to, uint32_t cap, uint32_t *len, enum gq_next *next)
+static bool cut_body(struct stream *s, size_t head, uint64_t body, uint8_t *to, uint32_t cap, uint32_t *len,
+                     enum gq_next *next)
 {
     size_t have = s->end - s->start;
     *next = GQ_NEXT_MESSAGE;
@@ -203,8 +210,8 @@ static bool cut_whole(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len
 typedef bool cut_fn(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len, enum gq_next *next);
 
 static cut_fn *const cuts[] = {
-    [GQ_FRAME_LINES] = cut_line,   [GQ_FRAME_LENGTH32] = cut_length32, [GQ_FRAME_VARINT] = cut_varint,
-    [GQ_FRAME_FIXED] = cut_fixed,  [GQ_FRAME_WHOLE] = cut_whole,
+    [GQ_FRAME_LINES] = cut_line,  [GQ_FRAME_LENGTH32] = cut_length32, [GQ_FRAME_VARINT] = cut_varint,
+    [GQ_FRAME_FIXED] = cut_fixed, [GQ_FRAME_WHOLE] = cut_whole,
 };
 
 static enum gq_next stream_next(struct gq_source *source, uint8_t *to, uint32_t cap, uint32_t *len, bool may_wait)
@@ -228,7 +235,8 @@ static enum gq_next stream_next(struct gq_source *source, uint8_t *to, uint32_t 
     return next;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void stream_close(struct gq_source *source)
 {
@@ -239,7 +247,8 @@ static void stream_close(struct gq_source *source)
     free(s);
 }
 
-static gq_status stream_open(const struct gq_conf *conf, int fd, const char *name, int interrupt_fd, struct gq_source **out)
+static gq_status stream_open(const struct gq_conf *conf, int fd, const char *name, int interrupt_fd,
+                             struct gq_source **out)
 {
     struct stream *s = calloc(1, sizeof *s);
     size_t cap = 2 * (size_t)conf->slot_bytes + 16 > CHUNK ? 2 * (size_t)conf->slot_bytes + 16 : CHUNK;

@@ -1,9 +1,9 @@
 /* entry_cuda.h - the CUDA end of kernel.cu: one persistent grid that serves lanes until the host says stop.
  *
- * Threads of a team serve a message together: one thread, a warp, or a block, as the plugin's scope says. A warp (a block,
- * in block scope) looks at the descriptors behind a lane's `next`, claims a run of them by compare-and-swap, serves them and
- * publishes each. A descriptor that was seen valid stays so until its message is finished, so a claim that succeeds needs
- * no second look.
+ * Threads of a team serve a message together: one thread, a warp, or a block, as the plugin's scope says. A warp (a
+ * block, in block scope) looks at the descriptors behind a lane's `next`, claims a run of them by compare-and-swap,
+ * serves them and publishes each. A descriptor that was seen valid stays so until its message is finished, so a claim
+ * that succeeds needs no second look.
  */
 #ifndef GQ_DEVICE_ENTRY_CUDA_H
 #define GQ_DEVICE_ENTRY_CUDA_H
@@ -36,7 +36,8 @@ static __device__ bool gq_grid_over(const gq_grid &g)
     return g.deadline_ns && gq_globaltimer() > g.deadline_ns;
 }
 
-/* --- claiming --------------------------------------------------------------------------------------------------------- */
+/* --- claiming
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct gq_claim {
     gq_grid_lane *lane;
@@ -63,13 +64,15 @@ static __device__ gq_claim gq_claim_run(gq_grid_lane *lane, uint32_t want, uint3
         return claim;
     unsigned long long won = 0;
     if (t == 0)
-        won = atomicCAS((unsigned long long *)&lane->next, (unsigned long long)next, (unsigned long long)(next + count)) == next;
+        won = atomicCAS((unsigned long long *)&lane->next, (unsigned long long)next,
+                        (unsigned long long)(next + count)) == next;
     claim.count = __shfl_sync(0xffffffffu, won, 0) ? count : 0;
     __syncwarp(); /* each thread acquired one descriptor; in warp scope all of them read every payload */
     return claim;
 }
 
-/* --- serving ---------------------------------------------------------------------------------------------------------- */
+/* --- serving
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, uint32_t i, uint32_t len)
 {
@@ -140,7 +143,8 @@ static __device__ void gq_serve_block(const gq_grid &g, const gq_claim &c, uint3
     __syncthreads();
 }
 
-/* --- the loop --------------------------------------------------------------------------------------------------------- */
+/* --- the loop
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Idle warps ask less and less often, down to every few microseconds: polling crosses the bus. */
 static __device__ __forceinline__ uint32_t gq_back_off(uint32_t idle)

@@ -1,4 +1,5 @@
-/* grid.h - what the host tells a persistent grid. Read by the host and by entry_cuda.h; plain words, same layout on both. */
+/* grid.h - what the host tells a persistent grid. Read by the host and by entry_cuda.h; plain words, same layout on
+ * both. */
 #ifndef GQ_DEVICE_GRID_H
 #define GQ_DEVICE_GRID_H
 

@@ -75,7 +75,8 @@ gq_status gq_dead_close(struct gq_dead_file *file)
     file->fd = -1;
     if (fd < 0)
         return GQ_OK;
-    gq_status status = fdatasync(fd) == 0 || errno == EINVAL ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "%s", file->path);
+    gq_status status =
+        fdatasync(fd) == 0 || errno == EINVAL ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "%s", file->path);
     close(fd);
     return status;
 }

@@ -2,9 +2,9 @@
  *
  * A sequence of records, little-endian, appended with one write each:
  *   u32 magic "GQD1", u32 body bytes, u64 checksum: the first 8 bytes of SHA-256 of the body
- *   body: u64 id, u64 unix time in ns, u32 attempts, u16 status, u16 code, u32 stage, then five pieces, each u32 length and bytes:
- *   stage name, plugin path, image digest, reason, message
- * A torn tail shows as a record whose checksum does not match.
+ *   body: u64 id, u64 unix time in ns, u32 attempts, u16 status, u16 code, u32 stage, then five pieces, each u32 length
+ * and bytes: stage name, plugin path, image digest, reason, message A torn tail shows as a record whose checksum does
+ * not match.
  */
 #ifndef GQ_PIPELINE_DEAD_LETTER_H
 #define GQ_PIPELINE_DEAD_LETTER_H
@@ -28,7 +28,8 @@ struct gq_dead_file {
     uint64_t written;
 };
 
-/* Appends one record; the file is made with the first. An error means that the message is not kept: the caller stops. */
+/* Appends one record; the file is made with the first. An error means that the message is not kept: the caller stops.
+ */
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter);
 gq_status gq_dead_close(struct gq_dead_file *file);
 

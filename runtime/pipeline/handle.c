@@ -11,10 +11,11 @@ static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct GpuQueue *all; /* every handle ever made: they stay reachable */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key; /* runs thread_ends() when a thread ends */
+static pthread_key_t key;                  /* runs thread_ends() when a thread ends */
 static _Thread_local struct gq_user *mine; /* this thread's records, the last used first */
 
-/* --- threads that end --------------------------------------------------------------------------------------------------- */
+/* --- threads that end
+ * --------------------------------------------------------------------------------------------------- */
 
 static void forget(struct gq_user *user)
 {
@@ -48,7 +49,8 @@ static void make_key(void)
     gq_assert(err == 0);
 }
 
-/* --- handles ------------------------------------------------------------------------------------------------------------ */
+/* --- handles
+ * ------------------------------------------------------------------------------------------------------------ */
 
 gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out)
 {
@@ -94,7 +96,8 @@ void gq_handle_close(struct GpuQueue *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-/* --- calls -------------------------------------------------------------------------------------------------------------- */
+/* --- calls
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static struct gq_user *new_user(struct GpuQueue *h)
 {
@@ -152,7 +155,8 @@ gq_status gq_handle_lane(struct gq_user *user, struct gq_lane **out)
     gq_status status = GQ_OK;
     if (!user->lane) {
         if (!user->handle->can_enqueue)
-            return gq_error_set(GQ_ERR_INVALID_ARG, "this pipeline has a source of its own: only `source: { api: {} }` takes messages");
+            return gq_error_set(GQ_ERR_INVALID_ARG,
+                                "this pipeline has a source of its own: only `source: { api: {} }` takes messages");
         status = gq_queue_own_lane(user->handle->queue, &user->lane);
     }
     *out = user->lane;

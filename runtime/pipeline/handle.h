@@ -1,7 +1,7 @@
 /* handle.h - what a GpuQueue pointer points at, and which threads are inside a call on it.
  *
- * A handle is never freed, only closed: calls that come later find it closed. Each thread that uses it has a record with a
- * `busy` word; gq_handle_close() waits until all of them are clear, so nobody is left inside what it lets go.
+ * A handle is never freed, only closed: calls that come later find it closed. Each thread that uses it has a record
+ * with a `busy` word; gq_handle_close() waits until all of them are clear, so nobody is left inside what it lets go.
  */
 #ifndef GQ_PIPELINE_HANDLE_H
 #define GQ_PIPELINE_HANDLE_H
@@ -37,8 +37,8 @@ gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out);
 /* Refuses calls from here on and waits until no thread is inside one. Takes NULL and closed ones. */
 void gq_handle_close(struct GpuQueue *handle);
 
-/* Every q_* call is between these. enter: this thread's record, NULL when the handle is NULL, not one, or closed, with the
- * sentence and *status set. */
+/* Every q_* call is between these. enter: this thread's record, NULL when the handle is NULL, not one, or closed, with
+ * the sentence and *status set. */
 struct gq_user *gq_handle_enter(struct GpuQueue *handle, gq_status *status);
 static inline void gq_handle_leave(struct gq_user *user) { __atomic_store_n(&user->busy, 0, __ATOMIC_RELEASE); }
 

@@ -11,13 +11,15 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* --- open ------------------------------------------------------------------------------------------------------------- */
+/* --- open
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static gq_status read_conf(const gq_open_opts *opts, struct gq_conf **out)
 {
     struct gq_text errors = {0};
     size_t count = 0;
-    gq_status status = opts->text ? gq_conf_parse(opts->path ? opts->path : "<text>", opts->text, strlen(opts->text), &errors, &count, out)
+    gq_status status = opts->text ? gq_conf_parse(opts->path ? opts->path : "<text>", opts->text, strlen(opts->text),
+                                                  &errors, &count, out)
                                   : gq_conf_load(opts->path, &errors, &count, out);
     if (status == GQ_ERR_CONFIG) {
         while (errors.len && errors.data[errors.len - 1] == '\n')
@@ -39,7 +41,8 @@ static gq_status parse_backend(const char *name, const char *where, enum gq_back
 }
 
 /* The caller's word, then the environment's, then the file's. `where` says who spoke. */
-static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, enum gq_backend_kind *kind, const char **where)
+static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, enum gq_backend_kind *kind,
+                                const char **where)
 {
     const char *env = getenv("GPUQ_BACKEND");
     *kind = p->conf->backend;
@@ -76,7 +79,8 @@ static gq_status choose_backend(struct gq_pipeline *p, const char *asked)
         return status;
     no_cuda_reason(why, sizeof why);
     if (kind == GQ_BACKEND_CUDA)
-        return gq_error_set(GQ_ERR_UNAVAILABLE, "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
+        return gq_error_set(GQ_ERR_UNAVAILABLE,
+                            "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
     p->backend = GQ_BACKEND_CPU;
     if (kind == GQ_BACKEND_AUTO)
         snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", why);
@@ -114,14 +118,16 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     return GQ_OK;
 }
 
-/* --- prepare ------------------------------------------------------------------------------------------------------------ */
+/* --- prepare
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
 {
     const struct gq_conf *conf = p->conf;
     gq_status status = GQ_OK;
     if (conf->source.kind == GQ_SOURCE_PLUGIN) {
-        struct gq_build_request source = {conf->source.path, GQ_IMAGE_SOURCE, conf->source.params, conf->source.param_count, conf->file};
+        struct gq_build_request source = {conf->source.path, GQ_IMAGE_SOURCE, conf->source.params,
+                                          conf->source.param_count, conf->file};
         status = gq_build(builder, &source, &p->source_image);
     }
     for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++) {
@@ -146,7 +152,8 @@ gq_status gq_pipeline_prepare(struct gq_pipeline *p)
     return status;
 }
 
-/* --- start -------------------------------------------------------------------------------------------------------------- */
+/* --- start
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static gq_status load_images(struct gq_pipeline *p)
 {
@@ -213,7 +220,8 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     return status;
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------------------------------------------------ */
 
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status)
 {
@@ -243,8 +251,8 @@ static bool done(struct gq_pipeline *p)
         gq_pipeline_fail(p, gq_remote_check(p->remote));
         return true;
     }
-    bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) || __atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) ||
-                 p->conf->source.kind == GQ_SOURCE_PLUGIN;
+    bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) ||
+                 __atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) || p->conf->source.kind == GQ_SOURCE_PLUGIN;
     return ended && gq_queue_idle(p->queue);
 }
 
@@ -274,13 +282,15 @@ void gq_pipeline_interrupt(struct gq_pipeline *p)
     errno = saved;
 }
 
-/* --- stop --------------------------------------------------------------------------------------------------------------- */
+/* --- stop
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* Everything accepted is finished and, where there is a sink, delivered; or the drain's time is over. */
 static gq_status drain(struct gq_pipeline *p, uint64_t deadline_ns)
 {
     uint64_t left = gq_queue_drain(p->queue, deadline_ns);
-    while (left == 0 && p->sink_runs && !__atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline_ns)) {
+    while (left == 0 && p->sink_runs && !__atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE) &&
+           !gq_clock_past(deadline_ns)) {
         struct timespec nap = {.tv_nsec = 200000};
         nanosleep(&nap, NULL);
     }
@@ -288,7 +298,8 @@ static gq_status drain(struct gq_pipeline *p, uint64_t deadline_ns)
         return GQ_OK;
     if (gq_link_dead(&p->remote->link))
         return gq_remote_check(p->remote);
-    return gq_error_set(GQ_ERR_TIMEOUT, "the drain ran out of time: %" PRIu64 " messages in flight were not finished", left);
+    return gq_error_set(GQ_ERR_TIMEOUT, "the drain ran out of time: %" PRIu64 " messages in flight were not finished",
+                        left);
 }
 
 static gq_status close_sink(struct gq_pipeline *p)
@@ -357,7 +368,8 @@ void gq_pipeline_close(struct gq_pipeline *p)
     free(p);
 }
 
-/* --- statistics ----------------------------------------------------------------------------------------------------------- */
+/* --- statistics
+ * ----------------------------------------------------------------------------------------------------------- */
 
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
 {
@@ -370,8 +382,9 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
         gq_queue_get_counts(p->queue, &counts, latency);
         *out = (struct gq_stats){
             .messages_in = counts.submitted,
-            .messages_out = p->conf->sink.kind == GQ_SINK_API ? counts.released - counts.dropped - counts.failed - counts.lost
-                                                              : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
+            .messages_out = p->conf->sink.kind == GQ_SINK_API
+                                ? counts.released - counts.dropped - counts.failed - counts.lost
+                                : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
             .dropped = counts.dropped,
             .failed = counts.failed,
             .dead = p->dead_file.written,

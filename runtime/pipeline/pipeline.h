@@ -43,7 +43,7 @@ struct gq_pipeline {
     gq_status failure; /* the first one */
     char failure_text[GQ_ERROR_TEXT_MAX];
     uint64_t messages_out, bytes_in, bytes_out; /* atomic; one writer each */
-    struct gq_stats last; /* counters as they were at gq_stop */
+    struct gq_stats last;                       /* counters as they were at gq_stop */
 };
 
 gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out);

@@ -17,8 +17,8 @@ static void describe_block(const struct gq_conf *conf, const struct gq_crumb *c,
 {
     const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
     uint64_t lane = c->stage == GQ_CRUMB_SOURCE ? 0 : gq_id_lane(c->current);
-    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, (uint64_t)(lane ? c->current : c->current & 0x00ffffffffffffff),
-                   stage_name(conf, c->stage));
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what,
+                   (uint64_t)(lane ? c->current : c->current & 0x00ffffffffffffff), stage_name(conf, c->stage));
 }
 
 /* The ids of a run that were not finished when its block ended. */
@@ -70,7 +70,9 @@ void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *pag
         gq_process_describe(wait_status, out);
     if (culprit) {
         if (!died[0] && (culprit->signal == SIGSEGV || culprit->signal == SIGBUS))
-            gq_text_printf(out, culprit->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64, culprit->address);
+            gq_text_printf(out,
+                           culprit->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
+                           culprit->address);
         gq_text_puts(out, died[0] ? ": " : " while it processed ");
         describe_block(conf, culprit, out);
         describe_rest(culprit, out);

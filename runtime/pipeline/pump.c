@@ -8,7 +8,8 @@
 
 #define BATCH 256u
 
-/* --- source ---------------------------------------------------------------------------------------------------------- */
+/* --- source ----------------------------------------------------------------------------------------------------------
+ */
 
 struct filling {
     struct gq_lane *lane;
@@ -21,10 +22,9 @@ struct filling {
 static void commit(struct gq_pipeline *p, struct filling *f)
 {
     uint64_t now = gq_clock_ns();
-    for (uint32_t i = 0; i < f->used; i++) {
-        gq_lane_publish(f->lane, f->len[i], now);
+    for (uint32_t i = 0; i < f->used; i++)
         f->bytes += f->len[i];
-    }
+    gq_lane_publish(f->lane, f->len, f->used, now);
     if (f->used)
         gq_link_ring_worker(f->lane->link);
     __atomic_store_n(&p->bytes_in, f->bytes, __ATOMIC_RELAXED);
@@ -33,7 +33,10 @@ static void commit(struct gq_pipeline *p, struct filling *f)
     f->used = 0;
 }
 
-static bool over(const struct gq_pipeline *p) { return gq_link_dead(&p->remote->link) || gq_link_closing(&p->remote->link); }
+static bool over(const struct gq_pipeline *p)
+{
+    return gq_link_dead(&p->remote->link) || gq_link_closing(&p->remote->link);
+}
 
 /* A slot to fill, after committing what is filled when there is none; false when the worker is gone. */
 static bool have_slot(struct gq_pipeline *p, struct filling *f)
@@ -92,7 +95,8 @@ void *gq_pump_source(void *pipeline)
     return NULL;
 }
 
-/* --- sink ------------------------------------------------------------------------------------------------------------ */
+/* --- sink ------------------------------------------------------------------------------------------------------------
+ */
 
 static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
 {
@@ -129,7 +133,8 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
     return gq_dead_put(&p->dead_file, &letter);
 }
 
-static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
+static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *results,
+                         uint32_t count)
 {
     gq_status status = GQ_OK;
     uint64_t out = 0, bytes = 0;

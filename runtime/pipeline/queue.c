@@ -33,13 +33,15 @@ void gq_queue_destroy(struct gq_queue *queue)
     free(queue);
 }
 
-/* --- lanes and owners -------------------------------------------------------------------------------------------------- */
+/* --- lanes and owners
+ * -------------------------------------------------------------------------------------------------- */
 
 static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct gq_lane **out)
 {
     uint32_t index = queue->lane_count;
     if (index == GQ_LANES_MAX)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "%u threads own a lane already; a queue has at most that many", GQ_LANES_MAX);
+        return gq_error_set(GQ_ERR_NO_MEMORY, "%u threads own a lane already; a queue has at most that many",
+                            GQ_LANES_MAX);
     opts->lane = index;
     opts->capacity = queue->capacity;
     opts->slot_bytes = queue->slot_bytes;
@@ -102,9 +104,11 @@ struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)
     return index < gq_queue_lanes(queue) ? queue->lane[index] : NULL;
 }
 
-/* --- results ------------------------------------------------------------------------------------------------------------ */
+/* --- results
+ * ------------------------------------------------------------------------------------------------------------ */
 
-uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max, struct gq_lane **lane)
+uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max,
+                       struct gq_lane **lane)
 {
     uint32_t count = gq_queue_lanes(queue), start = __atomic_load_n(&queue->turn, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < count; i++) {
@@ -188,7 +192,8 @@ uint64_t gq_queue_drain(struct gq_queue *queue, uint64_t deadline_ns)
     return left;
 }
 
-/* --- counters ----------------------------------------------------------------------------------------------------------- */
+/* --- counters
+ * ----------------------------------------------------------------------------------------------------------- */
 
 void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, struct gq_histogram *latency)
 {

@@ -25,12 +25,16 @@ void gq_queue_disown_lane(struct gq_queue *queue, struct gq_lane *lane);
 /* The lane of a source plugin, before the worker runs. */
 gq_status gq_queue_add_generated(struct gq_queue *queue, uint64_t first_index, uint64_t count);
 
-static inline uint32_t gq_queue_lanes(const struct gq_queue *queue) { return __atomic_load_n(&queue->lane_count, __ATOMIC_ACQUIRE); }
+static inline uint32_t gq_queue_lanes(const struct gq_queue *queue)
+{
+    return __atomic_load_n(&queue->lane_count, __ATOMIC_ACQUIRE);
+}
 /* The lane of an id, NULL if the queue has none such. */
 struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id);
 
 /* Results of one lane, lanes in turn: returns how many, *lane whose. */
-uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max, struct gq_lane **lane);
+uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max,
+                       struct gq_lane **lane);
 /* Waits until gq_queue_take has something, the worker is dead, or the deadline has come: true if it has something. */
 bool gq_queue_wait(struct gq_queue *queue, uint64_t deadline_ns);
 /* Waits likewise for one lane. */

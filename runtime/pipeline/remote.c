@@ -10,13 +10,15 @@
 
 #define ANSWER_MS 30000u /* a request is answered within this, or the worker is taken for dead */
 
-/* --- requests -------------------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------------------------------
+ */
 
 static gq_status receive_reply(struct gq_remote *remote, struct gq_packet *reply)
 {
     int fds[GQ_CHANNEL_FDS_MAX];
     size_t len, fd_count;
-    gq_status status = gq_channel_receive(remote->process.channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
+    gq_status status =
+        gq_channel_receive(remote->process.channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
     if (status != GQ_OK)
@@ -41,8 +43,9 @@ static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, c
 {
     struct gq_packet reply;
     pthread_mutex_lock(&remote->lock);
-    gq_status status = gq_link_dead(&remote->link) ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
-                                                   : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
+    gq_status status = gq_link_dead(&remote->link)
+                           ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
+                           : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
         status = receive_reply(remote, &reply);
     pthread_mutex_unlock(&remote->lock);
@@ -57,7 +60,7 @@ static gq_status set_up(struct gq_remote *remote, uint32_t threads)
     const struct gq_conf *conf = remote->conf;
     struct gq_packet packet = {.type = GQ_PACKET_SETUP};
     packet.setup.layout_version = GQ_LAYOUT_VERSION;
-    packet.setup.backend = GQ_BACKEND_CPU;
+    packet.setup.backend = GQ_PACKET_CPU;
     packet.setup.device = conf->device;
     packet.setup.threads = threads ? threads : conf->cpu_threads;
     packet.setup.capacity = conf->capacity;
@@ -67,7 +70,8 @@ static gq_status set_up(struct gq_remote *remote, uint32_t threads)
     return ask(remote, &packet, fds, 2);
 }
 
-gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name, uint32_t generation)
+gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
+                         uint32_t generation)
 {
     struct gq_packet packet = {.type = image->info.kind == GQ_IMAGE_SOURCE ? GQ_PACKET_SOURCE : GQ_PACKET_STAGE};
     packet.stage.generation = generation;
@@ -89,7 +93,8 @@ gq_status gq_remote_run(struct gq_remote *remote)
     return ask(remote, &packet, NULL, 0);
 }
 
-/* --- life and death --------------------------------------------------------------------------------------------------- */
+/* --- life and death
+ * --------------------------------------------------------------------------------------------------- */
 
 /* The worker's last word may lie unread in the socket. */
 static void read_last_word(int channel, char *text, size_t size)
@@ -98,7 +103,8 @@ static void read_last_word(int channel, char *text, size_t size)
     int fds[GQ_CHANNEL_FDS_MAX];
     size_t len, fd_count;
     text[0] = '\0';
-    while (gq_channel_receive(channel, &packet, sizeof packet, &len, fds, &fd_count, 0) == GQ_OK && len == sizeof packet) {
+    while (gq_channel_receive(channel, &packet, sizeof packet, &len, fds, &fd_count, 0) == GQ_OK &&
+           len == sizeof packet) {
         for (size_t i = 0; i < fd_count; i++)
             close(fds[i]);
         if (packet.type == GQ_PACKET_DIED)

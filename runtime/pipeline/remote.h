@@ -17,13 +17,14 @@ struct gq_remote {
     pthread_mutex_t lock; /* one request at a time, and `why` */
     pthread_t watcher;
     bool watched;
-    bool expected; /* the end was asked for */
+    bool expected;               /* the end was asked for */
     char why[GQ_ERROR_TEXT_MAX]; /* of its death; "" while it lives */
 };
 
 /* Starts the worker process and sets it up for this configuration. */
 gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct gq_remote **out);
-gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name, uint32_t generation);
+gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
+                         uint32_t generation);
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
 gq_status gq_remote_run(struct gq_remote *remote);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. */

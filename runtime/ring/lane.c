@@ -18,7 +18,8 @@ enum { LIVE, SEEN, HELD, TAKEN };
 #define ROOM_WAIT_NS 1000000u /* longest sleep for room: messages that a plugin drops make room without a wake */
 #define SPINS 256
 
-/* --- memory -------------------------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------------------------------
+ */
 
 static size_t page_up(size_t bytes) { return (bytes + GQ_HEAD_BYTES - 1) & ~(size_t)(GQ_HEAD_BYTES - 1); }
 
@@ -168,7 +169,8 @@ void gq_lane_destroy(struct gq_lane *lane)
     free(lane);
 }
 
-/* --- producer ------------------------------------------------------------------------------------------------------ */
+/* --- producer ------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 
@@ -235,17 +237,23 @@ uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns
     return got;
 }
 
-void gq_lane_publish(struct gq_lane *lane, uint32_t len, uint64_t now_ns)
+/* Descriptors are written from the last to the first: a worker that looks at the first sees all of them or none, and
+ * does not fight for the lines that the rest lie in while they are being written. */
+void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns)
 {
-    uint64_t seq = lane->submitted;
-    gq_assert(seq < lane->claimed && len <= lane->view.slot_bytes);
-    if (lane->sent_ns)
-        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now_ns;
-    gq_slot_submit(&lane->view, seq, len);
-    __atomic_store_n(&lane->submitted, seq + 1, __ATOMIC_RELEASE);
+    uint64_t first = lane->submitted;
+    gq_assert(first + count <= lane->claimed);
+    for (uint32_t i = count; i-- > 0;) {
+        gq_assert(len[i] <= lane->view.slot_bytes);
+        if (lane->sent_ns)
+            lane->sent_ns[gq_slot_index(&lane->view, first + i)] = now_ns;
+        gq_slot_submit(&lane->view, first + i, len[i]);
+    }
+    __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
 }
 
-/* --- consumers ----------------------------------------------------------------------------------------------------- */
+/* --- consumers -----------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t *state_of(struct gq_lane *lane, uint64_t seq) { return &lane->state[gq_slot_index(&lane->view, seq)]; }
 

@@ -51,7 +51,7 @@ struct gq_lane {
     uint64_t seen;     /* next seq to hand out */
     uint64_t released; /* atomic: slots of all below are free */
     uint64_t dropped, failed, lost;
-    uint8_t *state; /* per slot */
+    uint8_t *state;     /* per slot */
     uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
     uint32_t room_waiters;
     struct gq_histogram *latency; /* NULL: not timed */
@@ -73,12 +73,13 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);
 
-/* Producer. Claims up to `want` slots behind those claimed: returns how many, *first is the seq of the first. Waits until
- * `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full (`refused_full` counts it) or dead. */
+/* Producer. Claims up to `want` slots behind those claimed: returns how many, *first is the seq of the first. Waits
+ * until `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full (`refused_full` counts it) or
+ * dead. */
 uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first);
 static inline uint8_t *gq_lane_slot(const struct gq_lane *lane, uint64_t seq) { return gq_slot_in(&lane->view, seq); }
-/* Producer. Publishes the oldest claimed message; the caller rings the worker once for a batch. */
-void gq_lane_publish(struct gq_lane *lane, uint32_t len, uint64_t now_ns);
+/* Producer. Publishes the oldest claimed messages, len[0] to len[count - 1]; the caller then rings the worker. */
+void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns);
 
 /* Consumer. Up to `max` results, oldest first, which become seen (`hold` false) or held. Dropped messages are passed
  * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
@@ -90,8 +91,9 @@ bool gq_lane_idle(const struct gq_lane *lane);
 /* Consumer. Gives held slots back. GQ_ERR_NOT_FOUND for one that is not held; those before it are given back. */
 gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count);
 
-/* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND, GQ_ERR_INVALID_ARG (*len
- * is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or lost). Without a sentence. */
+/* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND,
+ * GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or
+ * lost). Without a sentence. */
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
 
 /* Messages submitted and not finished. Looks at every slot in use: for shutdown, not for the data path. */

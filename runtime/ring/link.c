@@ -31,7 +31,8 @@ static gq_status make_file(const char *name, size_t bytes, int *fd)
     return GQ_OK;
 }
 
-/* The host keeps its own writable mapping; FUTURE_WRITE refuses any other, so a worker cannot forge what the host says. */
+/* The host keeps its own writable mapping; FUTURE_WRITE refuses any other, so a worker cannot forge what the host says.
+ */
 static gq_status seal_host_page(int fd)
 {
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
@@ -73,7 +74,8 @@ gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd)
         return GQ_ERR_NO_MEMORY;
     }
     if (link->host->magic != GQ_LAYOUT_MAGIC || link->host->version != GQ_LAYOUT_VERSION) {
-        gq_error_set(GQ_ERR_UNAVAILABLE, "the worker speaks layout %d, the host layout %u: install both from one release",
+        gq_error_set(GQ_ERR_UNAVAILABLE,
+                     "the worker speaks layout %d, the host layout %u: install both from one release",
                      GQ_LAYOUT_VERSION, link->host->version);
         gq_link_finish(link);
         return GQ_ERR_UNAVAILABLE;

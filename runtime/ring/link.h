@@ -1,4 +1,5 @@
-/* link.h - the two control pages that a host process and its worker share, and how either side sleeps and wakes the other.
+/* link.h - the two control pages that a host process and its worker share, and how either side sleeps and wakes the
+ * other.
  *
  * Sleeping is Dekker's pattern on both sides: a sleeper announces itself, looks once more, then waits; a publisher
  * publishes, then looks for sleepers. The full fences F1 to F4 make one of the two see the other.
@@ -33,8 +34,14 @@ void gq_link_stop(struct gq_link *link);
 void gq_link_wait_results(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg);
 /* Host: lets every thread in gq_link_wait_results look again. */
 void gq_link_kick(struct gq_link *link);
-static inline bool gq_link_closing(const struct gq_link *link) { return __atomic_load_n(&link->closing, __ATOMIC_ACQUIRE) != 0; }
-static inline bool gq_link_dead(const struct gq_link *link) { return __atomic_load_n(&link->dead, __ATOMIC_ACQUIRE) != 0; }
+static inline bool gq_link_closing(const struct gq_link *link)
+{
+    return __atomic_load_n(&link->closing, __ATOMIC_ACQUIRE) != 0;
+}
+static inline bool gq_link_dead(const struct gq_link *link)
+{
+    return __atomic_load_n(&link->dead, __ATOMIC_ACQUIRE) != 0;
+}
 
 /* Worker: after publishing results. Wakes host threads that wait. */
 void gq_link_ring_host(struct gq_link *link);

@@ -1,5 +1,5 @@
-/* packets.h - what host and worker say to each other over their socket. Each request has one reply; DIED comes unasked, as
- * the worker's last word. One packet is one struct; descriptors travel beside it in the order named. */
+/* packets.h - what host and worker say to each other over their socket. Each request has one reply; DIED comes unasked,
+ * as the worker's last word. One packet is one struct; descriptors travel beside it in the order named. */
 #ifndef GQ_RING_PACKETS_H
 #define GQ_RING_PACKETS_H
 
@@ -13,10 +13,13 @@ enum gq_packet_type {
     GQ_PACKET_STAGE,  /* image of the next stage; descriptor: the image */
     GQ_PACKET_LANE,   /* one more lane, before or after START; descriptors: ingress, egress */
     GQ_PACKET_START,
-    GQ_PACKET_STOP,   /* finish what is held, answer, and exit */
+    GQ_PACKET_STOP, /* finish what is held, answer, and exit */
     GQ_PACKET_REPLY,
-    GQ_PACKET_DIED    /* text: why; the worker exits with GQ_WORKER_DIED */
+    GQ_PACKET_DIED /* text: why; the worker exits with GQ_WORKER_DIED */
 };
+
+/* What runs the plugins, in setup.backend. */
+enum gq_packet_backend { GQ_PACKET_CPU, GQ_PACKET_CUDA };
 
 #define GQ_WORKER_DIED 86 /* exit code behind a DIED packet */
 

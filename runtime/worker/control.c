@@ -3,7 +3,6 @@
 #include "base/assert.h"
 #include "base/channel.h"
 #include "base/clock.h"
-#include "config/conf.h"
 #include "ring/lane.h"
 #include "ring/packets.h"
 #include <errno.h>
@@ -43,10 +42,11 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
     if (worker.ops || fd_count != 2)
         return gq_error_set(GQ_ERR_INTERNAL, "SETUP came twice, or with %zu descriptors", fd_count);
     if (p->setup.layout_version != GQ_LAYOUT_VERSION)
-        return gq_error_set(GQ_ERR_UNAVAILABLE, "the worker speaks layout %d, the host layout %u: install both from one release",
+        return gq_error_set(GQ_ERR_UNAVAILABLE,
+                            "the worker speaks layout %d, the host layout %u: install both from one release",
                             GQ_LAYOUT_VERSION, p->setup.layout_version);
-    if (p->setup.backend != GQ_BACKEND_CPU)
-        return gq_error_set(GQ_ERR_UNAVAILABLE, "this worker has no %s backend", gq_backend_name((enum gq_backend_kind)p->setup.backend));
+    if (p->setup.backend != GQ_PACKET_CPU)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "this worker has no backend %u", p->setup.backend);
     gq_status status = gq_link_attach(&worker.link, fds[0], fds[1]);
     if (status != GQ_OK)
         return status;
@@ -89,7 +89,8 @@ static gq_status add_lane(const int *fds, size_t fd_count)
         return status;
     struct gq_lane_view view;
     gq_lane_view_fill(&view, in, out, worker.capacity, worker.slot_bytes);
-    if (view.in_head->magic != GQ_LAYOUT_MAGIC || view.in_head->stride != view.stride || view.in_head->capacity != worker.capacity)
+    if (view.in_head->magic != GQ_LAYOUT_MAGIC || view.in_head->stride != view.stride ||
+        view.in_head->capacity != worker.capacity)
         return gq_error_set(GQ_ERR_INTERNAL, "a lane's head does not agree with the queue's geometry");
     view.lane = view.in_head->lane;
     status = worker.ops->add_lane(worker.backend, &view);

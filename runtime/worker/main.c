@@ -9,7 +9,8 @@
 
 static int usage(void)
 {
-    fputs("gpuq-worker is started by gpuq and by programs that use libgpuqueue; there is nothing to run by hand.\n", stderr);
+    fputs("gpuq-worker is started by gpuq and by programs that use libgpuqueue; there is nothing to run by hand.\n",
+          stderr);
     return 64;
 }
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 #include "unit/unit.h"
 
-
 static double now(void)
 {
     struct timespec t;
@@ -279,8 +278,9 @@ START_TEST(a_crash_is_a_sentence_and_what_was_done_before_is_there)
         ck_assert_int_eq(q_enqueue(q, i == 15 ? "segv" : "good", 4, &ids[i], 0), Q_OK);
     len = sizeof buffer;
     ck_assert_int_eq(take(q, ids[15], buffer, &len), Q_ERR_CUDA);
-    ck_assert_msg(strstr(q_last_error(), "SIGSEGV") && strstr(q_last_error(), "stage 'plugin'") && strstr(q_last_error(), "message 16 "), "%s",
-                  q_last_error());
+    ck_assert_msg(strstr(q_last_error(), "SIGSEGV") && strstr(q_last_error(), "stage 'plugin'") &&
+                      strstr(q_last_error(), "message 16 "),
+                  "%s", q_last_error());
     for (int i = 10; i < 15; i++) {
         len = sizeof buffer;
         ck_assert_int_eq(q_try_dequeue_result(q, ids[i], buffer, &len), Q_OK);
@@ -323,8 +323,10 @@ START_TEST(shutdown_gives_up_on_a_plugin_that_never_ends)
     char path[] = "/tmp/gpuq-drain-XXXXXX";
     int fd = mkstemp(path);
     FILE *f = fdopen(fd, "w");
-    fprintf(f, "version: 1\nname: drain\ndrain: 300ms\nqueue: { capacity: 8, slot_bytes: 16 }\n"
-               "stages: [{ plugin: %s/fate.cu }]\n", GPUQ_TEST_API);
+    fprintf(f,
+            "version: 1\nname: drain\ndrain: 300ms\nqueue: { capacity: 8, slot_bytes: 16 }\n"
+            "stages: [{ plugin: %s/fate.cu }]\n",
+            GPUQ_TEST_API);
     fclose(f);
     GpuQueue *q = q_open(path);
     unlink(path);
@@ -386,7 +388,8 @@ END_TEST
 
 START_TEST(bad_openings_are_explained)
 {
-    QueueConfig odd = {.capacity = 3, .slot_bytes = 16}, none = {.capacity = 4, .slot_bytes = 0}, good = {.capacity = 4, .slot_bytes = 16};
+    QueueConfig odd = {.capacity = 3, .slot_bytes = 16}, none = {.capacity = 4, .slot_bytes = 0},
+                good = {.capacity = 4, .slot_bytes = 16};
     ck_assert_ptr_null(q_init(NULL));
     ck_assert_ptr_null(q_init(&odd));
     ck_assert_msg(strstr(q_last_error(), "power of two"), "%s", q_last_error());

@@ -31,19 +31,23 @@ static const struct variant variants[] = {
 
 static uint64_t failures; /* atomic */
 
-#define REQUIRE(condition, ...)                                      \
-    do {                                                             \
-        if (!(condition)) {                                          \
-            __atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);      \
+#define REQUIRE(condition, ...)                                             \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            __atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);             \
             fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, __VA_ARGS__);                            \
-            fputc('\n', stderr);                                     \
-        }                                                            \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fputc('\n', stderr);                                            \
+        }                                                                   \
     } while (0)
 
-/* --- the plugin --------------------------------------------------------------------------------------------------------- */
+/* --- the plugin
+ * --------------------------------------------------------------------------------------------------------- */
 
-static uint32_t fate_of(uint64_t id) { return id % 17 == 3 ? GQ_RESULT_DROPPED : id % 29 == 5 ? GQ_RESULT_FAILED : GQ_RESULT_OK; }
+static uint32_t fate_of(uint64_t id)
+{
+    return id % 17 == 3 ? GQ_RESULT_DROPPED : id % 29 == 5 ? GQ_RESULT_FAILED : GQ_RESULT_OK;
+}
 
 static void echo_run(const struct gq_cpu_run *run)
 {
@@ -53,7 +57,8 @@ static void echo_run(const struct gq_cpu_run *run)
         m->status = fate_of(m->id);
         m->out_len = m->status == GQ_RESULT_OK ? m->in_len : 0;
         memcpy(m->out, m->in, m->out_len);
-        gq_slot_finish(run->lane, run->first_seq + i, m->out_len, gq_meta(run->generation, 0, m->status, (uint32_t)m->id & 0xffff));
+        gq_slot_finish(run->lane, run->first_seq + i, m->out_len,
+                       gq_meta(run->generation, 0, m->status, (uint32_t)m->id & 0xffff));
     }
 }
 
@@ -66,7 +71,8 @@ static void die(const char *sentence)
     abort();
 }
 
-/* --- one producer and its lane -------------------------------------------------------------------------------------------- */
+/* --- one producer and its lane
+ * -------------------------------------------------------------------------------------------- */
 
 struct side {
     const struct variant *v;
@@ -75,7 +81,10 @@ struct side {
     uint64_t took;
 };
 
-static uint32_t length_of(const struct side *s, uint64_t seq) { return (uint32_t)(payload_mix(s->seed ^ seq) % (SLOT_BYTES + 1)); }
+static uint32_t length_of(const struct side *s, uint64_t seq)
+{
+    return (uint32_t)(payload_mix(s->seed ^ seq) % (SLOT_BYTES + 1));
+}
 
 static uint64_t key_of(const struct side *s, uint64_t seq) { return payload_mix(s->seed + 77) ^ (seq << 20); }
 
@@ -88,10 +97,12 @@ static uint32_t produce(struct side *s, uint64_t next, uint64_t *dice)
         want = (uint32_t)(s->count - next);
     uint32_t got = gq_lane_claim(s->lane, want, wait, &first);
     REQUIRE(!got || first == next, "claimed %" PRIu64 ", expected %" PRIu64, first, next);
+    uint32_t len[256];
     for (uint32_t i = 0; i < got; i++) {
-        payload_fill(gq_lane_slot(s->lane, next + i), length_of(s, next + i), key_of(s, next + i));
-        gq_lane_publish(s->lane, length_of(s, next + i), 0);
+        len[i] = length_of(s, next + i);
+        payload_fill(gq_lane_slot(s->lane, next + i), len[i], key_of(s, next + i));
     }
+    gq_lane_publish(s->lane, len, got, 0);
     if (got)
         gq_link_ring_worker(s->lane->link);
     return got;
@@ -107,7 +118,8 @@ static void check(struct side *s, const struct gq_lane_result *r)
     if (fate_of(id) == GQ_RESULT_FAILED)
         REQUIRE(gq_meta_code(r->meta) == (id & 0xffff), "message %" PRIu64 " has code %u", id, gq_meta_code(r->meta));
     else
-        REQUIRE(r->len == length_of(s, r->seq) && payload_is(r->data, r->len, key_of(s, r->seq)), "message %" PRIu64 " is torn", id);
+        REQUIRE(r->len == length_of(s, r->seq) && payload_is(r->data, r->len, key_of(s, r->seq)),
+                "message %" PRIu64 " is torn", id);
     s->took = r->seq + 1;
 }
 
@@ -155,7 +167,8 @@ static void *consume_all(void *arg)
     return NULL;
 }
 
-/* --- one variant ---------------------------------------------------------------------------------------------------------- */
+/* --- one variant
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void writable(void *p, size_t bytes)
 {
@@ -166,8 +179,12 @@ static void writable(void *p, size_t bytes)
 static struct gq_cpu_grid *start_grid(struct gq_link *link, const struct variant *v)
 {
     struct gq_backend *backend;
-    struct gq_backend_setup setup = {
-        .link = link, .threads = v->threads, .capacity = v->capacity, .slot_bytes = SLOT_BYTES, .retries = 0, .die = die};
+    struct gq_backend_setup setup = {.link = link,
+                                     .threads = v->threads,
+                                     .capacity = v->capacity,
+                                     .slot_bytes = SLOT_BYTES,
+                                     .retries = 0,
+                                     .die = die};
     if (gq_cpu_backend.open(&setup, &backend) != GQ_OK)
         die(gq_error_text());
     struct gq_cpu_grid *grid = (struct gq_cpu_grid *)backend;

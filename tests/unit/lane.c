@@ -35,7 +35,8 @@ static bool put(const char *text)
     if (gq_lane_claim(lane, 1, 0, &seq) == 0)
         return false;
     memcpy(gq_lane_slot(lane, seq), text, strlen(text));
-    gq_lane_publish(lane, (uint32_t)strlen(text), 0);
+    uint32_t len = (uint32_t)strlen(text);
+    gq_lane_publish(lane, &len, 1, 0);
     return true;
 }
 
@@ -239,16 +240,16 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_full_lane_refuses_and_has_room_again_after_a_release,
-                                         a_slot_is_free_only_when_all_before_it_are,
-                                         results_come_in_order_though_they_finish_out_of_order,
-                                         one_result_by_its_number,
-                                         dropped_messages_free_their_slots_by_themselves,
-                                         a_failed_message_is_handed_out_once_without_bytes,
-                                         a_length_beyond_the_slot_is_never_believed,
-                                         what_is_held_cannot_be_released_twice_or_unseen,
-                                         a_dead_worker_loses_only_what_it_had_not_finished,
-                                         waiting_for_room_ends_at_its_deadline,
-                                         the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages,
-                                         nobody_but_the_host_can_write_the_ingress};
+                                  a_slot_is_free_only_when_all_before_it_are,
+                                  results_come_in_order_though_they_finish_out_of_order,
+                                  one_result_by_its_number,
+                                  dropped_messages_free_their_slots_by_themselves,
+                                  a_failed_message_is_handed_out_once_without_bytes,
+                                  a_length_beyond_the_slot_is_never_believed,
+                                  what_is_held_cannot_be_released_twice_or_unseen,
+                                  a_dead_worker_loses_only_what_it_had_not_finished,
+                                  waiting_for_room_ends_at_its_deadline,
+                                  the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages,
+                                  nobody_but_the_host_can_write_the_ingress};
     return unit_run("lane", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

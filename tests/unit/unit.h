@@ -5,7 +5,8 @@
 #include <check.h>
 #include <stddef.h>
 
-static inline int unit_run(const char *name, const TTest *const *tests, size_t count, void (*set_up)(void), void (*tear_down)(void))
+static inline int unit_run(const char *name, const TTest *const *tests, size_t count, void (*set_up)(void),
+                           void (*tear_down)(void))
 {
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);

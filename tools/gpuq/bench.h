@@ -1,4 +1,5 @@
-/* bench.h - the cases of gpuq bench and what they report. Competitors run in the same process run, turn and turn about. */
+/* bench.h - the cases of gpuq bench and what they report. Competitors run in the same process run, turn and turn about.
+ */
 #ifndef GPUQ_BENCH_H
 #define GPUQ_BENCH_H
 
@@ -27,9 +28,9 @@ void bench_add(struct bench *b, struct bench_row row);
 #define BENCH_TURNS 3
 
 /* The cases, in the order of the table. */
-#define BENCH_CASES(X)                                                                \
+#define BENCH_CASES(X)                                                                 \
     X(echo, "64 B messages through an empty plugin, in batches, one producing thread") \
-    X(latency, "one 64 B message at a time, there and back")                          \
+    X(latency, "one 64 B message at a time, there and back")                           \
     X(sha256, "1 KiB messages through plugins/sha256.cu on all worker threads")
 
 #define BENCH_DECLARE(name, text) gq_status bench_##name(struct bench *b);

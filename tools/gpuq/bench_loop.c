@@ -24,11 +24,21 @@ static void *loop_main(void *arg)
     struct gq_crumb crumb = {0};
     struct gq_cpu_msg msgs[MESSAGES];
     uint8_t *in = gq_mem_lines((size_t)MESSAGES * l->bytes), *out = gq_mem_lines((size_t)MESSAGES * l->bytes);
-    struct gq_cpu_run run = {.msgs = msgs, .count = MESSAGES, .generation = 1, .out_cap = l->bytes, .block = l->index, .blocks = l->threads,
-                             .crumb = &crumb, .state = l->loaded->state, .services = &gq_fiber_services};
+    struct gq_cpu_run run = {.msgs = msgs,
+                             .count = MESSAGES,
+                             .generation = 1,
+                             .out_cap = l->bytes,
+                             .block = l->index,
+                             .blocks = l->threads,
+                             .crumb = &crumb,
+                             .state = l->loaded->state,
+                             .services = &gq_fiber_services};
     while (in && out && gq_clock_ns() < l->end_ns) {
         for (uint32_t i = 0; i < MESSAGES; i++) {
-            msgs[i] = (struct gq_cpu_msg){.in = in + (size_t)i * l->bytes, .out = out + (size_t)i * l->bytes, .id = l->count + i, .in_len = l->bytes};
+            msgs[i] = (struct gq_cpu_msg){.in = in + (size_t)i * l->bytes,
+                                          .out = out + (size_t)i * l->bytes,
+                                          .id = l->count + i,
+                                          .in_len = l->bytes};
             memcpy(in + (size_t)i * l->bytes, &msgs[i].id, sizeof msgs[i].id);
         }
         l->loaded->image->run(&run);
@@ -45,7 +55,11 @@ static double run_loops(const struct gq_cpu_loaded *loaded, double seconds, uint
     uint64_t start = gq_clock_ns(), count = 0;
     uint32_t started = 0;
     for (; loops && started < threads; started++) {
-        loops[started] = (struct loop){.loaded = loaded, .bytes = bytes, .index = started, .threads = threads, .end_ns = start + (uint64_t)(seconds * 1e9)};
+        loops[started] = (struct loop){.loaded = loaded,
+                                       .bytes = bytes,
+                                       .index = started,
+                                       .threads = threads,
+                                       .end_ns = start + (uint64_t)(seconds * 1e9)};
         if (pthread_create(&loops[started].thread, NULL, loop_main, &loops[started]) != 0)
             break;
     }

@@ -15,7 +15,8 @@
 static gq_status open_queue(const struct bench *b, const char *plugin, uint32_t slot_bytes, gq_pipeline **out)
 {
     char text[256];
-    snprintf(text, sizeof text, "version: 1\nname: bench\nqueue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: %s }]\n", CAPACITY,
+    snprintf(text, sizeof text,
+             "version: 1\nname: bench\nqueue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: %s }]\n", CAPACITY,
              slot_bytes, plugin);
     gq_open_opts opts = {.size = sizeof opts, .text = text, .path = "bench", .cpu_threads = b->threads};
     gq_status status = gq_open(&opts, out);
@@ -34,7 +35,8 @@ static gq_status open_queue(const struct bench *b, const char *plugin, uint32_t 
     return status;
 }
 
-/* --- batches ------------------------------------------------------------------------------------------------------------------ */
+/* --- batches
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 struct load {
     GpuQueue *q;
@@ -90,8 +92,9 @@ static gq_status drain(struct load *l)
     while (l->taken < l->sent && !gq_clock_past(deadline))
         take_batch(l, 10);
     if (l->wrong || l->taken != l->sent)
-        return gq_error_set(GQ_ERR_INTERNAL, "bench: %" PRIu64 " of %" PRIu64 " results were wrong, %" PRIu64 " are missing", l->wrong, l->taken,
-                            l->sent - l->taken);
+        return gq_error_set(GQ_ERR_INTERNAL,
+                            "bench: %" PRIu64 " of %" PRIu64 " results were wrong, %" PRIu64 " are missing", l->wrong,
+                            l->taken, l->sent - l->taken);
     return GQ_OK;
 }
 
@@ -114,7 +117,10 @@ gq_status bench_echo(struct bench *b)
     gq_stop(p, 0);
     gq_close(p);
     bench_add(b, (struct bench_row){.test = "echo 64 B, batches", .what = "gpuqueue", .rate_per_s = ours});
-    bench_add(b, (struct bench_row){.test = "echo 64 B, batches", .what = "bare C11 ring, two threads", .competitor = true, .rate_per_s = bare});
+    bench_add(b, (struct bench_row){.test = "echo 64 B, batches",
+                                    .what = "bare C11 ring, two threads",
+                                    .competitor = true,
+                                    .rate_per_s = bare});
     return status;
 }
 
@@ -137,11 +143,14 @@ gq_status bench_sha256(struct bench *b)
     gq_stop(p, 0);
     gq_close(p);
     bench_add(b, (struct bench_row){.test = "sha256 1 KiB", .what = "gpuqueue", .rate_per_s = ours});
-    bench_add(b, (struct bench_row){.test = "sha256 1 KiB", .what = "same function, plain loop", .competitor = true, .rate_per_s = plain});
+    bench_add(
+        b, (struct bench_row){
+               .test = "sha256 1 KiB", .what = "same function, plain loop", .competitor = true, .rate_per_s = plain});
     return status;
 }
 
-/* --- round trips ---------------------------------------------------------------------------------------------------------------- */
+/* --- round trips
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static QueueStatus round_trip(GpuQueue *q, const uint8_t *message, uint8_t *got)
 {

@@ -85,7 +85,8 @@ static void print_json(const struct bench *b)
         printf("%s\n  {", i ? "," : "");
         json_string("test", r->test, ", ");
         json_string("what", r->what, ", ");
-        printf("\"competitor\": %s, \"rate_per_s\": %.0f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"ratio\": %.4f}",
+        printf("\"competitor\": %s, \"rate_per_s\": %.0f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
+               ", \"ratio\": %.4f}",
                r->competitor ? "true" : "false", r->rate_per_s, r->p50_ns, r->p99_ns, ratio(b, r));
     }
     printf("\n]}\n");
@@ -112,8 +113,10 @@ static bool chosen(const char *name, int argc, char **argv)
 
 static bool parse(int argc, char **argv, struct bench *b, bool *json)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'}, {"seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'}, {0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"seconds", required_argument, NULL, 's'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {0}};
     char *end = "";
     int c;
     optind = 1;

@@ -20,7 +20,8 @@ struct run_opts {
     bool quiet;
 };
 
-/* --- signals ------------------------------------------------------------------------------------------------------------ */
+/* --- signals
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gq_pipeline *running; /* what a signal interrupts */
 static volatile sig_atomic_t signals;
@@ -43,7 +44,8 @@ static void install_signals(void)
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of the sink, with a sentence */
 }
 
-/* --- reporting ---------------------------------------------------------------------------------------------------------- */
+/* --- reporting
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* "12.3 M" for counts, in thousands. */
 static const char *human(double value, char text[32])
@@ -74,8 +76,9 @@ static void progress(const gq_pipeline *p)
     gq_stats s = {.size = sizeof s};
     char in[32], rate[32];
     gq_get_stats(p, &s);
-    fprintf(stderr, "\r\033[K  %s messages in, %s/s, %" PRIu64 " in flight, %" PRIu64 " failed%s", human((double)s.messages_in, in),
-            human(s.seconds > 0 ? (double)s.messages_out / s.seconds : 0, rate), s.in_flight, s.failed, signals ? ", draining" : "");
+    fprintf(stderr, "\r\033[K  %s messages in, %s/s, %" PRIu64 " in flight, %" PRIu64 " failed%s",
+            human((double)s.messages_in, in), human(s.seconds > 0 ? (double)s.messages_out / s.seconds : 0, rate),
+            s.in_flight, s.failed, signals ? ", draining" : "");
 }
 
 static void summary_text(const gq_pipeline *p, const char *file, const gq_stats *s, gq_status status)
@@ -83,7 +86,8 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
     char rate[32], bytes[32], p50[32], p99[32];
     double seconds = s->seconds > 0 ? s->seconds : 1e-9;
     fprintf(stderr, "backend   %s (%s)\n", gq_backend(p), gq_backend_reason(p));
-    fprintf(stderr, "messages  %" PRIu64 " in, %" PRIu64 " out, %" PRIu64 " failed", s->messages_in, s->messages_out, s->failed);
+    fprintf(stderr, "messages  %" PRIu64 " in, %" PRIu64 " out, %" PRIu64 " failed", s->messages_in, s->messages_out,
+            s->failed);
     if (s->dropped)
         fprintf(stderr, ", %" PRIu64 " dropped", s->dropped);
     if (s->dead)
@@ -94,7 +98,9 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
             human((double)s->bytes_in / seconds, bytes), s->seconds);
     fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
     if (status == GQ_OK)
-        fprintf(stderr, "next      edit a plugin and run this again; `gpuq new NAME` starts your own; `gpuq explain %s` shows every setting\n",
+        fprintf(stderr,
+                "next      edit a plugin and run this again; `gpuq new NAME` starts your own; `gpuq explain %s` shows "
+                "every setting\n",
                 file);
 }
 
@@ -106,12 +112,15 @@ static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status stat
     gq_text_json(&t, gq_backend(p), strlen(gq_backend(p)));
     gq_text_puts(&t, ", \"reason\": ");
     gq_text_json(&t, gq_backend_reason(p), strlen(gq_backend_reason(p)));
+    gq_text_printf(
+        &t,
+        ", \"messages_in\": %" PRIu64 ", \"messages_out\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"dropped\": %" PRIu64
+        ", \"dead\": %" PRIu64 ", \"in_flight\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
+        s->messages_in, s->messages_out, s->failed, s->dropped, s->dead, s->in_flight, s->bytes_in, s->bytes_out);
     gq_text_printf(&t,
-                   ", \"messages_in\": %" PRIu64 ", \"messages_out\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"dropped\": %" PRIu64
-                   ", \"dead\": %" PRIu64 ", \"in_flight\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
-                   s->messages_in, s->messages_out, s->failed, s->dropped, s->dead, s->in_flight, s->bytes_in, s->bytes_out);
-    gq_text_printf(&t, ", \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64 ", \"status\": ", s->seconds,
-                   s->p50_ns, s->p99_ns, s->max_ns);
+                   ", \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64
+                   ", \"status\": ",
+                   s->seconds, s->p50_ns, s->p99_ns, s->max_ns);
     gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
     gq_text_puts(&t, ", \"error\": ");
     gq_text_json(&t, error, strlen(error));
@@ -125,7 +134,8 @@ static int report_error(gq_status status)
     return gq_status_exit_code(status);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static gq_status wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
 {
@@ -167,9 +177,10 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
 
 static bool parse(int argc, char **argv, struct run_opts *opts)
 {
-    static const struct option options[] = {{"backend", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
-                                            {"no-cache", no_argument, NULL, 'n'},      {"json", no_argument, NULL, 'j'},
-                                            {"quiet", no_argument, NULL, 'q'},         {0}};
+    static const struct option options[] = {
+        {"backend", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
+        {"no-cache", no_argument, NULL, 'n'},      {"json", no_argument, NULL, 'j'},
+        {"quiet", no_argument, NULL, 'q'},         {0}};
     char *end;
     int c;
     *opts = (struct run_opts){.open.size = sizeof opts->open};
