@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define CHUNK (256u << 10)
+#define VARINT_MAX 10 /* bytes of a varint of 64 bits; the last one holds one of them */
 
 struct stream {
     struct gq_source base;
@@ -36,12 +37,17 @@ enum fill { FILL_MORE, FILL_END, FILL_WAIT, FILL_ERROR };
 static enum fill wait_input(struct stream *s, bool may_wait)
 {
     struct pollfd p[2] = {{.fd = s->fd, .events = POLLIN}, {.fd = s->interrupt_fd, .events = POLLIN}};
-    int n = poll(p, 2, may_wait ? -1 : 0);
+    int n;
+    do
+        n = poll(p, 2, may_wait ? -1 : 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        gq_error_errno(GQ_ERR_IO, errno, "waiting for %s", s->name);
+        return FILL_ERROR;
+    }
     if (p[1].revents)
         return FILL_END;
-    if (n == 0)
-        return FILL_WAIT;
-    return n < 0 && errno != EINTR ? FILL_ERROR : FILL_MORE;
+    return n == 0 ? FILL_WAIT : FILL_MORE;
 }
 
 static enum fill fill(struct stream *s, bool may_wait)
@@ -167,18 +173,20 @@ static bool cut_varint(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *le
 {
     uint64_t body = 0;
     size_t have = s->end - s->start, head = 0;
-    bool more = true;
-    for (; more && head < have && head < 10; head++) {
-        uint8_t byte = s->buffer[s->start + head];
+    uint8_t byte = 0x80;
+    for (; byte & 0x80 && head < have && head < VARINT_MAX; head++) {
+        byte = s->buffer[s->start + head];
         body |= (uint64_t)(byte & 0x7f) << (7 * head);
-        more = byte & 0x80;
     }
-    if (!more)
-        return cut_body(s, head, body, to, cap, len, next);
-    if (head == 10) {
-        *next = data_error(s, "its varint length does not end", head, 10);
+    if (head == VARINT_MAX && byte > 1) { /* what does not fit into 64 bits must not pass for what is left of it */
+        gq_error_set(GQ_ERR_DATA,
+                     "%s: record %" PRIu64 " at offset %" PRIu64 ": its varint length is longer than 64 bits", s->name,
+                     s->records + 1, s->offset);
+        *next = GQ_NEXT_ERROR;
         return true;
     }
+    if (!(byte & 0x80))
+        return cut_body(s, head, body, to, cap, len, next);
     return ended_in_head(s, head + 1, next);
 }
 
@@ -273,7 +281,8 @@ static gq_status stream_open(const struct gq_conf *conf, int fd, const char *nam
 
 static gq_status open_file(const struct gq_conf *conf, int interrupt_fd, struct gq_source **out)
 {
-    int fd = open(conf->source.path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a FIFO without a writer is waited for where an interrupt is seen, not in open(). */
+    int fd = open(conf->source.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->source.path);
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);

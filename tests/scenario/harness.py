@@ -1,0 +1,162 @@
+"""harness.py - what the scenario scripts share: a folder of their own, a pipeline file, a run of it, and a look at what the
+run left behind. A script is called as SCRIPT GPUQ TREE [--sanitized] and ends with harness.main().
+
+Each run is a session of its own with a temporary folder of its own; after every test no process of those sessions may be
+alive and no temporary file be left."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+GPUQ, TREE = sys.argv[1:3]
+SANITIZED = "--sanitized" in sys.argv
+PLUGIN = "#include <gpuqueue/plugin.h>\n"
+ECHO = "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[i]; *out->out_len = in.len;"
+
+
+def ours(name):
+    return os.path.join(TREE, "plugins", name + ".cu")
+
+
+def lines(messages):
+    return b"".join(m + b"\n" for m in messages)
+
+
+def length32(messages):
+    return b"".join(len(m).to_bytes(4, "little") + m for m in messages)
+
+
+def varint_head(length):
+    head = bytearray()
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes(head + bytes([length]))
+
+
+def varint(messages):
+    return b"".join(varint_head(len(m)) + m for m in messages)
+
+
+FRAMED = {"lines": lines, "length32": length32, "varint": varint, "raw": b"".join, "fixed": b"".join}
+
+
+def session_members(session):
+    """Living processes of a session, by number."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="latin-1") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(name))
+    return found
+
+
+def until(condition, seconds=20):
+    """Waits for a condition and returns what it gave, true or not."""
+    end = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.005)
+    return value
+
+
+class Scenario(unittest.TestCase):
+    maxDiff = 2000
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="scenario-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.temporary = os.path.join(self.folder, "tmp")
+        os.mkdir(self.temporary)
+        self.out = os.path.join(self.folder, "out")
+        self.sessions = []
+
+    def tearDown(self):
+        alive = {s: until(lambda s=s: not session_members(s), 5) for s in self.sessions}
+        self.assertNotIn(False, alive.values(), "processes are left")
+        self.assertEqual(os.listdir(self.temporary), [], "temporary files are left")
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return self.path(name)
+
+    def read(self, name="out"):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def plugin(self, name, body):
+        """A plugin whose process_message has this body."""
+        text = PLUGIN + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
+        return self.write(name + ".cu", text)
+
+    def pipeline(self, stages=None, name="pipeline", **keys):
+        """A pipeline file; JSON is YAML. Without `stages` it echoes, without `sink` it writes lines to `out`."""
+        whole = {"version": 1, "name": name, "stages": stages or [{"plugin": "builtin:echo"}],
+                 "sink": {"file": {"path": self.out, "join": "lines"}}, **keys}
+        return self.write(name + ".yaml", json.dumps(whole))
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def start(self, *arguments, env=None, **options):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        environment = {**os.environ, "GPUQ_BACKEND": "cpu", "TMPDIR": self.temporary, **(env or {})}
+        process = subprocess.Popen([GPUQ, *arguments], start_new_session=True, env=environment, **options)
+        self.sessions.append(process.pid)
+        self.addCleanup(self.end, process)
+        return process
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream and not stream.closed:
+                stream.close()
+
+    def finish(self, process, stdin=None, timeout=100):
+        """The exit code, standard output and standard error (as text) of a started process."""
+        out, err = process.communicate(stdin, timeout=timeout)
+        return process.returncode, out, (err or b"").decode()
+
+    def gpuq(self, *arguments, stdin=b"", **options):
+        return self.finish(self.start(*arguments, stdin=subprocess.PIPE, **options), stdin)
+
+    def run_ok(self, pipeline, *arguments, **options):
+        """Runs to the end; its summary as the JSON says it."""
+        code, out, err = self.gpuq("run", "--json", *arguments, pipeline, **options)
+        self.assertEqual(code, 0, err)
+        self.stdout = out
+        summary = json.loads(err.splitlines()[-1])
+        self.assertEqual((summary["status"], summary["in_flight"]), ("GQ_OK", 0))
+        return summary
+
+    def worker_of(self, process):
+        """The worker's process number, once it serves."""
+        def find():
+            for pid in session_members(process.pid):
+                try:
+                    with open(f"/proc/{pid}/cmdline", "rb") as file:
+                        if file.read().split(b"\0")[1:2] == [b"worker"]:
+                            return pid
+                except OSError:
+                    pass
+            return None
+        return until(find)
+
+
+def main():
+    unittest.main(argv=sys.argv[:1])
