@@ -36,13 +36,13 @@ def explain(name):
 
 
 def explain_again(text):
-    again = os.path.join(HERE, f"again.{os.getpid()}.tmp")
+    again = f"again.{os.getpid()}.tmp"  # relative, so that paths come out as they went in
     try:
-        with open(again, "w", encoding="utf-8") as file:
+        with open(os.path.join(HERE, again), "w", encoding="utf-8") as file:
             file.write(text)
-        return explain(again).replace(HERE + "/", "")
+        return explain(again)
     finally:
-        os.unlink(again)
+        os.unlink(os.path.join(HERE, again))
 
 
 def result_of(name):
