@@ -61,6 +61,7 @@ static int lint_all(int count, char **files, bool json)
         printf("[%s%s]\n", gq_text_str(&out), out.len ? "\n" : "");
     else
         fputs(gq_text_str(&out), stdout);
+    fflush(stdout); /* the errors come before their count, wherever the two go */
     if (errors && !json)
         fprintf(stderr, "%zu error%s\n", errors, errors == 1 ? "" : "s");
     gq_text_finish(&out);
