@@ -30,7 +30,7 @@ void gq_fiber_die(const char *format, ...)
     va_end(args);
     if (die_hook)
         die_hook(sentence);
-    abort();
+    gq_assert_failed("the die hook does not return", __FILE__, __LINE__, __func__);
 }
 
 static void service_die(const char *what, const char *file, int line) { gq_fiber_die("%s:%d: %s", file, line, what); }
