@@ -77,6 +77,8 @@ def check_compiling(folder):
     expect("test", "upper.cu", "--param", "shout=1", code=64, err="params.shout")
     expect("check", "upper.cu", "--backend", "cuda", code=69, err="cuda")
     expect("check", "upper.cu", code=69, err="cuda", GPUQ_BACKEND="cuda")
+    for verb in (("check",), ("run", "--in", "-"), ("test",)):
+        expect(*verb, "upper.cu", code=64, err="GPUQ_BACKEND is 'gpu'", GPUQ_BACKEND="gpu")
     expect("check", "reduce.cu", "--param", "op=mean", code=65, err="params.op")
     image = os.path.join(folder, "upper.so")
     expect("build", "upper.cu", "-o", image, out=r"digest  [0-9a-f]{64}\nbytes   \d+\n")

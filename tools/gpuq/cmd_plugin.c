@@ -34,7 +34,9 @@ int plugin_complain(gq_status status)
 {
     const char *text = gq_error_text();
     size_t len = strlen(text);
-    const char *prefix = strstr(text, ": error:") ? "" : "gpuq plugin: ";
+    const char *prefix = strncmp(text, "plugin ", 7) == 0 ? "gpuq: " : "gpuq plugin: ";
+    if (strstr(text, ": error:"))
+        prefix = "";
     fprintf(stderr, "%s%s%s", prefix, text, len && text[len - 1] == '\n' ? "" : "\n");
     return gq_status_exit_code(status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
 }

@@ -20,8 +20,10 @@ struct built {
 static gq_status check_backend(const struct plugin_args *args)
 {
     const char *backend = args->backend ? args->backend : getenv("GPUQ_BACKEND");
-    if (!backend || strcmp(backend, "cuda") != 0)
+    if (!backend || !*backend || strcmp(backend, "auto") == 0 || strcmp(backend, "cpu") == 0)
         return GQ_OK;
+    if (strcmp(backend, "cuda") != 0)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "GPUQ_BACKEND is '%s'; expected auto, cuda or cpu", backend);
     return gq_error_set(GQ_ERR_UNAVAILABLE, "this gpuqueue compiles plugins for the CPU backend only, not for cuda");
 }
 
