@@ -67,8 +67,9 @@ __device__ gq_scope_default gq_scope_of(...);
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
 #if !defined(GQ_HERE)
-#define GQ_HERE void /* the CPU backend passes the caller's file and line, so that a divergent gq_sync() has a place \
-                      */
+#define GQ_HERE                                                                                          \
+    void /* the CPU backend passes the caller's file and line, so that a divergent gq_sync() has a place \
+          */
 #endif
 __device__ uint32_t gq_rank(void);
 __device__ uint32_t gq_size(void);

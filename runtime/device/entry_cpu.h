@@ -94,7 +94,8 @@ static inline void gq_cpu_finish(const gq_cpu_run *run, uint32_t i)
 {
     const gq_cpu_msg *msg = &run->msgs[i];
     const uint32_t stage = msg->status == GQ_RESULT_OK ? run->stage : msg->stage;
-    gq_slot_finish(run->lane, run->first_seq + i, msg->out_len, gq_meta(run->generation, stage, msg->status, msg->code));
+    gq_slot_finish(run->lane, run->first_seq + i, msg->out_len,
+                   gq_meta(run->generation, stage, msg->status, msg->code));
 }
 
 static void gq_cpu_run_messages(const gq_cpu_run *run)

@@ -61,21 +61,17 @@ enum gq_cpu_warp_op {
     GQ_CPU_REDUCE_XOR
 };
 
-enum gq_cpu_block_op {
-    GQ_CPU_SYNCTHREADS,
-    GQ_CPU_SYNC_COUNT,
-    GQ_CPU_SYNC_AND,
-    GQ_CPU_SYNC_OR
-};
+enum gq_cpu_block_op { GQ_CPU_SYNCTHREADS, GQ_CPU_SYNC_COUNT, GQ_CPU_SYNC_AND, GQ_CPU_SYNC_OR };
 
 /* The worker's side. Every function is called on the OS thread that called gq_cpu_image.run, from within it. `file` and
  * `line` name the user's line and are kept by pointer: string literals. */
 struct gq_cpu_services {
-    /* Runs entry(arg) once for each of `threads` logical threads of one block, returning when all have returned. Threads
-     * run one after another on the caller's stack; one takes a stack of its own only when it waits. */
+    /* Runs entry(arg) once for each of `threads` logical threads of one block, returning when all have returned.
+     * Threads run one after another on the caller's stack; one takes a stack of its own only when it waits. */
     void (*run_block)(void (*entry)(void *arg), void *arg, unsigned threads);
     struct gq_cpu_thread *(*self)(void);
-    /* Waits until every thread of the block is here; returns the count, AND or OR of `value` for the ops that have one. */
+    /* Waits until every thread of the block is here; returns the count, AND or OR of `value` for the ops that have one.
+     */
     uint64_t (*block_op)(enum gq_cpu_block_op op, uint64_t value, const char *file, int line);
     /* Waits until every lane of `mask` is here. `pred` is set for MATCH_ALL. Values of up to 8 bytes, zero-extended. */
     uint64_t (*warp_op)(enum gq_cpu_warp_op op, uint32_t mask, uint64_t value, uint32_t arg, uint32_t width, int *pred,
@@ -89,11 +85,12 @@ struct gq_cpu_services {
 struct gq_cpu_run {
     struct gq_cpu_msg *msgs;
     uint32_t count;
-    uint32_t stage, generation;      /* for the result's meta word */
-    const struct gq_lane_view *lane; /* the last stage: publish each message, whatever its status, with gq_slot_finish() */
-    uint64_t first_seq;              /* as soon as it has been served; seq of msgs[0]. NULL at the stages before it */
-    uint32_t out_cap; /* bytes behind each out */
-    uint32_t retries; /* further attempts of a message that fails */
+    uint32_t stage, generation; /* for the result's meta word */
+    const struct gq_lane_view
+        *lane;          /* the last stage: publish each message, whatever its status, with gq_slot_finish() */
+    uint64_t first_seq; /* as soon as it has been served; seq of msgs[0]. NULL at the stages before it */
+    uint32_t out_cap;   /* bytes behind each out */
+    uint32_t retries;   /* further attempts of a message that fails */
     uint32_t block, blocks;
     struct gq_crumb *crumb; /* `current` is written before each message */
     void *state;            /* image->state_bytes, shared by all blocks; NULL if 0 */

@@ -1,8 +1,9 @@
-/* port.h - the one place that knows which compiler reads the shared code: C11 host, C++17 CPU backend, or a CUDA device.
+/* port.h - the one place that knows which compiler reads the shared code: C11 host, C++17 CPU backend, or a CUDA
+ * device.
  *
  * Below this file there is no #ifdef on the compiler. Loads and stores here are single accesses of naturally aligned
- * 4- or 8-byte words; acquire and release hold between the host and the device (system scope), which on the device means
- * mapped host memory only (PTX ISA, memory consistency model; facts in docs/internals/memory-order.md).
+ * 4- or 8-byte words; acquire and release hold between the host and the device (system scope), which on the device
+ * means mapped host memory only (PTX ISA, memory consistency model; facts in docs/internals/memory-order.md).
  */
 #ifndef GQ_DEVICE_PORT_H
 #define GQ_DEVICE_PORT_H
