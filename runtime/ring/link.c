@@ -31,11 +31,14 @@ static gq_status make_file(const char *name, size_t bytes, int *fd)
     return GQ_OK;
 }
 
-/* The host keeps its own writable mapping; FUTURE_WRITE refuses any other, so a worker cannot forge what the host says.
- */
-static gq_status seal_host_page(int fd)
+/* A worker that shortened a page would end the host with SIGBUS at its next look, so the sizes are sealed. The host
+ * keeps its own writable mapping of its page; FUTURE_WRITE refuses any other, so a worker cannot forge what the host
+ * says. */
+static gq_status seal_pages(const struct gq_link *link)
 {
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+    const int size = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    if (fcntl(link->host_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | size) != 0 ||
+        fcntl(link->worker_fd, F_ADD_SEALS, size) != 0)
         return gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "sealing shared memory (Linux 5.1 or newer is needed)");
     return GQ_OK;
 }
@@ -53,7 +56,7 @@ gq_status gq_link_create(struct gq_link *link)
             status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "mapping the control pages");
     }
     if (status == GQ_OK)
-        status = seal_host_page(link->host_fd);
+        status = seal_pages(link);
     if (status != GQ_OK) {
         gq_link_finish(link);
         return status;

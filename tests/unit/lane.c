@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define CAPACITY 4u
 #define SLOT_BYTES 40u
@@ -237,6 +238,14 @@ START_TEST(nobody_but_the_host_can_write_the_ingress)
 }
 END_TEST
 
+START_TEST(no_worker_can_shorten_what_the_host_looks_at)
+{
+    const int files[] = {link_.host_fd, link_.worker_fd, lane->in_fd, lane->out_fd};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        ck_assert_int_ne(ftruncate(files[i], 0), 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_full_lane_refuses_and_has_room_again_after_a_release,
@@ -250,6 +259,7 @@ int main(void)
                                   a_dead_worker_loses_only_what_it_had_not_finished,
                                   waiting_for_room_ends_at_its_deadline,
                                   the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages,
-                                  nobody_but_the_host_can_write_the_ingress};
+                                  nobody_but_the_host_can_write_the_ingress,
+                                  no_worker_can_shorten_what_the_host_looks_at};
     return unit_run("lane", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
