@@ -243,13 +243,14 @@ void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, 
 {
     uint64_t first = lane->submitted;
     gq_assert(first + count <= lane->claimed);
+    /* First: a result that came before its message counts as submitted would wake a waiter who then sees nothing. */
+    __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
     for (uint32_t i = count; i-- > 0;) {
         gq_assert(len[i] <= lane->view.slot_bytes);
         if (lane->sent_ns)
             lane->sent_ns[gq_slot_index(&lane->view, first + i)] = now_ns;
         gq_slot_submit(&lane->view, first + i, len[i]);
     }
-    __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
 }
 
 /* --- consumers -----------------------------------------------------------------------------------------------------
