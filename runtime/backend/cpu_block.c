@@ -124,7 +124,8 @@ static void aim(struct gq_cpu_block *b, const struct run *run, uint32_t stage, b
         /* Stages alternate between the two scratch areas; a source before stage 0 counts as stage -1. */
         m->out =
             last ? gq_slot_out(&run->lane->view, seq) : b->scratch[(stage + 1 + source) & 1] + (size_t)i * grid->stride;
-        m->out_len = 0;
+        if (m->status == GQ_RESULT_OK) /* of one that failed it stays what the plugin reported */
+            m->out_len = 0;
     }
 }
 
@@ -136,7 +137,7 @@ static void run_image(struct gq_cpu_block *b, const struct run *run, const struc
     struct gq_cpu_run call = {
         .msgs = b->msgs,
         .count = run->count,
-        .stage = stage,
+        .stage = source ? GQ_CRUMB_SOURCE : stage,
         .generation = loaded->generation,
         .lane = !source && stage + 1 == grid->stage_count ? &run->lane->view : NULL,
         .first_seq = run->first,

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include "pipeline/handle.h"
 
 #define BATCH 256u
 
@@ -110,8 +111,9 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
 {
     char reason[160];
     struct timespec now;
-    uint32_t stage = gq_meta_stage(r->meta);
-    gq_assert(stage < p->conf->stage_count);
+    uint32_t stage = gq_meta_stage(r->meta), last = (uint32_t)p->conf->stage_count - 1;
+    if (stage > last) /* the worker's words are not trusted: a plugin may have written over them */
+        stage = last;
     reason_of(r, reason, sizeof reason);
     clock_gettime(CLOCK_REALTIME, &now);
     uint32_t len = (uint32_t)lane->view.in_desc[gq_slot_index(&lane->view, r->seq)];
@@ -156,18 +158,22 @@ static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, cons
     return status;
 }
 
-/* An interrupt ends what a source plugin makes; other sources watch the descriptor themselves. */
-static void heed_interrupt(struct gq_pipeline *p)
+/* Sources with a thread watch the descriptor themselves. An api source ends when the last thread that may still be
+ * enqueueing has left its call: what was accepted must be seen before the sink looks whether it is done. */
+void gq_pump_heed_interrupt(struct gq_pipeline *p)
 {
-    if (p->conf->source.kind != GQ_SOURCE_PLUGIN || !__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&p->interrupted, __ATOMIC_SEQ_CST) || __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE))
         return;
-    gq_lane_end_generation(p->queue->lane[0]);
+    if (p->conf->source.kind == GQ_SOURCE_PLUGIN)
+        gq_lane_end_generation(p->queue->lane[0]);
+    else if (p->conf->source.kind != GQ_SOURCE_API || gq_handle_busy(p->handle))
+        return;
     __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
 }
 
 static bool finished(struct gq_pipeline *p)
 {
-    heed_interrupt(p);
+    gq_pump_heed_interrupt(p);
     if (!__atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE))
         return p->conf->source.kind == GQ_SOURCE_PLUGIN && gq_queue_idle(p->queue);
     return gq_queue_idle(p->queue);
