@@ -309,6 +309,9 @@ QueueStatus q_claim(GpuQueue *q, QClaim *claims, size_t count, size_t *out_claim
 static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count)
 {
     struct gq_lane *lane = user->lane;
+    gq_status status = gq_handle_takes_messages(user);
+    if (status != GQ_OK)
+        return status;
     if (count && (!lane || count > lane->claimed - lane->submitted))
         return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: %zu claims, this thread holds %" PRIu64, count,
                             lane ? lane->claimed - lane->submitted : 0);

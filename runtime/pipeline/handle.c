@@ -72,7 +72,7 @@ gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out)
     return GQ_OK;
 }
 
-static bool anybody_inside(struct GpuQueue *h)
+bool gq_handle_busy(struct GpuQueue *h)
 {
     bool busy = false;
     pthread_mutex_lock(&h->lock);
@@ -86,7 +86,7 @@ void gq_handle_close(struct GpuQueue *h)
 {
     if (!h || __atomic_exchange_n(&h->closed, 1, __ATOMIC_SEQ_CST))
         return;
-    while (anybody_inside(h)) {
+    while (gq_handle_busy(h)) {
         gq_link_kick(&h->queue->remote->link);
         struct timespec nap = {.tv_nsec = 100000};
         nanosleep(&nap, NULL);
@@ -150,10 +150,17 @@ struct gq_user *gq_handle_enter(struct GpuQueue *h, gq_status *status)
     return user;
 }
 
+gq_status gq_handle_takes_messages(const struct gq_user *user)
+{
+    if (__atomic_load_n(&user->handle->pipeline->interrupted, __ATOMIC_SEQ_CST))
+        return gq_error_set(GQ_ERR_SHUTDOWN, "the pipeline was interrupted: it takes no more messages");
+    return GQ_OK;
+}
+
 gq_status gq_handle_lane(struct gq_user *user, struct gq_lane **out)
 {
-    gq_status status = GQ_OK;
-    if (!user->lane) {
+    gq_status status = gq_handle_takes_messages(user);
+    if (status == GQ_OK && !user->lane) {
         if (!user->handle->can_enqueue)
             return gq_error_set(GQ_ERR_INVALID_ARG,
                                 "this pipeline has a source of its own: only `source: { api: {} }` takes messages");

@@ -37,12 +37,18 @@ gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out);
 /* Refuses calls from here on and waits until no thread is inside one. Takes NULL and closed ones. */
 void gq_handle_close(struct GpuQueue *handle);
 
+/* Is any thread inside a call? */
+bool gq_handle_busy(struct GpuQueue *handle);
+
 /* Every q_* call is between these. enter: this thread's record, NULL when the handle is NULL, not one, or closed, with
  * the sentence and *status set. */
 struct gq_user *gq_handle_enter(struct GpuQueue *handle, gq_status *status);
 static inline void gq_handle_leave(struct gq_user *user) { __atomic_store_n(&user->busy, 0, __ATOMIC_RELEASE); }
 
-/* The calling thread's lane, made at first need. */
+/* GQ_ERR_SHUTDOWN once the pipeline was interrupted. For a thread inside a call: either this sees the interrupt, or who
+ * interrupted sees the thread in gq_handle_busy(), so no message slips in behind the end of the source. */
+gq_status gq_handle_takes_messages(const struct gq_user *user);
+/* The calling thread's lane, made at first need, while the handle takes messages. */
 gq_status gq_handle_lane(struct gq_user *user, struct gq_lane **out);
 
 #endif

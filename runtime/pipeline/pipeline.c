@@ -251,8 +251,8 @@ static bool done(struct gq_pipeline *p)
         gq_pipeline_fail(p, gq_remote_check(p->remote));
         return true;
     }
-    bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) ||
-                 __atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) || p->conf->source.kind == GQ_SOURCE_PLUGIN;
+    gq_pump_heed_interrupt(p);
+    bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) || p->conf->source.kind == GQ_SOURCE_PLUGIN;
     return ended && gq_queue_idle(p->queue);
 }
 
@@ -274,9 +274,7 @@ void gq_pipeline_interrupt(struct gq_pipeline *p)
 {
     uint64_t one = 1;
     int saved = errno; /* signal handlers may call this */
-    __atomic_store_n(&p->interrupted, 1, __ATOMIC_RELEASE);
-    if (p->conf->source.kind == GQ_SOURCE_API)
-        __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&p->interrupted, 1, __ATOMIC_SEQ_CST);
     if (write(p->interrupt_fd, &one, sizeof one) < 0)
         errno = saved; /* full: it is readable already */
     errno = saved;

@@ -61,5 +61,7 @@ gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);
 /* pump.c: the two threads that move messages between connectors and lanes. Take a struct gq_pipeline. */
 void *gq_pump_source(void *pipeline);
 void *gq_pump_sink(void *pipeline);
+/* Ends the sources that have no thread of their own, once an interrupt asks for it. */
+void gq_pump_heed_interrupt(struct gq_pipeline *p);
 
 #endif

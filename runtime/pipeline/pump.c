@@ -107,13 +107,23 @@ static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
         snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
 }
 
+/* Whose fault it was. The number is the worker's word, and a plugin may have written over it. */
+static void name_stage(const struct gq_pipeline *p, uint32_t stage, const char **name, const char **plugin,
+                       const char **digest)
+{
+    bool known = stage < p->conf->stage_count;
+    bool source = stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN;
+    *name = known ? p->conf->stages[stage].name : source ? "source" : "?";
+    *plugin = known ? p->conf->stages[stage].plugin : source ? p->conf->source.path : "?";
+    *digest = known ? p->stage_image[stage].digest : source ? p->source_image.digest : "";
+}
+
 static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *r)
 {
     char reason[160];
     struct timespec now;
-    uint32_t stage = gq_meta_stage(r->meta), last = (uint32_t)p->conf->stage_count - 1;
-    if (stage > last) /* the worker's words are not trusted: a plugin may have written over them */
-        stage = last;
+    const char *name, *plugin, *digest;
+    name_stage(p, gq_meta_stage(r->meta), &name, &plugin, &digest);
     reason_of(r, reason, sizeof reason);
     clock_gettime(CLOCK_REALTIME, &now);
     uint32_t len = (uint32_t)lane->view.in_desc[gq_slot_index(&lane->view, r->seq)];
@@ -121,12 +131,12 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
         .id = gq_slot_id(lane->view.lane, r->seq),
         .unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
         .attempts = gq_meta_status(r->meta) == GQ_RESULT_FAILED ? p->conf->retries + 1 : 1,
-        .stage = stage,
+        .stage = gq_meta_stage(r->meta),
         .status = (uint16_t)gq_meta_status(r->meta),
         .code = (uint16_t)gq_meta_code(r->meta),
-        .stage_name = p->conf->stages[stage].name,
-        .plugin = p->conf->stages[stage].plugin,
-        .digest = p->stage_image[stage].digest,
+        .stage_name = name,
+        .plugin = plugin,
+        .digest = digest,
         .reason = reason,
         /* A generated message has no bytes on this side; its id says which index makes it again. */
         .message = lane->generated ? NULL : gq_slot_in(&lane->view, r->seq),

@@ -1,0 +1,118 @@
+/* The promises of gpuqueue/runtime.h that hold at the edges: interrupts, messages on their way in, counters. */
+#include <check.h>
+#include <fcntl.h>
+#include <gpuqueue/runtime.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "unit/unit.h"
+
+static gq_pipeline *started(const char *source, const char *sink)
+{
+    char text[1024];
+    gq_pipeline *p = NULL;
+    snprintf(text, sizeof text,
+             "version: 1\nname: edge\nbackend: cpu\nsource: { %s }\nqueue: { capacity: 64, slot_bytes: 64 }\n"
+             "stages: [{ plugin: builtin:echo }]\nsink: { %s }\ncpu: { threads: 2 }\n",
+             source, sink);
+    gq_open_opts opts = {.size = sizeof opts, .path = "edge.yaml", .text = text};
+    ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());
+    ck_assert_msg(gq_prepare(p) == GQ_OK, "%s", gq_last_error());
+    ck_assert_msg(gq_start(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+static gq_stats stats_of(const gq_pipeline *p)
+{
+    gq_stats s = {.size = sizeof s};
+    ck_assert_int_eq(gq_get_stats(p, &s), GQ_OK);
+    return s;
+}
+
+static void *enqueue_until_refused(void *q)
+{
+    uintptr_t accepted = 0;
+    QueueStatus status;
+    while ((status = q_enqueue(q, "x", 1, NULL, 1000)) == Q_OK)
+        accepted++;
+    ck_assert_int_eq(status, Q_ERR_SHUTDOWN);
+    return (void *)accepted;
+}
+
+static void every_accepted_message_is_delivered(bool wait_first)
+{
+    gq_pipeline *p = started("api: {}", "null: {}");
+    pthread_t thread[2];
+    uintptr_t accepted = 0;
+    for (int i = 0; i < 2; i++)
+        pthread_create(&thread[i], NULL, enqueue_until_refused, gq_queue(p));
+    usleep(20000);
+    if (wait_first) {
+        gq_interrupt(p);
+        ck_assert_msg(gq_wait(p, 20000) == GQ_OK, "%s", gq_last_error());
+    }
+    ck_assert_msg(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
+    for (int i = 0; i < 2; i++) {
+        void *count;
+        pthread_join(thread[i], &count);
+        accepted += (uintptr_t)count;
+    }
+    ck_assert_uint_eq(stats_of(p).messages_out, accepted);
+    ck_assert_uint_eq(stats_of(p).in_flight, 0);
+    gq_close(p);
+}
+
+START_TEST(an_interrupt_loses_no_message_that_was_accepted)
+{
+    for (int i = 0; i < 10; i++)
+        every_accepted_message_is_delivered(true);
+}
+END_TEST
+
+START_TEST(a_stop_loses_no_message_that_was_accepted)
+{
+    for (int i = 0; i < 10; i++)
+        every_accepted_message_is_delivered(false);
+}
+END_TEST
+
+static void *take_until_it_ends(void *q)
+{
+    uintptr_t taken = 0;
+    QResult results[16];
+    size_t count;
+    QueueStatus status;
+    while ((status = q_peek_any(q, results, 16, &count, 50)) != Q_ERR_SHUTDOWN)
+        if (status == Q_OK) {
+            taken += count;
+            ck_assert_int_eq(q_release(q, results, count), Q_OK);
+        }
+    return (void *)taken;
+}
+
+START_TEST(an_interrupt_ends_a_source_plugin_whose_results_the_application_takes)
+{
+    gq_pipeline *p = started("plugin: { path: builtin:counter, count: 1000000000000 }", "api: {}");
+    pthread_t thread;
+    void *taken;
+    pthread_create(&thread, NULL, take_until_it_ends, gq_queue(p));
+    usleep(20000);
+    gq_interrupt(p);
+    ck_assert_msg(gq_wait(p, 20000) == GQ_OK, "%s", gq_last_error());
+    ck_assert_int_eq(gq_stop(p, 0), GQ_OK);
+    pthread_join(thread, &taken);
+    ck_assert_uint_eq(stats_of(p).messages_in, (uintptr_t)taken);
+    gq_close(p);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {an_interrupt_loses_no_message_that_was_accepted,
+                                  a_stop_loses_no_message_that_was_accepted,
+                                  an_interrupt_ends_a_source_plugin_whose_results_the_application_takes};
+    return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
+}
