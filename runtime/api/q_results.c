@@ -29,7 +29,7 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
 {
     const struct gq_conf *conf = user->handle->pipeline->conf;
     uint32_t stage = gq_meta_stage(meta);
-    const char *name = stage < conf->stage_count ? conf->stages[stage].name : "?";
+    const char *name = stage < conf->stage_count ? conf->stages[stage].name : stage == GQ_CRUMB_SOURCE ? "source" : "?";
     switch (status) {
     case GQ_ERR_NOT_READY:
         return gq_error_set(status, "message %" PRIu64 " is still being processed", id);
