@@ -1,34 +1,65 @@
-/* grid.h - what the host tells a persistent grid. Read by the host and by entry_cuda.h; plain words, same layout on
- * both. */
+/* grid.h - what the worker tells a persistent grid, and what the warps of all grids share. Read by the host (which
+ * fills it) and by entry_cuda.h; plain words, the same layout on both.
+ *
+ * A pipeline is a row of steps: a source plugin, if there is one, then the stages. One step is one grid. A message
+ * keeps its slot in device memory while it walks the steps:
+ *
+ *   host ingress --(coalesced copy)--> slot[0] --step 0--> slot[1] --step 1--> slot[0] ... --(coalesced copy)--> host
+ * egress
+ *
+ * Between two steps stands a descriptor, in device memory, of the same shape as an egress one.
+ */
 #ifndef GQ_DEVICE_GRID_H
 #define GQ_DEVICE_GRID_H
 
 #include "slot.h"
 
-/* A lane as the blocks of a grid share it, in device memory. `next` is the first message that no warp has claimed. */
+/* Where one step is in one lane. Device memory; a line of its own. */
+struct gq_grid_cursor {
+    uint64_t next;  /* first message that no warp has claimed; changed by compare-and-swap */
+    uint64_t ready; /* messages below it may be claimed; written by the scout */
+    uint32_t scout; /* lock: one warp at a time looks for more, so that only one polls across the bus */
+    uint32_t wide;  /* the scout's last look found everything it looked at */
+    uint8_t pad0[GQ_LINE_BYTES - 24];
+};
+
+/* A lane as the grids see it. Device memory. */
 struct gq_grid_lane {
-    struct gq_lane_view view;
+    struct gq_lane_view view; /* the host's memory, at device addresses */
+    uint64_t *desc;           /* [capacity] ingress words as the scout read them */
+    uint8_t *slot[2];         /* [capacity * stride] */
+    struct gq_out_desc *hop;  /* [(steps - 1) * capacity] descriptors between steps */
     uint64_t first_index;
     uint32_t generated;
     uint32_t reserved0;
-    uint8_t pad0[GQ_LINE_BYTES - sizeof(struct gq_lane_view) - 16];
-    uint64_t next; /* changed by compare-and-swap at device scope */
-    uint8_t pad1[GQ_LINE_BYTES - 8];
+    struct gq_grid_cursor cursor[GQ_STAGES_MAX + 1]; /* one a step */
 };
 
+/* Shared by all grids of a worker. Device memory; `over` on a line of its own, for every warp looks at it. */
+struct gq_grid_shared {
+    uint32_t over; /* the grids leave */
+    uint8_t pad0[GQ_LINE_BYTES - 4];
+    uint32_t lane_count;
+    uint8_t pad1[GQ_LINE_BYTES - 4];
+    uint64_t retries;
+    uint8_t pad2[GQ_LINE_BYTES - 8];
+};
+
+/* Kernel parameters. */
 struct gq_grid {
     const struct gq_host_page *host;
     struct gq_worker_page *worker;
-    struct gq_grid_lane *lane; /* device memory */
-    void *state;               /* device memory of the stage, NULL: none */
-    uint64_t deadline_ns;      /* of %globaltimer; 0: none. A grid that nobody stops leaves then */
-    uint32_t lane_count;
+    struct gq_grid_shared *shared;
+    struct gq_grid_lane *lane; /* [GQ_LANES_MAX] */
+    void *state;               /* of this step's plugin, NULL: none */
+    uint64_t deadline_ns;      /* of %globaltimer, 0: none; then the grid leaves by itself */
+    uint32_t step, steps;
+    uint32_t stage; /* of the pipeline, for the result's meta word */
+    uint32_t generation;
     uint32_t out_cap, retries;
-    uint32_t stage, generation;
-    uint32_t reserved0;
 };
 
-GQ_STATIC_ASSERT(sizeof(struct gq_grid_lane) == 2 * GQ_LINE_BYTES, "claiming one lane disturbs no other");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 64, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == GQ_LINE_BYTES, "cursors do not share lines");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 72, "kernel parameters have no hidden padding");
 
 #endif

@@ -41,6 +41,14 @@ GQ_FN void gq_store_relaxed_u64(uint64_t *p, uint64_t v)
     asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory");
 }
 
+/* Two words that appear together, with release order: 16-byte accesses of the PTX memory model (PTX ISA 8.3, sm_70). */
+GQ_FN void gq_store_release_pair(uint64_t *p, uint64_t first, uint64_t second)
+{
+    asm volatile("{ .reg .b128 pair; mov.b128 pair, {%1, %2}; st.release.sys.global.b128 [%0], pair; }" ::"l"(p),
+                 "l"(first), "l"(second)
+                 : "memory");
+}
+
 #else
 
 #define GQ_FN static inline
@@ -50,6 +58,13 @@ GQ_FN uint32_t gq_load_acquire_u32(const uint32_t *p) { return __atomic_load_n(p
 GQ_FN uint64_t gq_load_relaxed_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 GQ_FN void gq_store_release_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 GQ_FN void gq_store_relaxed_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+
+/* The second word carries the release: who sees it sees the first. */
+GQ_FN void gq_store_release_pair(uint64_t *p, uint64_t first, uint64_t second)
+{
+    __atomic_store_n(p, first, __ATOMIC_RELAXED);
+    __atomic_store_n(p + 1, second, __ATOMIC_RELEASE);
+}
 
 #endif
 

@@ -92,8 +92,7 @@ GQ_FN uint32_t gq_meta_code(uint64_t meta) { return (uint32_t)meta & 0xffffu; }
 GQ_FN void gq_slot_finish(const struct gq_lane_view *v, uint64_t seq, uint32_t len, uint64_t meta)
 {
     struct gq_out_desc *d = &v->out_desc[gq_slot_index(v, seq)];
-    gq_store_relaxed_u64(&d->meta, meta);                                        /* ordered by R2, which follows it */
-    gq_store_release_u64(&d->state, ((uint64_t)gq_slot_stamp(seq) << 32) | len); /* R2 pairs A2 */
+    gq_store_release_pair(&d->meta, meta, ((uint64_t)gq_slot_stamp(seq) << 32) | len); /* R2 pairs A2 */
 }
 
 /* Host: is the result of seq there? If so, its length and meta. */
