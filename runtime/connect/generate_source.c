@@ -49,10 +49,11 @@ static bool due(struct generate *g, bool may_wait, bool *interrupted)
     if (g->start_ns == 0)
         g->start_ns = gq_clock_ns();
     uint64_t at = g->start_ns + (uint64_t)((double)g->made * 1e9 / g->rate_per_s);
-    while (gq_clock_ns() < at) {
+    /* The clock is read once a turn: a second reading may be past `at`, and the difference then has no end. */
+    for (uint64_t now; (now = gq_clock_ns()) < at;) {
         if (!may_wait)
             return false;
-        uint64_t left_ms = (at - gq_clock_ns()) / 1000000;
+        uint64_t left_ms = (at - now) / 1000000;
         *interrupted = gq_connect_interrupted(g->interrupt_fd, left_ms < 1000 ? (int)left_ms : 1000);
         if (*interrupted)
             return false;
