@@ -113,7 +113,7 @@ void q_shutdown(GpuQueue *q)
 /* --- enqueue
  * ------------------------------------------------------------------------------------------------------------ */
 
-static gq_status no_room(const struct gq_user *user, const struct gq_lane *lane, uint32_t timeout_ms)
+static gq_status no_room(const struct gq_user *user, struct gq_lane *lane, uint32_t timeout_ms)
 {
     gq_status alive = gq_remote_check(user->handle->queue->remote);
     if (alive != GQ_OK)
@@ -121,6 +121,7 @@ static gq_status no_room(const struct gq_user *user, const struct gq_lane *lane,
     if (__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
         return gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
     uint32_t capacity = lane->view.mask + 1;
+    gq_lane_refuse(lane);
     if (timeout_ms == 0)
         return gq_error_set(GQ_ERR_FULL, "this thread's lane is full (%" PRIu32 " messages): take results, or wait",
                             capacity);

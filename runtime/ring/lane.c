@@ -226,15 +226,18 @@ static bool wait_room(struct gq_lane *lane, uint64_t deadline_ns)
 uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first)
 {
     gq_assert(!lane->generated && want > 0);
-    if (lane->claimed >= lane->room_end && !wait_room(lane, deadline_ns)) {
-        __atomic_store_n(&lane->refused_full, lane->refused_full + 1, __ATOMIC_RELAXED);
+    if (lane->claimed >= lane->room_end && !wait_room(lane, deadline_ns))
         return 0;
-    }
     uint64_t room = lane->room_end - lane->claimed;
     uint32_t got = room < want ? (uint32_t)room : want;
     *first = lane->claimed;
     lane->claimed += got;
     return got;
+}
+
+void gq_lane_refuse(struct gq_lane *lane)
+{
+    __atomic_store_n(&lane->refused_full, lane->refused_full + 1, __ATOMIC_RELAXED);
 }
 
 /* Descriptors are written from the last to the first: a worker that looks at the first sees all of them or none, and

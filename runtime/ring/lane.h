@@ -74,9 +74,10 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
 void gq_lane_destroy(struct gq_lane *lane);
 
 /* Producer. Claims up to `want` slots behind those claimed: returns how many, *first is the seq of the first. Waits
- * until `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full (`refused_full` counts it) or
- * dead. */
+ * until `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full or dead. */
 uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first);
+/* Producer. Counts a message that was turned away because the lane was full: a caller may ask many times for one. */
+void gq_lane_refuse(struct gq_lane *lane);
 static inline uint8_t *gq_lane_slot(const struct gq_lane *lane, uint64_t seq) { return gq_slot_in(&lane->view, seq); }
 /* Producer. Publishes the oldest claimed messages, len[0] to len[count - 1]; the caller then rings the worker. */
 void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns);
