@@ -157,6 +157,9 @@ static gq_status check_item(const struct gq_lane *lane, const void *data, size_t
     return !data && len ? gq_error_set(GQ_ERR_INVALID_ARG, "data is NULL and len is %zu", len) : GQ_OK;
 }
 
+/* The time, for lanes that keep latencies: those whose results go to a sink of the pipeline. */
+static uint64_t sent_ns(const struct gq_lane *lane) { return lane->sent_ns ? gq_clock_ns() : 0; }
+
 static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len, uint64_t *id, uint32_t timeout_ms)
 {
     struct gq_lane *lane;
@@ -173,7 +176,7 @@ static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len,
     if (len)
         memcpy(gq_lane_slot(lane, seq), data, len);
     uint32_t len32 = (uint32_t)len;
-    gq_lane_publish(lane, &len32, 1, 0);
+    gq_lane_publish(lane, &len32, 1, sent_ns(lane));
     gq_link_ring_worker(lane->link);
     if (id)
         *id = gq_slot_id(lane->view.lane, seq);
@@ -227,7 +230,7 @@ static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *
             ids[*done + used] = gq_slot_id(lane->view.lane, first + used);
         len[used] = (uint32_t)item->len;
     }
-    gq_lane_publish(lane, len, used, 0);
+    gq_lane_publish(lane, len, used, sent_ns(lane));
     lane->claimed = first + used; /* slots behind a bad item go back */
     *done += used;
     gq_link_ring_worker(lane->link);
@@ -328,7 +331,7 @@ static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count
         uint32_t len[PUBLISH_MAX], n = 0;
         for (; n < PUBLISH_MAX && done < count; n++, done++)
             len[n] = claims[done].len;
-        gq_lane_publish(lane, len, n, 0);
+        gq_lane_publish(lane, len, n, sent_ns(lane));
     }
     if (count)
         gq_link_ring_worker(lane->link);

@@ -369,6 +369,19 @@ void gq_pipeline_close(struct gq_pipeline *p)
 /* --- statistics
  * ----------------------------------------------------------------------------------------------------------- */
 
+/* From the start of the threads: 0 when a start failed before them. */
+static double seconds_run(const struct gq_pipeline *p)
+{
+    return p->start_ns ? (double)((p->end_ns ? p->end_ns : gq_clock_ns()) - p->start_ns) * 1e-9 : 0;
+}
+
+/* Results that an application took. One that failed is counted when it is seen, which is before it is taken. */
+static uint64_t taken_well(const struct gq_lane_counts *c)
+{
+    uint64_t without = c->dropped + c->failed + c->lost;
+    return c->released > without ? c->released - without : 0;
+}
+
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
 {
     struct gq_lane_counts counts = {0};
@@ -380,16 +393,15 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
         gq_queue_get_counts(p->queue, &counts, latency);
         *out = (struct gq_stats){
             .messages_in = counts.submitted,
-            .messages_out = p->conf->sink.kind == GQ_SINK_API
-                                ? counts.released - counts.dropped - counts.failed - counts.lost
-                                : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
+            .messages_out = p->conf->sink.kind == GQ_SINK_API ? taken_well(&counts)
+                                                              : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
             .dropped = counts.dropped,
             .failed = counts.failed,
             .dead = p->dead_file.written,
             .bytes_in = __atomic_load_n(&p->bytes_in, __ATOMIC_RELAXED),
             .bytes_out = __atomic_load_n(&p->bytes_out, __ATOMIC_RELAXED),
             .in_flight = counts.submitted - counts.released,
-            .seconds = (double)((p->end_ns ? p->end_ns : gq_clock_ns()) - p->start_ns) * 1e-9,
+            .seconds = seconds_run(p),
             .p50_ns = latency ? gq_histogram_quantile(latency, 0.5) : 0,
             .p99_ns = latency ? gq_histogram_quantile(latency, 0.99) : 0,
             .max_ns = latency ? latency->max : 0,

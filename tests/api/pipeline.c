@@ -16,7 +16,7 @@ static gq_pipeline *started(const char *source, const char *sink)
     gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nname: edge\nbackend: cpu\nsource: { %s }\nqueue: { capacity: 64, slot_bytes: 64 }\n"
-             "stages: [{ plugin: builtin:echo }]\nsink: { %s }\ncpu: { threads: 2 }\n",
+             "stages: [{ plugin: " GPUQ_TEST_API "/fate.cu }]\nsink: { %s }\ncpu: { threads: 2 }\n",
              source, sink);
     gq_open_opts opts = {.size = sizeof opts, .path = "edge.yaml", .text = text};
     ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());
@@ -109,10 +109,39 @@ START_TEST(an_interrupt_ends_a_source_plugin_whose_results_the_application_takes
 }
 END_TEST
 
+START_TEST(latency_is_measured_from_the_enqueue)
+{
+    gq_pipeline *p = started("api: {}", "null: {}");
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 1000), Q_OK);
+    ck_assert_int_eq(gq_stop(p, 20000), GQ_OK);
+    gq_stats s = stats_of(p);
+    ck_assert_uint_eq(s.messages_out, 100);
+    ck_assert_uint_gt(s.p50_ns, 0);
+    ck_assert_msg((double)s.max_ns <= s.seconds * 1e9, "a message took %g s of %g", (double)s.max_ns * 1e-9, s.seconds);
+    gq_close(p);
+}
+END_TEST
+
+START_TEST(a_failed_message_that_nobody_took_is_no_result)
+{
+    gq_pipeline *p = started("api: {}", "api: {}");
+    uint64_t ids[4];
+    size_t count = 0;
+    ck_assert_int_eq(q_enqueue(gq_queue(p), "fail", 4, NULL, 0), Q_OK);
+    while (count == 0)
+        ck_assert_int_eq(q_poll_completions(gq_queue(p), ids, 4, &count), Q_OK);
+    ck_assert_uint_eq(stats_of(p).failed, 1);
+    ck_assert_uint_eq(stats_of(p).messages_out, 0);
+    gq_close(p);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {an_interrupt_loses_no_message_that_was_accepted,
                                   a_stop_loses_no_message_that_was_accepted,
-                                  an_interrupt_ends_a_source_plugin_whose_results_the_application_takes};
+                                  an_interrupt_ends_a_source_plugin_whose_results_the_application_takes,
+                                  latency_is_measured_from_the_enqueue, a_failed_message_that_nobody_took_is_no_result};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
