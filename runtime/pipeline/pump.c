@@ -60,7 +60,8 @@ static void pump(struct gq_pipeline *p, struct filling *f)
 {
     const struct gq_source_ops *ops = p->source->ops;
     bool may_wait = false;
-    while (have_slot(p, f)) {
+    /* A source looks for an interrupt when it reads; what lies in its buffer may be work for hours. */
+    while (!__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE) && have_slot(p, f)) {
         uint8_t *slot = gq_lane_slot(f->lane, f->first + f->used);
         switch (ops->next(p->source, slot, p->conf->slot_bytes, &f->len[f->used], may_wait)) {
         case GQ_NEXT_MESSAGE:

@@ -137,19 +137,20 @@ static int report_error(gq_status status)
 /* --- running
  * ------------------------------------------------------------------------------------------------------------ */
 
-static gq_status wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
+/* Until the run ends or is asked to: gq_stop() then drains within the file's bound. True when a line of progress stands. */
+static bool wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
 {
-    bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet;
-    gq_status status;
-    bool shown = false;
-    while ((status = gq_wait(p, PROGRESS_MS)) == GQ_ERR_TIMEOUT) {
+    bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet, shown = false;
+    while (!signals && gq_wait(p, PROGRESS_MS) == GQ_ERR_TIMEOUT) {
         shown |= show;
         if (show)
             progress(p);
     }
-    if (shown)
-        fputs("\r\033[K", stderr);
-    return status;
+    if (show && signals) { /* the drain is one wait: this line stands until it is over */
+        progress(p);
+        shown = true;
+    }
+    return shown;
 }
 
 static int run(gq_pipeline *p, const struct run_opts *opts)
@@ -162,9 +163,10 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
         status = gq_start(p);
     if (status != GQ_OK)
         return report_error(status);
-    status = wait_with_progress(p, opts);
-    gq_status stopped = gq_stop(p, 0);
-    status = status == GQ_OK ? stopped : status;
+    bool shown = wait_with_progress(p, opts);
+    status = gq_stop(p, 0); /* also says why a pipeline failed before */
+    if (shown)
+        fputs("\r\033[K", stderr);
     gq_get_stats(p, &stats);
     if (opts->json)
         summary_json(p, &stats, status);
@@ -182,6 +184,7 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
         {"no-cache", no_argument, NULL, 'n'},      {"json", no_argument, NULL, 'j'},
         {"quiet", no_argument, NULL, 'q'},         {0}};
     char *end;
+    unsigned long threads;
     int c;
     *opts = (struct run_opts){.open.size = sizeof opts->open};
     optind = 1;
@@ -191,11 +194,12 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
             opts->open.backend = optarg;
             break;
         case 't':
-            opts->open.cpu_threads = (uint32_t)strtoul(optarg, &end, 10);
-            if (*end || opts->open.cpu_threads == 0 || opts->open.cpu_threads > 1024) {
+            threads = strtoul(optarg, &end, 10);
+            if (*end || threads == 0 || threads > 1024) {
                 fprintf(stderr, "gpuq run: --threads %s: a number from 1 to 1024 was expected\n", optarg);
                 return false;
             }
+            opts->open.cpu_threads = (uint32_t)threads;
             break;
         case 'n':
             opts->open.no_cache = 1;

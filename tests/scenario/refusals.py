@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""refusals.py - a run that cannot start says why in a sentence, with the documented exit code, and delivers nothing."""
+import os
+import harness
+
+
+class Refusals(harness.Scenario):
+    def refused(self, code, *expected, pipeline=None, arguments=(), env=None):
+        got, out, err = self.gpuq("run", *arguments, pipeline or self.pipeline(source={"stdin": {}}), env=env, stdin=b"one\n")
+        self.assertEqual((got, out), (code, b""), err)
+        for text in expected:
+            self.assertIn(text, err)
+        self.assertFalse(os.path.exists(self.out))
+        return err
+
+    def test_a_compile_error_is_the_users_file_line_and_column(self):
+        name = self.write("wrong.cu", "#include <gpuqueue/plugin.h>\n\n__device__ void process_message(const MsgView &in, ResultView *out)\n"
+                          "{\n    *out->out_len = in.length;\n}\n")
+        stages = [{"plugin": "builtin:echo"}, {"plugin": name}]
+        self.refused(65, f"{name}:5:", "error: ", "length", "^", pipeline=self.pipeline(stages, source={"stdin": {}}))
+
+    def test_a_plugin_without_process_message(self):
+        name = self.write("empty.cu", harness.PLUGIN)
+        self.refused(65, "empty.cu", "process_message", pipeline=self.pipeline([{"plugin": name}], source={"stdin": {}}))
+
+    def test_a_source_in_a_stages_place(self):
+        stages = [{"plugin": harness.ours("counter")}]
+        self.refused(65, "counter.cu", "process_message", pipeline=self.pipeline(stages, source={"stdin": {}}))
+
+    def test_a_compiler_that_is_missing(self):
+        self.refused(69, "/nowhere", env={"GPUQ_CXX": "/nowhere", "GPUQ_CACHE": "off"})
+
+    def test_a_worker_program_that_is_missing_or_another_one(self):
+        self.refused(69, "/nowhere", env={"GPUQ_WORKER": "/nowhere"})
+        for other in ("/bin/true", "/bin/false"):
+            got, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), env={"GPUQ_WORKER": other})
+            self.assertIn(got, (1, 69, 70), err)
+            self.assertIn("gpuq run: ", err)
+
+    def test_cuda_without_a_driver_never_falls_back(self):
+        cuda = self.pipeline(backend="cuda", source={"stdin": {}})
+        without = {"GPUQ_BACKEND": "", "LD_LIBRARY_PATH": ""}
+        self.refused(69, "cuda", "the pipeline file", pipeline=cuda, env=without)
+        self.refused(69, "GPUQ_BACKEND", env={"GPUQ_BACKEND": "cuda"})
+        self.refused(69, "--backend", arguments=("--backend", "cuda"))
+
+    def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(self):
+        cuda = self.pipeline(backend="cuda", source={"stdin": {}}, sink={"stdout": {}})
+        for arguments, env, who in ((("--backend", "cpu"), "cuda", "--backend"), ((), "cpu", "GPUQ_BACKEND"),
+                                    (("--backend", "auto"), "cuda", "auto: ")):
+            code, out, err = self.gpuq("run", *arguments, cuda, env={"GPUQ_BACKEND": env}, stdin=b"one\n")
+            self.assertEqual((code, out), (0, b"one\n"), err)
+            self.assertRegex(err, rf"backend +cpu \(.*{who}")
+
+    def test_words_that_are_no_backend(self):
+        self.refused(64, "'gpu'", "auto, cuda or cpu", arguments=("--backend", "gpu"))
+        self.refused(64, "GPUQ_BACKEND", "'tpu'", "auto, cuda or cpu", env={"GPUQ_BACKEND": "tpu"})
+
+    def test_a_command_line_that_is_wrong(self):
+        good = self.pipeline(source={"stdin": {}})
+        for arguments in ((), (good, good), ("--threads", "0", good), ("--threads", "1025", good), ("--threads", "x", good),
+                          ("--threads", "-1", good), ("--threads", "", good), ("--threads", "4294967297", good), ("--fast", good)):
+            code, out, err = self.gpuq("run", *arguments)
+            self.assertEqual((code, out), (64, b""), (arguments, err))
+            self.assertNotEqual(err, "")
+
+    def test_a_pipeline_file_with_errors_is_refused_with_the_text_of_lint(self):
+        wrong = self.write("wrong.yaml", "version: 1\nqueue: { capacity: 3 }\nstages: [{ plugin: nowhere.cu }]\nsnk: { null: {} }\n")
+        lint_code, lint_out, _ = self.gpuq("lint", wrong)
+        code, out, err = self.gpuq("run", wrong)
+        self.assertEqual((lint_code, code, out), (78, 78, b""))
+        errors = [line for line in lint_out.decode().splitlines() if ": error: " in line]
+        self.assertEqual(len(errors), 3, lint_out)
+        self.assertEqual([line for line in err.splitlines() if ": error: " in line], errors)
+
+    def test_files_that_are_not_there(self):
+        code, _, err = self.gpuq("run", self.path("none.yaml"))
+        self.assertEqual(code, 74, err)
+        self.assertIn("none.yaml", err)
+        self.refused(78, "in.txt", pipeline=self.pipeline(source={"file": {"path": "in.txt"}}))
+
+    def test_an_output_that_cannot_be_written(self):
+        source = {"file": {"path": self.write("in", b"one\n" * 1000)}}
+        code, _, err = self.gpuq("run", self.pipeline(source=source, sink={"file": {"path": "/dev/full"}}))
+        self.assertEqual(code, 74, err)
+        self.assertIn("/dev/full", err)
+        with open("/dev/full", "wb") as full:
+            code, _, err = self.gpuq("run", self.pipeline(source=source, sink={"stdout": {}}), stdout=full)
+        self.assertEqual(code, 74, err)
+        self.assertIn("standard output", err)
+        self.assertIn("No space left", err)
+
+    def test_a_folder_is_no_input(self):
+        code, _, err = self.gpuq("run", self.pipeline(source={"file": {"path": self.folder}}))
+        self.assertIn(code, (74, 78), err)
+        self.assertIn(self.folder, err)
+
+
+harness.main()
