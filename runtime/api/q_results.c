@@ -120,14 +120,25 @@ static gq_status nothing(const struct gq_user *user, uint32_t timeout_ms)
     return gq_error_set(GQ_ERR_TIMEOUT, "no result became ready within %" PRIu32 " ms", timeout_ms);
 }
 
-/* Waits in slices, so that another thread's q_shutdown is noticed. `lane` NULL: any lane. */
-static bool wait_some(struct gq_user *user, struct gq_lane *lane, uint64_t deadline)
+/* What a thread may wait for. */
+enum wait { RESULT_OF_OWN_LANE, RESULT_OF_ANY_LANE, RESULT_OR_ALL_HANDED_OUT };
+
+static bool wait_once(struct gq_user *user, enum wait what, uint64_t deadline)
+{
+    struct gq_queue *queue = user->handle->queue;
+    if (what == RESULT_OF_OWN_LANE)
+        return gq_queue_wait_lane(user->lane, deadline);
+    return what == RESULT_OF_ANY_LANE ? gq_queue_wait(queue, deadline) : gq_queue_wait_spent(queue, deadline);
+}
+
+/* Waits in slices, so that another thread's q_shutdown is noticed. */
+static bool wait_some(struct gq_user *user, enum wait what, uint64_t deadline)
 {
     struct gq_queue *queue = user->handle->queue;
     for (;;) {
         uint64_t slice = gq_clock_deadline(WAIT_SLICE_MS);
         slice = slice < deadline ? slice : deadline;
-        if (lane ? gq_queue_wait_lane(lane, slice) : gq_queue_wait(queue, slice))
+        if (wait_once(user, what, slice))
             return true;
         if (gq_clock_past(deadline) || gq_link_dead(&queue->remote->link) ||
             __atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
@@ -141,7 +152,7 @@ QueueStatus q_wait_completions(GpuQueue *q, uint32_t timeout_ms)
     struct gq_user *user = enter_take(q, &status);
     if (!user)
         return gq_to_queue_status(status);
-    if (!gq_queue_idle(user->handle->queue) && !wait_some(user, NULL, gq_clock_deadline(timeout_ms)))
+    if (!wait_some(user, RESULT_OR_ALL_HANDED_OUT, gq_clock_deadline(timeout_ms)))
         status = nothing(user, timeout_ms);
     gq_handle_leave(user);
     return gq_to_queue_status(status);
@@ -215,7 +226,8 @@ static gq_status peek(struct gq_user *user, bool own, QResult *results, size_t m
             return GQ_OK;
         if (timeout_ms && !deadline)
             deadline = gq_clock_deadline(timeout_ms);
-        if (!timeout_ms || (own && !user->lane) || !wait_some(user, own ? user->lane : NULL, deadline))
+        if (!timeout_ms || (own && !user->lane) ||
+            !wait_some(user, own ? RESULT_OF_OWN_LANE : RESULT_OF_ANY_LANE, deadline))
             return nothing(user, timeout_ms);
     }
 }

@@ -132,6 +132,15 @@ static bool any_results(void *arg)
     return false;
 }
 
+static bool results_or_spent(void *arg)
+{
+    const struct gq_queue *queue = arg;
+    uint32_t count = gq_queue_lanes(queue), spent = 0;
+    for (uint32_t i = 0; i < count; i++)
+        spent += gq_lane_spent(queue->lane[i]);
+    return spent == count || any_results(arg);
+}
+
 static bool lane_results(void *arg) { return gq_lane_has_results(arg); }
 
 /* Spins, gives way, sleeps: in that order, because a result is usually near. */
@@ -158,6 +167,11 @@ static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, 
 bool gq_queue_wait(struct gq_queue *queue, uint64_t deadline_ns)
 {
     return wait_for(&queue->remote->link, any_results, queue, deadline_ns);
+}
+
+bool gq_queue_wait_spent(struct gq_queue *queue, uint64_t deadline_ns)
+{
+    return wait_for(&queue->remote->link, results_or_spent, queue, deadline_ns);
 }
 
 bool gq_queue_wait_lane(struct gq_lane *lane, uint64_t deadline_ns)

@@ -37,6 +37,8 @@ uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result 
                        struct gq_lane **lane);
 /* Waits until gq_queue_take has something, the worker is dead, or the deadline has come: true if it has something. */
 bool gq_queue_wait(struct gq_queue *queue, uint64_t deadline_ns);
+/* Waits likewise, or until every message has been handed out: true then too. */
+bool gq_queue_wait_spent(struct gq_queue *queue, uint64_t deadline_ns);
 /* Waits likewise for one lane. */
 bool gq_queue_wait_lane(struct gq_lane *lane, uint64_t deadline_ns);
 bool gq_queue_idle(const struct gq_queue *queue); /* everything accepted is taken */

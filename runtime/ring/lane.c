@@ -367,11 +367,17 @@ bool gq_lane_has_results(const struct gq_lane *lane)
     return gq_slot_ready(&lane->view, seq, &len, &meta) || gq_link_dead(lane->link);
 }
 
-bool gq_lane_idle(const struct gq_lane *lane)
+static uint64_t end_of(const struct gq_lane *lane)
 {
-    uint64_t end = lane->generated ? load(&lane->generate_count) : load(&lane->submitted);
-    return load(&lane->released) >= end;
+    return lane->generated ? load(&lane->generate_count) : load(&lane->submitted);
 }
+
+bool gq_lane_spent(const struct gq_lane *lane)
+{
+    return __atomic_load_n(&lane->seen, __ATOMIC_RELAXED) >= end_of(lane) || gq_lane_idle(lane);
+}
+
+bool gq_lane_idle(const struct gq_lane *lane) { return load(&lane->released) >= end_of(lane); }
 
 gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
 {

@@ -87,6 +87,9 @@ void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, 
 uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max);
 /* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
 bool gq_lane_has_results(const struct gq_lane *lane);
+/* Consumer. Everything that was submitted has been handed out: gq_lane_take has nothing to wait for. A hint likewise.
+ */
+bool gq_lane_spent(const struct gq_lane *lane);
 /* Consumer. Everything that was submitted is released. */
 bool gq_lane_idle(const struct gq_lane *lane);
 /* Consumer. Gives held slots back. GQ_ERR_NOT_FOUND for one that is not held; those before it are given back. */

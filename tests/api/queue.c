@@ -193,6 +193,35 @@ START_TEST(completions_are_reported_once_and_in_order)
 }
 END_TEST
 
+static void *poll_one_later(void *q)
+{
+    uint64_t id;
+    size_t count = 0;
+    while (count == 0)
+        q_poll_completions(q, &id, 1, &count);
+    return NULL;
+}
+
+START_TEST(nobody_waits_for_results_that_were_handed_out)
+{
+    GpuQueue *q = open_with(NULL, 8, 16);
+    pthread_t other;
+    for (uint64_t i = 0; i < 50; i++) {
+        QResult result;
+        size_t count;
+        ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 1000), Q_OK);
+        pthread_create(&other, NULL, poll_one_later, q);
+        ck_assert_int_eq(q_wait_completions(q, 5000), Q_OK); /* whichever of the two sees it first */
+        pthread_join(other, NULL);
+        ck_assert_int_eq(q_wait_completions(q, 5000), Q_OK); /* reported, and not yet taken */
+        ck_assert_int_eq(q_peek(q, &result, 1, &count, 0), Q_ERR_NOT_READY);
+        size_t len = sizeof result;
+        ck_assert_int_eq(q_try_dequeue_result(q, i + 1, &result, &len), Q_OK);
+    }
+    q_shutdown(q);
+}
+END_TEST
+
 START_TEST(in_place_claims_and_results)
 {
     GpuQueue *q = open_with(NULL, 8, 100);
@@ -416,6 +445,7 @@ int main(void)
                                   a_buffer_too_small_leaves_the_result_and_says_its_size,
                                   a_batch_says_how_far_it_came,
                                   completions_are_reported_once_and_in_order,
+                                  nobody_waits_for_results_that_were_handed_out,
                                   in_place_claims_and_results,
                                   dropped_and_failed_messages_say_so,
                                   a_crash_is_a_sentence_and_what_was_done_before_is_there,
