@@ -319,22 +319,22 @@ uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *re
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted), now = lane->latency ? gq_clock_ns() : 0;
     bool vanished = false;
-    if (lane->seen < lane->released)
-        lane->seen = lane->released;
-    for (; n < max && lane->seen < end; lane->seen++) {
-        if (*state_of(lane, lane->seen) != LIVE)
+    uint64_t seen = lane->seen < lane->released ? lane->released : lane->seen;
+    for (; n < max && seen < end; seen++) {
+        if (*state_of(lane, seen) != LIVE)
             continue;
-        enum fate fate = look(lane, lane->seen, &results[n]);
+        enum fate fate = look(lane, seen, &results[n]);
         if (fate == UNFINISHED)
             break;
         if (fate == VANISHED) {
-            count_vanished(lane, lane->seen);
+            count_vanished(lane, seen);
             vanished = true;
             continue;
         }
-        *state_of(lane, lane->seen) = hold ? HELD : SEEN;
+        *state_of(lane, seen) = hold ? HELD : SEEN;
         count_finished(lane, &results[n++], now);
     }
+    __atomic_store_n(&lane->seen, seen, __ATOMIC_RELAXED); /* gq_lane_has_results() looks without the lock */
     if (vanished)
         advance(lane);
     pthread_mutex_unlock(&lane->lock);
