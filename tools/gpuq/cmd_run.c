@@ -137,7 +137,8 @@ static int report_error(gq_status status)
 /* --- running
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* Until the run ends or is asked to: gq_stop() then drains within the file's bound. True when a line of progress stands. */
+/* Until the run ends or is asked to: gq_stop() then drains within the file's bound. True when a line of progress
+ * stands. */
 static bool wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
 {
     bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet, shown = false;

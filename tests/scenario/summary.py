@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""summary.py - what a run says of itself is true, on standard error; on standard output there is nothing but data."""
+import json
+import os
+import pty
+import re
+import subprocess
+import time
+import harness
+from harness import ECHO, lines
+
+MOODY = ("if (in.len && in.payload[0] == 'd') return gq_drop(out);"
+         "if (in.len && in.payload[0] == 'f') return gq_fail(out, 1);" + ECHO)
+
+
+class Summary(harness.Scenario):
+    def moody(self, **keys):
+        messages = [b"d", b"f", b"one", b"two", b""] * 100
+        source = {"file": {"path": self.write("in", lines(messages))}}
+        return self.pipeline([{"plugin": self.plugin("moody", MOODY)}], source=source, **keys)
+
+    def test_the_json_has_the_true_numbers(self):
+        started = time.monotonic()
+        summary = self.run_ok(self.moody(on_error={"retries": 0}))
+        took = time.monotonic() - started
+        self.assertEqual({k: summary[k] for k in ("messages_in", "messages_out", "dropped", "failed", "dead", "bytes_in", "bytes_out", "in_flight")},
+                         {"messages_in": 500, "messages_out": 300, "dropped": 100, "failed": 100, "dead": 100, "bytes_in": 800,
+                          "bytes_out": 600, "in_flight": 0})
+        self.assertEqual((summary["backend"], summary["status"], summary["error"]), ("cpu", "GQ_OK", ""))
+        self.assertTrue(0 < summary["seconds"] < took)
+        self.assertTrue(0 < summary["p50_ns"] <= summary["p99_ns"] <= summary["max_ns"] < took * 1e9, summary)
+
+    def test_the_json_of_a_failure_has_its_sentence(self):
+        pipeline = self.pipeline(source={"stdin": {}}, queue={"slot_bytes": 4})
+        code, _, err = self.gpuq("run", "--json", pipeline, stdin=b"abc\nabcdef\n")
+        summary = json.loads(err)
+        self.assertEqual((code, summary["status"], summary["messages_out"]), (65, "GQ_ERR_DATA", 1))
+        self.assertIn("standard input:2:", summary["error"])
+
+    def test_the_text_has_them_too_and_standard_output_has_only_data(self):
+        code, out, err = self.gpuq("run", self.moody(sink={"stdout": {}}))
+        self.assertEqual((code, out), (0, b"one\ntwo\n\n" * 100), err)
+        self.assertRegex(err, r"backend +cpu \(asked for by GPUQ_BACKEND\)\n")
+        self.assertIn("500 in, 300 out, 100 failed, 100 dropped; 100 in the dead letters", err)
+        self.assertRegex(err, r"rate .* messages/s.*\nlatency +p50 .*, p99 ")
+        self.assertNotIn("\r", err)
+        self.assertNotIn("\x1b", err)
+
+    def test_quiet_is_quiet(self):
+        self.assertEqual(self.gpuq("run", "--quiet", self.moody(sink={"stdout": {}}))[1:], (b"one\ntwo\n\n" * 100, ""))
+
+    def test_latency_is_that_of_the_message_and_not_of_the_run(self):
+        source = {"generate": {"count": 30, "bytes": 8, "rate": "100/s"}}
+        summary = self.run_ok(self.pipeline(source=source))
+        self.assertLess(summary["p50_ns"], 50e6)
+        sleeping = self.write("sleep.cu", "#include <unistd.h>\n" + harness.PLUGIN +
+                              "__device__ void process_message(const MsgView &in, ResultView *out)\n{\nusleep(20000);" + ECHO + "\n}\n")
+        source = {"generate": {"count": 10, "bytes": 8, "rate": "10/s"}}
+        summary = self.run_ok(self.pipeline([{"plugin": sleeping}], source=source))
+        self.assertGreaterEqual(summary["p50_ns"], 20e6 * 0.93)
+        self.assertLess(summary["p50_ns"], 95e6)
+
+    def on_terminal(self, *arguments):
+        """Standard error of a run that takes about 1.5 s, as a terminal shows it."""
+        source = {"generate": {"count": 150, "bytes": 8, "rate": "100/s"}}
+        pipeline = self.pipeline(source=source, sink={"stdout": {"join": "raw"}})
+        ours, theirs = pty.openpty()
+        process = self.start("run", *arguments, pipeline, stderr=theirs)
+        os.close(theirs)
+        out, shown = process.stdout.read(), b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:
+            pass  # the other side closed
+        os.close(ours)
+        self.assertEqual((process.wait(), len(out)), (0, 150 * 8))
+        return shown.decode()
+
+    def test_a_terminal_gets_a_line_of_progress_that_is_cleared(self):
+        shown = self.on_terminal()
+        counts = [int(n) for n in re.findall(r"\r\x1b\[K +(\d+) messages in, ", shown)]
+        self.assertGreaterEqual(len(counts), 2)
+        self.assertEqual(counts, sorted(counts))
+        self.assertRegex(shown, r"\r\x1b\[Kbackend ")
+        self.assertIn("150 in, 150 out, 0 failed", shown)
+
+    def test_json_on_a_terminal_has_no_progress(self):
+        self.assertEqual(json.loads(self.on_terminal("--json"))["messages_out"], 150)
+        self.assertEqual(self.on_terminal("--quiet"), "")
+
+
+harness.main()
