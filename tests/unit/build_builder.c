@@ -1,0 +1,93 @@
+/* The builder process: bounded, killed past its limits, started again when it died; and what is said without a
+ * compiler. */
+#include "build_support.h"
+#include <signal.h>
+
+#define P(name) GPUQ_TEST_PLUGINS "/" name
+
+static gq_status build_within(uint32_t timeout_ms, const char *path)
+{
+    struct gq_builder *builder;
+    struct gq_image image;
+    const struct gq_builder_opts opts = {.no_cache = true, .timeout_ms = timeout_ms};
+    ck_assert_int_eq(gq_builder_create(&opts, &builder), GQ_OK);
+    gq_status status = build_stage(builder, path, &image);
+    gq_image_finish(&image);
+    gq_builder_destroy(builder);
+    return status;
+}
+
+START_TEST(a_compile_without_end_is_killed)
+{
+    ck_assert_int_eq(build_within(1500, P("endless_compile.cu")), GQ_ERR_PLUGIN);
+    ck_assert_ptr_nonnull(
+        strstr(gq_error_text(), "endless_compile.cu: the compiler did not finish within 1500 ms and was killed"));
+}
+END_TEST
+
+START_TEST(a_builder_that_died_is_started_again)
+{
+    char program[256];
+    const char *worker = getenv("GPUQ_WORKER");
+    ck_assert_ptr_nonnull(worker);
+    snprintf(program, sizeof program, "%s", worker);
+    struct gq_builder *builder = test_builder(NULL);
+    struct gq_image image;
+    make_test_folder();
+    setenv("GPUQ_WORKER", "/bin/false", 1); /* a program that ends at once */
+    ck_assert_int_eq(build_stage(builder, P("warns.cu"), &image), GQ_ERR_INTERNAL);
+    ck_assert_msg(strstr(gq_error_text(), "the builder process exited with code 1") != NULL, "%s", gq_error_text());
+    gq_image_finish(&image);
+    setenv("GPUQ_WORKER", program, 1);
+    ck_assert_msg(build_stage(builder, P("warns.cu"), &image) == GQ_OK, "%s", gq_error_text());
+    gq_image_finish(&image);
+    gq_builder_destroy(builder);
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(without_a_compiler_there_is_a_sentence)
+{
+    setenv("GPUQ_CXX", "/no/such/compiler", 1);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
+    ck_assert_str_eq(
+        gq_error_text(),
+        "GPUQ_CXX=/no/such/compiler is no program that can be run; it names a C++ compiler, without options");
+    unsetenv("GPUQ_CXX");
+    setenv("PATH", "/nonexistent", 1);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "install one (apt-get install g++) or set GPUQ_CXX"));
+}
+END_TEST
+
+START_TEST(a_compiler_that_is_none_is_named)
+{
+    setenv("GPUQ_CXX", "/bin/false", 1);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "/bin/false --version failed"));
+}
+END_TEST
+
+START_TEST(nothing_is_left_behind)
+{
+    make_test_folder();
+    setenv("TMPDIR", test_folder, 1);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_OK);
+    ck_assert_int_eq(build_within(0, P("compile_error.cu")), GQ_ERR_PLUGIN);
+    ck_assert_int_eq(rmdir(test_folder), 0); /* only an empty folder can be removed */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("build_builder");
+    TCase *tests = tcase_create("all");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_compile_without_end_is_killed);
+    tcase_add_test(tests, a_builder_that_died_is_started_again);
+    tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
+    tcase_add_test(tests, a_compiler_that_is_none_is_named);
+    tcase_add_test(tests, nothing_is_left_behind);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}

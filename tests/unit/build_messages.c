@@ -1,0 +1,167 @@
+/* What a plugin's author reads when it does not compile: the user's file, line, column, a caret, and nothing of ours.
+ */
+#include "build_support.h"
+
+#define P(name) GPUQ_TEST_PLUGINS "/" name
+
+/* Builds with one compiler and returns what it said. */
+static const char *log_of(const char *compiler, const char *path, gq_status expected)
+{
+    static char log[32768];
+    struct gq_image image;
+    setenv("GPUQ_CXX", compiler, 1);
+    struct gq_builder *builder = test_builder(NULL);
+    gq_status status = build_stage(builder, path, &image);
+    ck_assert_msg(status == expected, "%s: %s: %s", path, gq_status_name(status), gq_error_text());
+    snprintf(log, sizeof log, "%s", status == GQ_OK || image.log.len ? gq_text_str(&image.log) : gq_error_text());
+    ck_assert_int_eq(image.fd >= 0, status == GQ_OK);
+    gq_image_finish(&image);
+    gq_builder_destroy(builder);
+    return log;
+}
+
+static void expect_log(const char *path, gq_status status, const char *gcc, const char *clang)
+{
+    const char *const expected[] = {gcc, clang};
+    for (size_t i = 0; i < 2; i++) {
+        if (!have_compiler(compilers[i]))
+            continue;
+        const char *log = log_of(compilers[i], path, status);
+        ck_assert_msg(strstr(log, expected[i]) == log, "%s said:\n%s\nexpected:\n%s", compilers[i], log, expected[i]);
+        ck_assert_ptr_null(strstr(log, "gpuqueue-build"));
+        ck_assert_ptr_null(strstr(log, "<gpuqueue>"));
+    }
+}
+
+START_TEST(an_error_has_the_users_line_and_a_caret)
+{
+    expect_log(P("compile_error.cu"), GQ_ERR_PLUGIN,
+               P("compile_error.cu") ":6:19: error: 'fooo' was not declared in this scope\n"
+                                     "    6 |     out->out[0] = fooo;\n"
+                                     "      |                   ^\n",
+               P("compile_error.cu") ":6:19: error: use of undeclared identifier 'fooo'\n"
+                                     "    6 |     out->out[0] = fooo;\n"
+                                     "      |                   ^\n");
+}
+END_TEST
+
+START_TEST(an_open_brace_is_the_users_not_the_templates)
+{
+    expect_log(P("unclosed_brace.cu"), GQ_ERR_PLUGIN,
+               P("unclosed_brace.cu") ":6:6: error: expected '}' at end of input\n",
+               P("unclosed_brace.cu") ":6:6: error: expected '}'\n");
+}
+END_TEST
+
+START_TEST(a_missing_process_message_is_a_sentence)
+{
+    const char *sentence =
+        P("no_message.cu") ": error: a stage's plugin defines `__device__ void process_message(const MsgView& in, "
+                           "ResultView* out)`, and this one does not; it is a source plugin: name it as "
+                           "source.plugin\n";
+    expect_log(P("no_message.cu"), GQ_ERR_PLUGIN, sentence, sentence);
+}
+END_TEST
+
+START_TEST(an_undefined_function_is_named_once)
+{
+    const char *sentence =
+        P("undefined_helper.cu") ":3: error: helper(unsigned int) is declared and used, but not defined\n"
+                                 "    3 | __device__ void process_message(const MsgView &in, ResultView *out) { "
+                                 "*out->out_len = helper(in.len); }\n";
+    expect_log(P("undefined_helper.cu"), GQ_ERR_PLUGIN, sentence, sentence);
+    ck_assert_str_eq(log_of("g++", P("undefined_helper.cu"), GQ_ERR_PLUGIN), sentence);
+}
+END_TEST
+
+START_TEST(a_wrong_use_of_the_shim_is_at_the_users_line)
+{
+    expect_log(
+        P("small_atomic.cu"), GQ_ERR_PLUGIN,
+        P("small_atomic.cu") ":5:14: error: static assertion failed: CUDA's atomics take numbers of 4 or 8 bytes\n",
+        P("small_atomic.cu") ":5:5: error: static_assert failed due to requirement");
+}
+END_TEST
+
+START_TEST(a_wrong_scope_is_a_sentence)
+{
+    const char *log = log_of("g++", P("bad_scope.cu"), GQ_ERR_PLUGIN);
+    ck_assert_msg(strncmp(log, P("bad_scope.cu") ":2:", strlen(P("bad_scope.cu")) + 3) == 0, "%s", log);
+    ck_assert_ptr_nonnull(strstr(log, "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024"));
+}
+END_TEST
+
+START_TEST(warnings_are_kept_with_the_image)
+{
+    expect_log(P("warns.cu"), GQ_OK, P("warns.cu") ":4:9: warning: unused variable 'unused'\n    4 |     int unused;\n",
+               P("warns.cu") ":4:9: warning: unused variable 'unused'");
+}
+END_TEST
+
+START_TEST(what_a_cpu_cannot_run_is_refused_with_the_line)
+{
+    const char *log = log_of("g++", P("refused.cu"), GQ_ERR_PLUGIN);
+    static const char *const places[] = {":2:10: error: libcu++",
+                                         ":3:10: error: cooperative groups",
+                                         ":4:8: error: extern __shared__",
+                                         ":8:5: error: inline PTX",
+                                         ":9:10: error: a plugin cannot start kernels",
+                                         ":10:5: error: tensor cores",
+                                         ":11:21: error: libcu++",
+                                         ":11:49: error: textures"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        ck_assert_msg(strstr(log, places[i]) != NULL, "no %s in\n%s", places[i], log);
+}
+END_TEST
+
+START_TEST(machine_code_is_refused_by_kind)
+{
+    ck_assert_str_eq(log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
+                     "plugin " P("echo.ptx") " is machine code for a GPU; give the .cu or run with backend: cuda");
+    make_test_folder();
+    char head[64] = "\177ELF\002\001\001";
+    head[18] = (char)190; /* EM_CUDA */
+    const char *path = in_folder("k.cubin");
+    ck_assert_int_eq(gq_file_write_atomic(path, head, sizeof head, 0644), GQ_OK);
+    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "k.cubin is machine code for a GPU"));
+    ck_assert_ptr_nonnull(strstr(log_of("g++", "/proc/self/exe", GQ_ERR_PLUGIN), "is"));
+    ck_assert_ptr_nonnull(strstr(log_of("g++", "/dev/null", GQ_ERR_PLUGIN), "is not a regular file"));
+    ck_assert_ptr_nonnull(strstr(log_of("g++", in_folder("none.cu"), GQ_ERR_PLUGIN), "No such file"));
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(headers_beside_the_plugin_are_found_and_shown)
+{
+    make_test_folder();
+    write_file("mine.h", "#pragma once\ninline int broken() { return qqqzzz; }\n");
+    const char *path = write_file("uses.cu", "#include <gpuqueue/plugin.h>\n#include \"mine.h\"\n"
+                                             "__device__ void process_message(const MsgView& in, ResultView* out) { "
+                                             "*out->out_len = in.len; }\n");
+    const char *log = log_of("g++", path, GQ_ERR_PLUGIN);
+    ck_assert_ptr_nonnull(strstr(log, "/mine.h:2:30: error: 'qqqzzz' was not declared in this scope\n"
+                                      "    2 | inline int broken() { return qqqzzz; }\n"));
+    write_file("mine.h", "#pragma once\n\n  asm(\"bra here;\");\n");
+    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "/mine.h:3:3: error: inline PTX"));
+    remove_test_folder();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("build_messages");
+    TCase *tests = tcase_create("all");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, an_error_has_the_users_line_and_a_caret);
+    tcase_add_test(tests, an_open_brace_is_the_users_not_the_templates);
+    tcase_add_test(tests, a_missing_process_message_is_a_sentence);
+    tcase_add_test(tests, an_undefined_function_is_named_once);
+    tcase_add_test(tests, a_wrong_use_of_the_shim_is_at_the_users_line);
+    tcase_add_test(tests, a_wrong_scope_is_a_sentence);
+    tcase_add_test(tests, warnings_are_kept_with_the_image);
+    tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
+    tcase_add_test(tests, machine_code_is_refused_by_kind);
+    tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
