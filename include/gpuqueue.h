@@ -3,14 +3,20 @@
  * A queue runs the stages of one pipeline in a worker process. A message is up to slot_bytes bytes; it gets an id,
  * passes the stages in order, and yields one result of up to slot_bytes bytes, or is dropped by a plugin, or fails.
  *
- * Threads   Any thread may call any function at any time, q_shutdown included. Each thread that enqueues gets a lane of
- *           its own: its messages are started in the order in which it enqueued them, and their results become
- * available in that order. Nothing is promised between lanes. Capacity  Each lane holds `capacity` messages, from
- * enqueue until the result is taken. A thread that enqueues and never takes results (or lets nobody take them) finds
- * its lane full. Ids       The lane in the top byte, below it numbers that grow by 1. An id is never given twice by one
- * queue. Errors    Every function that fails leaves one sentence for q_last_error(), per thread. Results   Taken once:
- * by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by itself; asking for it
- * gives Q_ERR_NOT_FOUND. A failed one yields a result without bytes: Q_ERR_CUDA, once.
+ * Threads   Any thread may call any function at any time, q_shutdown included. Each thread that enqueues gets a lane
+ *           of its own, up to 256 threads at a time; the next gets Q_ERR_FULL until one of them ends. A lane's messages
+ *           are started in the order in which they were enqueued, and their results become available in that order.
+ *           Nothing is promised between lanes.
+ *
+ * Capacity  Each lane holds `capacity` messages, from enqueue until the result is taken. A thread that enqueues and
+ *           never takes results (or lets nobody take them) finds its lane full.
+ *
+ * Ids       The lane in the top byte, below it numbers that grow by 1. An id is never given twice by one queue.
+ *
+ * Errors    Every function that fails leaves one sentence for q_last_error(), per thread.
+ *
+ * Results   Taken once: by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by
+ *           itself; asking for it gives Q_ERR_NOT_FOUND. A failed one yields a result without bytes: Q_ERR_CUDA, once.
  *
  * Types, codes and functions up to q_stats() are those of the project's first specification; names and values are
  * fixed.

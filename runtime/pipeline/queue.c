@@ -40,7 +40,7 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
 {
     uint32_t index = queue->lane_count;
     if (index == GQ_LANES_MAX)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "%u threads own a lane already; a queue has at most that many",
+        return gq_error_set(GQ_ERR_FULL, "%u threads own a lane already, and a queue has no more: let one of them end",
                             GQ_LANES_MAX);
     opts->lane = index;
     opts->capacity = queue->capacity;
@@ -60,18 +60,28 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
     return GQ_OK;
 }
 
+/* A lane without an owner, NULL if there is none. */
+static struct gq_lane *adopt(struct gq_queue *queue, bool idle_only)
+{
+    for (uint32_t i = 0; i < queue->lane_count; i++) {
+        if (queue->owned[i] || queue->lane[i]->generated || (idle_only && !gq_lane_idle(queue->lane[i])))
+            continue;
+        queue->owned[i] = true;
+        return queue->lane[i];
+    }
+    return NULL;
+}
+
+/* Lanes that are empty come first. One that still holds results of the thread before comes last: the next owner would
+ * find it full, and those results among its own. */
 gq_status gq_queue_own_lane(struct gq_queue *queue, struct gq_lane **out)
 {
     gq_status status = GQ_OK;
-    *out = NULL;
-    pthread_mutex_lock(&queue->lock);
-    for (uint32_t i = 0; i < queue->lane_count && !*out; i++) {
-        if (queue->owned[i] || queue->lane[i]->generated)
-            continue;
-        *out = queue->lane[i];
-        queue->owned[i] = true;
-    }
     struct gq_lane_opts opts = {0};
+    pthread_mutex_lock(&queue->lock);
+    *out = adopt(queue, true);
+    if (!*out && queue->lane_count == GQ_LANES_MAX)
+        *out = adopt(queue, false);
     if (!*out)
         status = add(queue, &opts, out);
     pthread_mutex_unlock(&queue->lock);

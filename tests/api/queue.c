@@ -415,6 +415,52 @@ START_TEST(a_lane_outlives_its_thread_and_serves_the_next)
 }
 END_TEST
 
+START_TEST(a_lane_with_leftovers_is_not_given_to_the_next_thread)
+{
+    GpuQueue *q = open_with(NULL, 2, 16);
+    void *id;
+    for (int i = 0; i < 5; i++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, enqueue_some, q);
+        pthread_join(thread, &id);
+    }
+    ck_assert_uint_eq((uintptr_t)id >> 56, 4); /* five threads, five lanes: nobody took a result */
+    q_shutdown(q);
+}
+END_TEST
+
+static pthread_barrier_t everybody_has_a_lane;
+
+static void *own_a_lane(void *q)
+{
+    QueueStatus status = q_enqueue(q, "x", 1, NULL, 1000);
+    pthread_barrier_wait(&everybody_has_a_lane);
+    pthread_barrier_wait(&everybody_has_a_lane);
+    return (void *)(intptr_t)status;
+}
+
+START_TEST(thread_257_is_refused_until_another_ends)
+{
+    enum { LANES = 256 };
+    GpuQueue *q = open_with(NULL, 2, 1);
+    pthread_t threads[LANES];
+    pthread_barrier_init(&everybody_has_a_lane, NULL, LANES + 1);
+    for (int i = 0; i < LANES; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, own_a_lane, q), 0);
+    pthread_barrier_wait(&everybody_has_a_lane);
+    ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 0), Q_ERR_FULL);
+    ck_assert_msg(strstr(q_last_error(), "256 threads"), "%s", q_last_error());
+    pthread_barrier_wait(&everybody_has_a_lane);
+    for (int i = 0; i < LANES; i++) {
+        void *status;
+        pthread_join(threads[i], &status);
+        ck_assert_int_eq((intptr_t)status, Q_OK);
+    }
+    ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 0), Q_OK);
+    q_shutdown(q);
+}
+END_TEST
+
 START_TEST(bad_openings_are_explained)
 {
     QueueConfig odd = {.capacity = 3, .slot_bytes = 16}, none = {.capacity = 4, .slot_bytes = 0},
@@ -453,6 +499,8 @@ int main(void)
                                   shutdown_gives_up_on_a_plugin_that_never_ends,
                                   a_thread_that_waits_is_released_by_shutdown,
                                   a_lane_outlives_its_thread_and_serves_the_next,
+                                  a_lane_with_leftovers_is_not_given_to_the_next_thread,
+                                  thread_257_is_refused_until_another_ends,
                                   bad_openings_are_explained};
     return unit_run("queue", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
