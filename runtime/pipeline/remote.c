@@ -13,12 +13,12 @@
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
 
-static gq_status receive_reply(struct gq_remote *remote, struct gq_packet *reply)
+static gq_status receive_reply(int channel, struct gq_packet *reply)
 {
     int fds[GQ_CHANNEL_FDS_MAX];
     size_t len, fd_count;
     gq_status status =
-        gq_channel_receive(remote->process.channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
+        gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
     if (status != GQ_OK)
@@ -26,9 +26,20 @@ static gq_status receive_reply(struct gq_remote *remote, struct gq_packet *reply
     if (len != sizeof *reply)
         return gq_error_set(GQ_ERR_DEVICE, "the worker ended before it answered");
     reply->text[sizeof reply->text - 1] = '\0';
-    if (reply->type == GQ_PACKET_DIED)
+    if (reply->type == GQ_PACKET_DIED) {
+        snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
         return gq_error_set(GQ_ERR_DEVICE, "%s", reply->text);
+    }
     return reply->status == GQ_OK ? GQ_OK : gq_error_set((gq_status)reply->status, "%s", reply->text);
+}
+
+/* An answer that came late would be taken for the answer to the next request. */
+static gq_status give_up(struct gq_remote *remote)
+{
+    snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
+             ANSWER_MS);
+    kill(remote->process.pid, SIGKILL);
+    return gq_error_set(GQ_ERR_DEVICE, "%s", remote->last_word);
 }
 
 static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
@@ -47,7 +58,9 @@ static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, c
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
-        status = receive_reply(remote, &reply);
+        status = receive_reply(remote->process.channel, &reply);
+    if (status == GQ_ERR_TIMEOUT)
+        status = give_up(remote);
     pthread_mutex_unlock(&remote->lock);
     /* A worker that ends instead of answering leaves a better sentence behind. */
     if (status == GQ_ERR_DEVICE && remote->watched && wait_dead(remote, 2000))
@@ -55,12 +68,12 @@ static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, c
     return status;
 }
 
-static gq_status set_up(struct gq_remote *remote, uint32_t threads)
+static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, uint32_t threads)
 {
     const struct gq_conf *conf = remote->conf;
     struct gq_packet packet = {.type = GQ_PACKET_SETUP};
     packet.setup.layout_version = GQ_LAYOUT_VERSION;
-    packet.setup.backend = GQ_PACKET_CPU;
+    packet.setup.backend = backend == GQ_BACKEND_CUDA ? GQ_PACKET_CUDA : GQ_PACKET_CPU;
     packet.setup.device = conf->device;
     packet.setup.threads = threads ? threads : conf->cpu_threads;
     packet.setup.capacity = conf->capacity;
@@ -118,7 +131,7 @@ static void bury(struct gq_remote *remote, int wait_status)
     struct gq_text why = {0};
     pthread_mutex_lock(&remote->lock);
     read_last_word(remote->process.channel, word, sizeof word);
-    gq_post_mortem(remote->conf, remote->link.worker, wait_status, word, &why);
+    gq_post_mortem(remote->conf, remote->link.worker, wait_status, word[0] ? word : remote->last_word, &why);
     snprintf(remote->why, sizeof remote->why, "%s", remote->expected ? "the worker was stopped" : gq_text_str(&why));
     __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&remote->lock);
@@ -136,7 +149,7 @@ static void *watch(void *arg)
     return NULL;
 }
 
-gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct gq_remote **out)
+gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_remote **out)
 {
     *out = NULL;
     struct gq_remote *remote = calloc(1, sizeof *remote);
@@ -158,7 +171,7 @@ gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct 
         status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to watch the worker");
     remote->watched = status == GQ_OK;
     if (status == GQ_OK)
-        status = set_up(remote, threads);
+        status = set_up(remote, backend, threads);
     if (status != GQ_OK) {
         gq_remote_destroy(remote);
         return status;
@@ -204,4 +217,31 @@ gq_status gq_remote_check(struct gq_remote *remote)
     if (!gq_link_dead(&remote->link))
         return GQ_OK;
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->why); /* written before `dead` */
+}
+
+/* --- asking about a device ------------------------------------------------------------------------------------------- */
+
+gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size)
+{
+    struct gq_text path = {0};
+    struct gq_process process = {.channel = -1};
+    struct gq_packet packet = {.type = GQ_PACKET_PROBE}, reply = {0};
+    packet.setup.device = device;
+    gq_status status = gq_process_find("gpuq-worker", &path);
+    if (status == GQ_OK) {
+        char *argv[] = {path.data, "worker", NULL};
+        status = gq_process_start(path.data, argv, &process);
+    }
+    gq_text_finish(&path);
+    if (status == GQ_OK)
+        status = gq_channel_send(process.channel, &packet, sizeof packet, NULL, 0);
+    if (status == GQ_OK)
+        status = receive_reply(process.channel, &reply);
+    gq_process_end(&process, 100);
+    if (status != GQ_OK)
+        return status;
+    reply.device.name[sizeof reply.device.name - 1] = '\0';
+    *arch = reply.device.arch;
+    snprintf(name, size, "%s", reply.device.name);
+    return GQ_OK;
 }

@@ -17,12 +17,16 @@ struct gq_remote {
     pthread_mutex_t lock; /* one request at a time, and `why` */
     pthread_t watcher;
     bool watched;
-    bool expected;               /* the end was asked for */
-    char why[GQ_ERROR_TEXT_MAX]; /* of its death; "" while it lives */
+    bool expected;                  /* the end was asked for */
+    char last_word[GQ_PACKET_TEXT]; /* its own sentence, when a request met it in place of an answer */
+    char why[GQ_ERROR_TEXT_MAX];    /* of its death; "" while it lives */
 };
 
 /* Starts the worker process and sets it up for this configuration. */
-gq_status gq_remote_create(const struct gq_conf *conf, uint32_t threads, struct gq_remote **out);
+gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
+                           struct gq_remote **out);
+/* What the driver says of a device, asked by a process that ends with the answer. GQ_ERR_UNAVAILABLE: why there is none. */
+gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size);
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
                          uint32_t generation);
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
