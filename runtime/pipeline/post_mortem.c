@@ -16,10 +16,11 @@ static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
 static void describe_block(const struct gq_conf *conf, const struct gq_crumb *c, struct gq_text *out)
 {
     const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
-    uint64_t lane = c->stage == GQ_CRUMB_SOURCE ? 0 : gq_id_lane(c->current);
-    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what,
-                   (uint64_t)(lane ? c->current : c->current & 0x00ffffffffffffff), stage_name(conf, c->stage));
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, stage_name(conf, c->stage));
 }
+
+/* Index 0 is one; no message has the id 0. */
+static bool processes(const struct gq_crumb *c) { return c->holds && (c->current || c->stage == GQ_CRUMB_SOURCE); }
 
 /* The ids of a run that were not finished when its block ended. */
 static void describe_rest(const struct gq_crumb *c, struct gq_text *out)
@@ -38,13 +39,27 @@ static const struct gq_crumb *find_culprit(const struct gq_worker_page *page)
     return NULL;
 }
 
+static void describe_culprit(const struct gq_conf *conf, const struct gq_crumb *c, bool said, struct gq_text *out)
+{
+    if (!said && (c->signal == SIGSEGV || c->signal == SIGBUS))
+        gq_text_printf(out, c->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
+                       c->address);
+    if (!processes(c)) {
+        gq_text_puts(out, " in a thread that processed no message");
+        return;
+    }
+    gq_text_puts(out, said ? ": " : " while it processed ");
+    describe_block(conf, c, out);
+    describe_rest(c, out);
+}
+
 static void list_busy(const struct gq_conf *conf, const struct gq_worker_page *page, const struct gq_crumb *culprit,
                       struct gq_text *out)
 {
     uint32_t listed = 0, more = 0;
     for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++) {
         const struct gq_crumb *c = &page->crumb[i];
-        if (!c->holds || !c->current || c == culprit)
+        if (!processes(c) || c == culprit)
             continue;
         if (listed == LISTED_MAX) {
             more++;
@@ -68,16 +83,9 @@ void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *pag
         gq_text_puts(out, "the worker ");
     if (!died[0])
         gq_process_describe(wait_status, out);
-    if (culprit) {
-        if (!died[0] && (culprit->signal == SIGSEGV || culprit->signal == SIGBUS))
-            gq_text_printf(out,
-                           culprit->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
-                           culprit->address);
-        gq_text_puts(out, died[0] ? ": " : " while it processed ");
-        describe_block(conf, culprit, out);
-        describe_rest(culprit, out);
-    }
+    if (culprit)
+        describe_culprit(conf, culprit, died[0] != '\0', out);
     list_busy(conf, page, culprit, out);
-    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
+    if (!died[0] && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
         gq_text_puts(out, " (somebody killed it; the kernel does so when memory runs out)");
 }

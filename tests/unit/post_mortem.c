@@ -1,0 +1,83 @@
+/* What is said of a dead worker, from pages that it may have written over. */
+#include "pipeline/remote.h"
+#include "unit.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct gq_conf_stage stage = {.name = "hash"};
+static const struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+static struct gq_worker_page *page;
+static struct gq_text text;
+
+static void set_up(void)
+{
+    page = calloc(1, sizeof *page);
+    ck_assert(page != NULL);
+    page->threads = 2;
+}
+
+static void tear_down(void)
+{
+    free(page);
+    gq_text_finish(&text);
+}
+
+static void expect(int wait_status, const char *died, const char *sentence)
+{
+    gq_text_clear(&text);
+    gq_post_mortem(&conf, page, wait_status, died, &text);
+    ck_assert_str_eq(gq_text_str(&text), sentence);
+}
+
+START_TEST(a_crash_names_signal_stage_and_messages)
+{
+    page->crumb[1] = (struct gq_crumb){.holds = 4, .first = 10, .current = 11, .signal = SIGSEGV, .address = 8};
+    expect(SIGSEGV, "",
+           "the worker was killed by SIGSEGV at address 0x8 while it processed message 11 in stage 'hash'; claimed "
+           "with it "
+           "and not finished: messages 12 to 13");
+    page->crumb[0] = (struct gq_crumb){.holds = 1, .first = 20, .current = 20};
+    expect(SIGABRT << 8, "assertion failed",
+           "assertion failed: message 11 in stage 'hash'; claimed with it and not finished: messages 12 to 13; lost in "
+           "other threads: message 20 in stage 'hash'");
+}
+END_TEST
+
+START_TEST(every_index_of_a_source_is_named_whole)
+{
+    page->crumb[0] =
+        (struct gq_crumb){.holds = 1, .first = 1, .current = 0, .stage = GQ_CRUMB_SOURCE, .signal = SIGFPE};
+    expect(SIGFPE, "", "the worker was killed by SIGFPE while it processed index 0 in stage 'source'");
+    page->crumb[0].current = UINT64_C(1) << 62;
+    expect(SIGFPE, "",
+           "the worker was killed by SIGFPE while it processed index 4611686018427387904 in stage 'source'");
+}
+END_TEST
+
+START_TEST(a_thread_without_a_message_is_not_blamed_on_one)
+{
+    page->crumb[0] = (struct gq_crumb){.signal = SIGILL};
+    expect(SIGILL, "", "the worker was killed by SIGILL in a thread that processed no message");
+    page->crumb[0] = (struct gq_crumb){0};
+    expect(SIGKILL, "",
+           "the worker was killed by SIGKILL (somebody killed it; the kernel does so when memory runs out)");
+    expect(SIGKILL, "the worker did not answer", "the worker did not answer");
+}
+END_TEST
+
+START_TEST(garbage_in_the_page_stays_within_bounds)
+{
+    memset(page, 0xff, sizeof *page);
+    gq_post_mortem(&conf, page, SIGSEGV, "", &text);
+    ck_assert(strstr(gq_text_str(&text), "SIGSEGV") != NULL);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_crash_names_signal_stage_and_messages, every_index_of_a_source_is_named_whole,
+                                  a_thread_without_a_message_is_not_blamed_on_one,
+                                  garbage_in_the_page_stays_within_bounds};
+    return unit_run("post mortem", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}
