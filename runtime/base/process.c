@@ -110,7 +110,8 @@ static char **build_environment(void)
     return env;
 }
 
-/* The channel becomes descriptor 3. posix_spawn performs the actions in order, and dup2 onto itself clears
+/* The channel becomes descriptor 3, and nothing of the application's passes beyond it: a pipe that the child held open
+ * would never end for its reader. posix_spawn performs the actions in order, and dup2 onto itself clears
  * close-on-exec. */
 static int spawn(const char *path, char *const argv[], char *const env[], int child_end, pid_t *pid)
 {
@@ -131,6 +132,8 @@ static int spawn(const char *path, char *const argv[], char *const env[], int ch
         err = posix_spawn_file_actions_adddup2(&actions, child_end, 3);
         if (!err)
             err = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+        if (!err)
+            err = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
         if (!err)
             err = posix_spawn(pid, path, &actions, &attributes, argv, env);
         posix_spawnattr_destroy(&attributes);

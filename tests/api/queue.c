@@ -369,6 +369,19 @@ START_TEST(shutdown_gives_up_on_a_plugin_that_never_ends)
 }
 END_TEST
 
+START_TEST(the_worker_keeps_nothing_of_the_application_open)
+{
+    int ends[2];
+    char byte;
+    ck_assert_int_eq(pipe(ends), 0); /* not close-on-exec, as an application may have it */
+    GpuQueue *q = open_with(NULL, 2, 16);
+    close(ends[1]);
+    ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* the end of the pipe; it blocks while another process may write */
+    close(ends[0]);
+    q_shutdown(q);
+}
+END_TEST
+
 static void *wait_for_ever(void *q)
 {
     QResult result;
@@ -497,6 +510,7 @@ int main(void)
                                   a_crash_is_a_sentence_and_what_was_done_before_is_there,
                                   calls_after_shutdown_are_refused,
                                   shutdown_gives_up_on_a_plugin_that_never_ends,
+                                  the_worker_keeps_nothing_of_the_application_open,
                                   a_thread_that_waits_is_released_by_shutdown,
                                   a_lane_outlives_its_thread_and_serves_the_next,
                                   a_lane_with_leftovers_is_not_given_to_the_next_thread,
