@@ -3,6 +3,7 @@
 #include "build/build.h"
 #include "worker/worker.h"
 #include <gpuqueue/version.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,10 +21,24 @@ static int say_version(void)
     return gq_channel_send(3, GQ_VERSION, sizeof GQ_VERSION - 1, NULL, 0) == GQ_OK ? 0 : 70;
 }
 
+/* An application may have closed its standard descriptors: a plugin's printf must not land in whatever came in their
+ * place.
+ */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
         return usage();
+    hold_standard_descriptors();
     /* A plugin's printf goes where people look for it, and never into a pipeline's standard output. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
     if (strcmp(argv[1], "worker") == 0)

@@ -35,6 +35,18 @@ class Frame(unittest.TestCase):
         self.assertEqual((run.returncode, run.stdout), (64, ""))
         self.assertIn("usage: gpuq COMMAND", run.stderr)
 
+    def test_a_closed_standard_output_is_an_error_and_nothing_else_is_written_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "closed.yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("version: 1\nbackend: cpu\nsource: { generate: { count: 4, bytes: 2 } }\n"
+                        "stages: [{ plugin: builtin:echo }]\nsink: { stdout: { join: raw } }\n")
+            for closed in (">&-", "<&- >&-"):
+                run = subprocess.run(["sh", "-c", f'exec "$0" run "$1" {closed}', GPUQ, path], stderr=subprocess.PIPE,
+                                     text=True, check=False, timeout=60)
+                self.assertEqual(run.returncode, 74, run.stderr)
+                self.assertIn("standard output: writing 8 bytes: Bad file descriptor", run.stderr)
+
     def test_every_command_has_a_manual_both_ways(self):
         self.assertGreaterEqual(len(command_names()), 11)
         for name in command_names():

@@ -2,11 +2,13 @@
 #include "commands.h"
 #include "manual.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <gpuqueue/status.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/error.h"
 #include "config/near.h"
 
@@ -81,8 +83,19 @@ static int dispatch(int argc, char **argv)
     return command->run(argc - 1, argv + 1);
 }
 
+/* Closed standard descriptors would become those of the ring, and what is read or printed would go there. Each is held
+ * by one that cannot be used for its purpose, so that using it is an error as before. */
+static void hold_standard_descriptors(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", modes[fd]);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_descriptors();
     /* A reader that goes away must not kill a run whose messages are in flight: writes report EPIPE instead. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
