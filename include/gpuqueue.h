@@ -13,6 +13,8 @@
  *
  * Ids       The lane in the top byte, below it numbers that grow by 1. An id is never given twice by one queue.
  *
+ * Fork      A child that does not exec finds its parent's queues shut down; the parent's run on.
+ *
  * Errors    Every function that fails leaves one sentence for q_last_error(), per thread.
  *
  * Results   Taken once: by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by

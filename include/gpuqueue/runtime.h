@@ -9,6 +9,8 @@
  *
  * Threads   One thread at a time may call these on one pipeline, except gq_interrupt() and gq_get_stats(), which any
  *           thread may call between gq_open and gq_close; the q_* calls of gq_queue() are free for any thread.
+ * Fork      A pipeline belongs to the process that opened it: in a forked child gq_close() does nothing, and the other
+ *           calls are refused.
  * Errors    gq_status of gpuqueue/status.h; gq_last_error() is the sentence, per thread.
  * Growth    Structs start with their size: set it with sizeof. Zero is the default of every field.
  */

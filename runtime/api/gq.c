@@ -2,7 +2,9 @@
 #include <gpuqueue/runtime.h>
 #include "base/error.h"
 #include "pipeline/pipeline.h"
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A struct of an older or newer caller: shorter ones are filled up with zeroes; of longer ones the part we do not know
  * must be zero, or the caller asks for something that this library cannot do. */
@@ -33,23 +35,56 @@ gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out)
     return status == GQ_OK ? gq_pipeline_open(&known, out) : status;
 }
 
-static gq_status none(const char *call) { return gq_error_set(GQ_ERR_INVALID_ARG, "%s: the pipeline is NULL", call); }
+/* A forked child has none of the pipeline's threads, and would stop its parent's worker. */
+static bool inherited(const gq_pipeline *p) { return p->pid != getpid(); }
 
-gq_status gq_prepare(gq_pipeline *p) { return p ? gq_pipeline_prepare(p) : none("gq_prepare"); }
+/* May this process make the call on this pipeline? */
+static gq_status check(const gq_pipeline *p, const char *call)
+{
+    if (!p)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "%s: the pipeline is NULL", call);
+    if (inherited(p))
+        return gq_error_set(GQ_ERR_INVALID_ARG,
+                            "%s: the pipeline belongs to process %d, which this one was forked from", call,
+                            (int)p->pid);
+    return GQ_OK;
+}
 
-gq_status gq_start(gq_pipeline *p) { return p ? gq_pipeline_start(p) : none("gq_start"); }
+gq_status gq_prepare(gq_pipeline *p)
+{
+    gq_status status = check(p, "gq_prepare");
+    return status == GQ_OK ? gq_pipeline_prepare(p) : status;
+}
 
-gq_status gq_wait(gq_pipeline *p, uint32_t timeout_ms) { return p ? gq_pipeline_wait(p, timeout_ms) : none("gq_wait"); }
+gq_status gq_start(gq_pipeline *p)
+{
+    gq_status status = check(p, "gq_start");
+    return status == GQ_OK ? gq_pipeline_start(p) : status;
+}
+
+gq_status gq_wait(gq_pipeline *p, uint32_t timeout_ms)
+{
+    gq_status status = check(p, "gq_wait");
+    return status == GQ_OK ? gq_pipeline_wait(p, timeout_ms) : status;
+}
 
 void gq_interrupt(gq_pipeline *p)
 {
-    if (p)
+    if (p && !inherited(p))
         gq_pipeline_interrupt(p);
 }
 
-gq_status gq_stop(gq_pipeline *p, uint32_t drain_ms) { return p ? gq_pipeline_stop(p, drain_ms) : none("gq_stop"); }
+gq_status gq_stop(gq_pipeline *p, uint32_t drain_ms)
+{
+    gq_status status = check(p, "gq_stop");
+    return status == GQ_OK ? gq_pipeline_stop(p, drain_ms) : status;
+}
 
-void gq_close(gq_pipeline *p) { gq_pipeline_close(p); }
+void gq_close(gq_pipeline *p)
+{
+    if (p && !inherited(p))
+        gq_pipeline_close(p);
+}
 
 GpuQueue *gq_queue(gq_pipeline *p) { return p && p->phase == GQ_PHASE_STARTED ? p->handle : NULL; }
 

@@ -4,6 +4,7 @@
 #include "pipeline/pipeline.h"
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAGIC 0x71756575u
 
@@ -43,9 +44,26 @@ static void thread_ends(void *first)
     }
 }
 
+/* --- fork --------------------------------------------------------------------------------------------------------- */
+
+/* In a forked child, where no other thread lives on: its queues are the parent's, so they are closed here. Its copy of
+ * the channel goes too: the worker must see the parent's end. Locks may be held by threads that are gone. */
+static void in_child(void)
+{
+    for (struct GpuQueue *h = all; h; h = h->next_of_all) {
+        pthread_mutex_init(&h->lock, NULL);
+        if (h->queue)
+            close(h->pipeline->remote->process.channel);
+        h->queue = NULL;
+        h->closed = 1;
+    }
+}
+
 static void make_key(void)
 {
     int err = pthread_key_create(&key, thread_ends);
+    gq_assert(err == 0);
+    err = pthread_atfork(NULL, NULL, in_child);
     gq_assert(err == 0);
 }
 

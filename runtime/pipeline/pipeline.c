@@ -95,6 +95,7 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     struct gq_pipeline *p = calloc(1, sizeof *p);
     if (!p)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
+    p->pid = getpid();
     pthread_mutex_init(&p->failure_lock, NULL);
     p->interrupt_fd = -1;
     p->dead_file.fd = -1;

@@ -4,6 +4,7 @@
 
 #include <gpuqueue/runtime.h>
 #include <pthread.h>
+#include <sys/types.h>
 #include "build/build.h"
 #include "config/conf.h"
 #include "connect/connect.h"
@@ -14,6 +15,7 @@
 enum gq_phase { GQ_PHASE_OPEN, GQ_PHASE_PREPARED, GQ_PHASE_STARTED, GQ_PHASE_STOPPED };
 
 struct gq_pipeline {
+    pid_t pid; /* of the process that opened it: the worker is not a forked child's to stop */
     enum gq_phase phase;
     struct gq_conf *conf;
     enum gq_backend_kind backend;

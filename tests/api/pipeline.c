@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "unit/unit.h"
 
@@ -137,11 +138,46 @@ START_TEST(a_failed_message_that_nobody_took_is_no_result)
 }
 END_TEST
 
+static int use_in_child(gq_pipeline *p, GpuQueue *q)
+{
+    if (q_enqueue(q, "x", 1, NULL, 0) != Q_ERR_SHUTDOWN || gq_wait(p, 0) != GQ_ERR_INVALID_ARG)
+        return 1;
+    gq_interrupt(p);
+    q_shutdown(q);
+    gq_close(p);
+    return 0;
+}
+
+START_TEST(a_forked_child_cannot_harm_its_parents_queue)
+{
+    gq_pipeline *p = started("api: {}", "api: {}");
+    GpuQueue *q = gq_queue(p);
+    int status;
+    QResult result;
+    size_t count;
+    ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 0), Q_OK);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(use_in_child(p, q));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 0), Q_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(q_peek(q, &result, 1, &count, 10000), Q_OK);
+        ck_assert_int_eq(q_release(q, &result, 1), Q_OK);
+    }
+    ck_assert_int_eq(gq_stop(p, 0), GQ_OK);
+    gq_close(p);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {an_interrupt_loses_no_message_that_was_accepted,
                                   a_stop_loses_no_message_that_was_accepted,
                                   an_interrupt_ends_a_source_plugin_whose_results_the_application_takes,
-                                  latency_is_measured_from_the_enqueue, a_failed_message_that_nobody_took_is_no_result};
+                                  latency_is_measured_from_the_enqueue,
+                                  a_failed_message_that_nobody_took_is_no_result,
+                                  a_forked_child_cannot_harm_its_parents_queue};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
