@@ -38,7 +38,9 @@ struct gq_sink {
 
 struct gq_sink_ops {
     enum gq_sink_kind kind;
-    gq_status (*open)(const struct gq_conf *conf, struct gq_sink **out);
+    /* `abandon_fd` becomes readable when the time for the rest is over: a sink that waits for a reader must watch it.
+     */
+    gq_status (*open)(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out);
     /* The bytes are the sink's to copy; flush says that all of them have reached their place. */
     gq_status (*put)(struct gq_sink *sink, const uint8_t *bytes, uint32_t len);
     gq_status (*flush)(struct gq_sink *sink);

@@ -3,24 +3,59 @@
 #include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER (256u << 10)
 
 struct stream {
     struct gq_sink base;
-    int fd;
+    int fd, abandon_fd;
+    bool waits; /* a write may block: anything but a regular file */
     const char *name;
     enum gq_framing join;
     uint8_t *buffer;
     size_t used;
 };
 
+static gq_status wait_writable(const struct stream *s)
+{
+    struct pollfd p[2] = {{.fd = s->fd, .events = POLLOUT}, {.fd = s->abandon_fd, .events = POLLIN}};
+    int n;
+    do
+        n = poll(p, 2, -1);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "waiting for its reader");
+    return p[1].revents ? gq_error_set(GQ_ERR_IO, "its reader stood still until the drain's time was over") : GQ_OK;
+}
+
+/* A reader that stands still must not hold gq_stop for ever. Where poll says that a pipe has room, a write of PIPE_BUF
+ * bytes does not block (pipe(7)). */
+static gq_status write_with_patience(const struct stream *s, const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        gq_status status = wait_writable(s);
+        if (status != GQ_OK)
+            return status;
+        ssize_t n = write(s->fd, bytes, len < PIPE_BUF ? len : PIPE_BUF);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n < 0)
+            return gq_error_errno(GQ_ERR_IO, errno, "writing %zu bytes", len);
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return GQ_OK;
+}
+
 static gq_status write_out(struct stream *s, const void *bytes, size_t len)
 {
-    gq_status status = gq_file_write_all(s->fd, bytes, len);
+    gq_status status = s->waits ? write_with_patience(s, bytes, len) : gq_file_write_all(s->fd, bytes, len);
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "%s: ", s->name);
 }
 
@@ -83,7 +118,7 @@ static gq_status stream_close(struct gq_sink *sink)
 }
 
 static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_ops *ops, int fd, const char *name,
-                             struct gq_sink **out)
+                             int abandon_fd, struct gq_sink **out)
 {
     struct stream *s = calloc(1, sizeof *s);
     if (s)
@@ -93,35 +128,38 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for writing %s", name);
     }
     s->base.ops = ops;
+    struct stat info;
     s->fd = fd;
+    s->abandon_fd = abandon_fd;
+    s->waits = fstat(fd, &info) != 0 || !S_ISREG(info.st_mode);
     s->name = name;
     s->join = conf->sink.join;
     *out = &s->base;
     return GQ_OK;
 }
 
-static gq_status open_file(const struct gq_conf *conf, struct gq_sink **out)
+static gq_status open_file(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {
     int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
-    gq_status status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, out);
+    gq_status status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, abandon_fd, out);
     if (status != GQ_OK)
         close(fd);
     return status;
 }
 
-static gq_status open_stdout(const struct gq_conf *conf, struct gq_sink **out)
+static gq_status open_stdout(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {
-    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", out);
+    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", abandon_fd, out);
 }
 
 /* --- null
  * -------------------------------------------------------------------------------------------------------------- */
 
-static gq_status null_open(const struct gq_conf *conf, struct gq_sink **out)
+static gq_status null_open(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {
-    (void)conf;
+    (void)conf, (void)abandon_fd;
     static struct gq_sink null = {&gq_sink_null};
     *out = &null;
     return GQ_OK;

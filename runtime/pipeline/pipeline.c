@@ -97,7 +97,7 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
     p->pid = getpid();
     pthread_mutex_init(&p->failure_lock, NULL);
-    p->interrupt_fd = -1;
+    p->interrupt_fd = p->abandon_fd = -1;
     p->dead_file.fd = -1;
     p->source_image.fd = -1;
     for (size_t i = 0; i < GQ_STAGES_MAX; i++)
@@ -109,7 +109,8 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
     if (status == GQ_OK)
         status = choose_backend(p, opts->backend);
-    if (status == GQ_OK && (p->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+    if (status == GQ_OK && ((p->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
+                            (p->abandon_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0))
         status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "eventfd");
     if (status != GQ_OK) {
         gq_pipeline_close(p);
@@ -175,7 +176,7 @@ static gq_status open_connectors(struct gq_pipeline *p)
     if (source)
         status = source->open(p->conf, p->interrupt_fd, &p->source);
     if (status == GQ_OK && sink)
-        status = sink->open(p->conf, &p->sink);
+        status = sink->open(p->conf, p->abandon_fd, &p->sink);
     return status;
 }
 
@@ -297,6 +298,8 @@ static gq_status drain(struct gq_pipeline *p, uint64_t deadline_ns)
         return GQ_OK;
     if (gq_link_dead(&p->remote->link))
         return gq_remote_check(p->remote);
+    if (left == 0)
+        return gq_error_set(GQ_ERR_TIMEOUT, "the drain ran out of time: the sink did not take every result");
     return gq_error_set(GQ_ERR_TIMEOUT, "the drain ran out of time: %" PRIu64 " messages in flight were not finished",
                         left);
 }
@@ -309,6 +312,14 @@ static gq_status close_sink(struct gq_pipeline *p)
     return status == GQ_OK ? dead : status;
 }
 
+/* The sink waits for results that will not come, or for a reader that stands still. */
+static void abandon_sink(struct gq_pipeline *p)
+{
+    ssize_t written = write(p->abandon_fd, &(uint64_t){1}, sizeof(uint64_t));
+    gq_assert(written == sizeof(uint64_t));
+    gq_remote_stop(p->remote, 0);
+}
+
 static void end_threads(struct gq_pipeline *p)
 {
     __atomic_store_n(&p->remote->link.closing, 1, __ATOMIC_RELEASE);
@@ -316,7 +327,7 @@ static void end_threads(struct gq_pipeline *p)
     if (p->source_runs)
         pthread_join(p->source_thread, NULL);
     if (p->sink_runs && !__atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE))
-        gq_remote_stop(p->remote, 0); /* the sink waits for results that will not come */
+        abandon_sink(p);
     if (p->sink_runs)
         pthread_join(p->sink_thread, NULL);
     p->source_runs = p->sink_runs = false;
@@ -361,6 +372,8 @@ void gq_pipeline_close(struct gq_pipeline *p)
         gq_image_finish(&p->stage_image[i]);
     if (p->interrupt_fd >= 0)
         close(p->interrupt_fd);
+    if (p->abandon_fd >= 0)
+        close(p->abandon_fd);
     pthread_mutex_destroy(&p->failure_lock);
     free((char *)(uintptr_t)p->builder_opts.cache_folder);
     gq_conf_destroy(p->conf);

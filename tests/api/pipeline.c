@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "unit/unit.h"
@@ -138,6 +139,25 @@ START_TEST(a_failed_message_that_nobody_took_is_no_result)
 }
 END_TEST
 
+START_TEST(a_stop_ends_though_the_sinks_reader_stands_still)
+{
+    char folder[] = "/tmp/gpuq-still-XXXXXX", path[64], sink[128];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    snprintf(sink, sizeof sink, "file: { path: %s, join: raw }", path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    gq_pipeline *p = started("generate: { count: 100000, bytes: 64 }", sink);
+    unlink(path);
+    rmdir(folder);
+    ck_assert_int_eq(gq_wait(p, 300), GQ_ERR_TIMEOUT);
+    ck_assert_int_eq(gq_stop(p, 100), GQ_ERR_TIMEOUT);
+    ck_assert_msg(strstr(gq_last_error(), "the sink did not take every result"), "%s", gq_last_error());
+    gq_close(p);
+    close(reader);
+}
+END_TEST
+
 static int use_in_child(gq_pipeline *p, GpuQueue *q)
 {
     if (q_enqueue(q, "x", 1, NULL, 0) != Q_ERR_SHUTDOWN || gq_wait(p, 0) != GQ_ERR_INVALID_ARG)
@@ -178,6 +198,7 @@ int main(void)
                                   an_interrupt_ends_a_source_plugin_whose_results_the_application_takes,
                                   latency_is_measured_from_the_enqueue,
                                   a_failed_message_that_nobody_took_is_no_result,
-                                  a_forked_child_cannot_harm_its_parents_queue};
+                                  a_forked_child_cannot_harm_its_parents_queue,
+                                  a_stop_ends_though_the_sinks_reader_stands_still};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
