@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/dl.h"
 #include "pipeline/handle.h"
 #include <errno.h>
@@ -182,18 +183,17 @@ static gq_status open_connectors(struct gq_pipeline *p)
 
 static gq_status start_threads(struct gq_pipeline *p)
 {
+    gq_status status = GQ_OK;
     p->start_ns = gq_clock_ns();
     if (p->sink) {
-        if (pthread_create(&p->sink_thread, NULL, gq_pump_sink, p) != 0)
-            return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started for the sink");
-        p->sink_runs = true;
+        status = gq_thread_start(&p->sink_thread, gq_pump_sink, p, "the sink");
+        p->sink_runs = status == GQ_OK;
     }
-    if (p->source) {
-        if (pthread_create(&p->source_thread, NULL, gq_pump_source, p) != 0)
-            return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started for the source");
-        p->source_runs = true;
+    if (p->source && status == GQ_OK) {
+        status = gq_thread_start(&p->source_thread, gq_pump_source, p, "the source");
+        p->source_runs = status == GQ_OK;
     }
-    return GQ_OK;
+    return status;
 }
 
 gq_status gq_pipeline_start(struct gq_pipeline *p)

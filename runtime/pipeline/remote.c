@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,8 +168,8 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
         status = gq_process_start(path.data, argv, &remote->process);
     }
     gq_text_finish(&path);
-    if (status == GQ_OK && pthread_create(&remote->watcher, NULL, watch, remote) != 0)
-        status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to watch the worker");
+    if (status == GQ_OK)
+        status = gq_thread_start(&remote->watcher, watch, remote, "watching the worker");
     remote->watched = status == GQ_OK;
     if (status == GQ_OK)
         status = set_up(remote, backend, threads);

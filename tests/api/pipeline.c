@@ -158,6 +158,24 @@ START_TEST(a_stop_ends_though_the_sinks_reader_stands_still)
 }
 END_TEST
 
+START_TEST(a_sinks_reader_that_goes_away_is_an_error_and_no_signal)
+{
+    char path[] = "/tmp/gpuq-gone-XXXXXX", sink[128];
+    ck_assert_int_ne(mkstemp(path), -1);
+    unlink(path);
+    snprintf(sink, sizeof sink, "file: { path: %s, join: raw }", path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    gq_pipeline *p = started("generate: { count: 100000, bytes: 64 }", sink);
+    unlink(path);
+    close(reader);
+    ck_assert_int_eq(gq_wait(p, 20000), GQ_ERR_IO); /* SIGPIPE would have ended this process */
+    ck_assert_msg(strstr(gq_last_error(), "Broken pipe"), "%s", gq_last_error());
+    ck_assert_int_eq(gq_stop(p, 0), GQ_ERR_IO);
+    gq_close(p);
+}
+END_TEST
+
 static int use_in_child(gq_pipeline *p, GpuQueue *q)
 {
     if (q_enqueue(q, "x", 1, NULL, 0) != Q_ERR_SHUTDOWN || gq_wait(p, 0) != GQ_ERR_INVALID_ARG)
@@ -199,6 +217,7 @@ int main(void)
                                   latency_is_measured_from_the_enqueue,
                                   a_failed_message_that_nobody_took_is_no_result,
                                   a_forked_child_cannot_harm_its_parents_queue,
-                                  a_stop_ends_though_the_sinks_reader_stands_still};
+                                  a_stop_ends_though_the_sinks_reader_stands_still,
+                                  a_sinks_reader_that_goes_away_is_an_error_and_no_signal};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
