@@ -1,0 +1,92 @@
+/* The worker is killed at a random moment, again and again, while threads are in every call of the queue API: each
+ * thread gets an error with a sentence, nobody hangs, and the application lives on with what it had before.
+ *
+ *   killed [ROUNDS [SEED]]     prints its seed
+ */
+#include "calls.h"
+#include <pthread.h>
+#include <signal.h>
+
+#define THREADS 6u
+#define ROUND_S 30u
+
+/* Threads that all wait for ever for a result, or for room that nobody makes, are woken by the death as well. */
+static void kill_worker(uint64_t *dice, int with)
+{
+    usleep((useconds_t)(payload_dice(dice) % 8000));
+    pid_t worker = fault_find_child();
+    REQUIRE(worker > 0, "the worker was not found");
+    REQUIRE(kill(worker, with) == 0, "kill");
+}
+
+static void check_ends(const struct caller *callers, bool shut, const char *signal_name)
+{
+    for (uint32_t i = 0; i < THREADS; i++) {
+        bool dead = callers[i].end == Q_ERR_CUDA && strstr(callers[i].sentence, signal_name);
+        REQUIRE(dead || (shut && callers[i].end == Q_ERR_SHUTDOWN) || (shut && callers[i].end == Q_ERR_CUDA),
+                "thread %u ended with %d: %s", i, callers[i].end, callers[i].sentence);
+    }
+}
+
+static void *shut_down(void *q)
+{
+    q_shutdown(q);
+    return NULL;
+}
+
+static void one_round(uint64_t *dice)
+{
+    static const int ways[] = {SIGKILL, SIGSEGV, SIGTERM};
+    static const char *const names[] = {"SIGKILL", "SIGSEGV", "SIGTERM"};
+    struct caller callers[THREADS];
+    pthread_t thread[THREADS], other;
+    uint64_t way = payload_dice(dice) % 3;
+    bool shut = payload_dice(dice) % 3 == 0; /* another thread shuts the queue down about then */
+    GpuQueue *q = fault_open(4u << payload_dice(dice) % 6, (unsigned)(payload_dice(dice) % 3) + 1);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        callers[i] = (struct caller){.q = q, .dice = payload_dice(dice) | 1};
+        pthread_create(&thread[i], NULL, call_until_the_end, &callers[i]);
+    }
+    kill_worker(dice, ways[way]);
+    if (shut)
+        pthread_create(&other, NULL, shut_down, q);
+    for (uint32_t i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    if (shut)
+        pthread_join(other, NULL);
+    check_ends(callers, shut, names[way]);
+    q_shutdown(q);
+    REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_ERR_SHUTDOWN, "after the shutdown");
+}
+
+/* A worker that is stopped answers nothing: the shutdown gives up after its drain, with a sentence, and ends it. */
+static void a_stopped_worker(void)
+{
+    GpuQueue *q = fault_open(16, 1);
+    uint64_t start = gq_clock_ns();
+    REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_OK, "enqueue");
+    REQUIRE(kill(fault_find_child(), SIGSTOP) == 0, "kill");
+    for (int i = 0; i < 5; i++)
+        REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_OK, "enqueue");
+    q_shutdown(q);
+    REQUIRE(strstr(q_last_error(), "messages in flight were not finished"), "the sentence");
+    REQUIRE(gq_clock_ns() - start < 10000000000u, "it took too long");
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 100;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : gq_clock_ns(), dice = seed | 1;
+    printf("seed %" PRIu64 "\n", seed);
+    fflush(stdout);
+    alarm(ROUND_S);
+    a_stopped_worker();
+    int files = fault_count_open_files();
+    for (uint64_t i = 0; i < rounds; i++) {
+        alarm(ROUND_S); /* a hang ends in SIGALRM */
+        one_round(&dice);
+        REQUIRE(fault_find_child() == 0, "a process is left after round %" PRIu64, i);
+        REQUIRE(fault_count_open_files() == files, "round %" PRIu64 " left files open", i);
+    }
+    return 0;
+}

@@ -1,0 +1,96 @@
+/* support.h - what the fault tests share: requirements, a queue of their own, its worker process, and what a round
+ * leaves. */
+#ifndef TESTS_FAULT_SUPPORT_H
+#define TESTS_FAULT_SUPPORT_H
+
+#include <ctype.h>
+#include <dirent.h>
+#include <gpuqueue.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "stress/payload.h"
+
+#define REQUIRE(condition, ...)                                             \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fprintf(stderr, " (%s)\n", q_last_error());                     \
+            exit(1);                                                        \
+        }                                                                   \
+    } while (0)
+
+/* A queue that echoes, in an empty `path` made with mkstemp; its drain is short. */
+static inline GpuQueue *fault_open(unsigned capacity, unsigned threads)
+{
+    char path[] = "/tmp/gpuq-fault-XXXXXX";
+    FILE *file = fdopen(mkstemp(path), "w");
+    fprintf(file,
+            "version: 1\ndrain: 300ms\nqueue: { capacity: %u, slot_bytes: 64 }\ncpu: { threads: %u }\n"
+            "stages: [{ plugin: 'builtin:echo' }]\n",
+            capacity, threads);
+    fclose(file);
+    GpuQueue *q = q_open(path);
+    unlink(path);
+    REQUIRE(q, "q_open");
+    return q;
+}
+
+static inline int fault_count_open_files(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* The parent of a process; 0 when it is gone or a zombie. */
+static inline pid_t fault_parent(const char *pid)
+{
+    char path[300], line[512];
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    size_t n = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[n] = '\0';
+    const char *after = strrchr(line, ')');
+    char state = 'Z';
+    int parent = 0;
+    if (!after || sscanf(after + 1, " %c %d", &state, &parent) != 2 || state == 'Z')
+        return 0;
+    return parent;
+}
+
+/* A living child of ours: the worker, while a queue is open. 0: none. */
+static inline pid_t fault_find_child(void)
+{
+    pid_t child = 0;
+    DIR *folder = opendir("/proc");
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (isdigit((unsigned char)entry->d_name[0]) && fault_parent(entry->d_name) == getpid())
+            child = (pid_t)strtol(entry->d_name, NULL, 10);
+    closedir(folder);
+    return child;
+}
+
+/* What may come of a call on a queue that may be dead or shut down: codes of trouble have a sentence. */
+static inline bool fault_allowed(QueueStatus status)
+{
+    bool trouble = status == Q_ERR_CUDA || status == Q_ERR_SHUTDOWN;
+    if (trouble)
+        REQUIRE(q_last_error()[0], "status %d has no sentence", status);
+    return trouble || status == Q_OK || status == Q_ERR_FULL || status == Q_ERR_TIMEOUT || status == Q_ERR_NOT_READY ||
+           status == Q_ERR_NOT_FOUND;
+}
+
+#endif
