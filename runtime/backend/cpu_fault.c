@@ -13,7 +13,8 @@ static _Thread_local struct gq_crumb *own_crumb;
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 
 /* Stores only, then the default action: returning runs the faulting instruction again, now without a handler; a signal
- * that was sent (abort) has to be raised again. */
+ * that was sent (abort), or that came after its instruction (a breakpoint, a refused system call), has to be raised
+ * again. */
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
@@ -23,7 +24,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         __atomic_store_n(&own_crumb->signal, (uint32_t)signal_number, __ATOMIC_RELEASE);
     }
     signal(signal_number, SIG_DFL);
-    if (info->si_code <= 0)
+    if (info->si_code <= 0 || signal_number == SIGTRAP || signal_number == SIGSYS)
         raise(signal_number);
 }
 
