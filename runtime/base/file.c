@@ -83,7 +83,7 @@ gq_status gq_file_make_folders(const char *path, unsigned mode)
     if (!copy)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
     gq_status status = GQ_OK;
-    for (char *p = copy + 1; status == GQ_OK; p++) {
+    for (char *p = copy + (*copy != '\0'); status == GQ_OK; p++) {
         if (*p != '/' && *p != '\0')
             continue;
         char end = *p;
@@ -114,7 +114,7 @@ char *gq_path_folder(const char *path)
 
 char *gq_path_join(const char *folder, const char *path)
 {
-    if (path[0] == '/' || strcmp(folder, ".") == 0)
+    if (path[0] == '/' || folder[0] == '\0' || strcmp(folder, ".") == 0)
         return strdup(path);
     struct gq_text t = {0};
     gq_text_printf(&t, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", path);
