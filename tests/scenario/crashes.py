@@ -132,7 +132,7 @@ class Crashes(harness.Scenario):
         stages = [{"name": "forger", "plugin": self.plugin("forger", forge + ECHO)}]
         code, _, err = self.gpuq("run", self.pipeline(stages, source=source, queue={"capacity": 16, "slot_bytes": 64}))
         self.assertEqual((code, self.read()), (0, b"a\n"), err)
-        self.assertIn(b"forger", self.read("pipeline.dlq"))
+        self.assertIn(b"code 7", self.read("pipeline.dlq"))
 
 
 harness.main()
