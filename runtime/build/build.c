@@ -10,6 +10,7 @@
 #include "build/elf.h"
 #include "build/embedded.h"
 #include "build/log.h"
+#include "build/nvrtc.h"
 #include "build/unit.h"
 #include "build/wire.h"
 #include <limits.h>
@@ -98,6 +99,7 @@ static gq_status send_request(struct job *job)
     memset(&request, 0, sizeof request);
     request.version = GQ_WIRE_VERSION;
     request.timeout_ms = job->builder->timeout_ms;
+    request.arch = job->request->arch;
     snprintf(request.compiler, sizeof request.compiler, "%s", job->compiler);
     snprintf(request.folder, sizeof request.folder, "%s", job->folder);
     int fd;
@@ -173,6 +175,7 @@ static void make_key(struct job *job)
     gq_digest_part(&d, "release", GQ_VERSION, strlen(GQ_VERSION));
     gq_digest_part(&d, "unit", gq_text_str(&job->unit), job->unit.len);
     gq_digest_part(&d, "folder", folder, strlen(folder));
+    gq_digest_part(&d, "arch", &job->request->arch, sizeof job->request->arch);
     add_template(&d);
     gq_compiler_digest(job->compiler, &d);
     gq_digest_finish(&d, job->key);
@@ -192,7 +195,7 @@ static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
 static gq_status prepare(struct job *job)
 {
     const struct gq_build_request *r = job->request;
-    gq_status status = gq_scan_plugin(r->path, GQ_SCAN_CPU, &job->scan);
+    gq_status status = gq_scan_plugin(r->path, r->arch ? GQ_SCAN_CUDA : GQ_SCAN_CPU, &job->scan);
     if (status != GQ_OK) {
         gq_text_puts(&job->image->log, gq_text_str(&job->scan.problems));
         return status;
@@ -202,8 +205,10 @@ static gq_status prepare(struct job *job)
     free(folder);
     if (!fits)
         return gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");
-    status = gq_unit_write(r, &job->scan, "device/entry_cpu.h", &job->unit);
-    if (status == GQ_OK)
+    status = gq_unit_write(r, &job->scan, r->arch ? "device/entry_cuda.h" : "device/entry_cpu.h", &job->unit);
+    if (status == GQ_OK && r->arch)
+        gq_nvrtc_find(job->compiler);
+    else if (status == GQ_OK)
         status = gq_compiler_find(job->compiler);
     if (status == GQ_OK)
         make_key(job);
@@ -275,6 +280,17 @@ static gq_status judge(const struct job *job, const struct gq_wire_reply *reply)
     return reply->compiled ? GQ_OK : gq_error_set(GQ_ERR_PLUGIN, "%s", gq_text_str(&job->image->log));
 }
 
+static gq_status describe(struct job *job)
+{
+    struct gq_cpu_image *info = &job->image->info;
+    if (!job->request->arch)
+        return gq_elf_cpu_image(gq_text_str(&job->object), job->object.len, info);
+    *info = (struct gq_cpu_image){.magic = GQ_CPU_IMAGE_MAGIC, .plugin_abi = GQ_PLUGIN_ABI, .kind = job->request->kind};
+    for (size_t i = 1; i < job->scan.file_count; i++) /* NVRTC does not say what it read; the scan does */
+        gq_text_add(&job->depends, job->scan.file[i].path, strlen(job->scan.file[i].path) + 1);
+    return GQ_OK;
+}
+
 static gq_status compile(struct job *job)
 {
     struct gq_wire_reply reply = {0};
@@ -286,7 +302,7 @@ static gq_status compile(struct job *job)
     gq_log_clean(gq_text_str(&job->raw_log), job->request->path, job->request->kind, &job->scan, &image->log);
     status = judge(job, &reply);
     if (status == GQ_OK)
-        status = gq_elf_cpu_image(gq_text_str(&job->object), job->object.len, &image->info);
+        status = describe(job);
     if (status == GQ_OK)
         status = gq_memfd_from("gpuqueue image", gq_text_str(&job->object), job->object.len, &image->fd);
     if (status != GQ_OK)

@@ -31,12 +31,13 @@ struct gq_build_request {
     const struct gq_conf_param *params;
     size_t param_count;
     const char *conf_file; /* for sentences about params; may be NULL */
+    uint32_t arch;         /* 90: a cubin for sm_90, by NVRTC; 0: a shared object for the CPU backend */
 };
 
 struct gq_image {
-    int fd;                     /* sealed memfd with the shared object; -1: none */
+    int fd;                     /* sealed memfd with the shared object or the cubin; -1: none */
     char digest[GQ_DIGEST_HEX]; /* of everything that reached the compiler */
-    struct gq_cpu_image info;   /* as the image exports it; `run` is NULL on this side */
+    struct gq_cpu_image info;   /* as the image exports it; `run` is NULL on this side. Of a cubin: kind and ABI alone */
     struct gq_text log;         /* the compiler's messages, at the user's file and line */
     bool cached;
     double build_ms;

@@ -6,6 +6,7 @@
 #include "build/build.h"
 #include "build/compiler.h"
 #include "build/depends.h"
+#include "build/nvrtc.h"
 #include "build/run.h"
 #include "build/unit.h"
 #include "build/wire.h"
@@ -182,6 +183,9 @@ static gq_status work(struct builder *b, struct job *job, int unit_fd)
     b->open = status == GQ_OK;
     if (status == GQ_OK)
         status = gq_memfd_read(unit_fd, GQ_UNIT_BYTES_MAX, &job->unit);
+    if (status == GQ_OK && job->request->arch)
+        return gq_nvrtc_compile(job->request->compiler, &job->unit, job->request->folder, job->request->arch,
+                                &job->compiled, &job->log, &job->object);
     if (status == GQ_OK)
         status = meet_compiler(b, job);
     if (status == GQ_OK)

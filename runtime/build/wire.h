@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include "base/error.h"
 
-#define GQ_WIRE_VERSION 1u
+#define GQ_WIRE_VERSION 2u
 #define GQ_UNIT_BYTES_MAX (4u << 20) /* source, parameters, template */
 #define GQ_OBJECT_BYTES_MAX (128u << 20)
 #define GQ_RAW_LOG_BYTES_MAX (256u << 10)
@@ -16,6 +16,8 @@
 struct gq_wire_request {
     uint32_t version;
     uint32_t timeout_ms;
+    uint32_t arch; /* 0: `compiler` is a C++ compiler; else it is NVRTC's library, and the target sm_<arch> */
+    uint32_t reserved0;
     char compiler[PATH_MAX];
     char folder[PATH_MAX]; /* the plugin's */
 };

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <gpuqueue/layout.h>
 #include <gpuqueue/version.h>
-#include "slot.h"
+#include "device/slot.h"
 
 #ifdef __cplusplus
 extern "C" {

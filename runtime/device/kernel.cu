@@ -76,11 +76,12 @@ static __device__ __forceinline__ void gq_call(const gq_message &m, uint32_t *ou
 template <typename Attempt>
 static __device__ __forceinline__ gq_outcome gq_serve(uint32_t cap, uint32_t retries, Attempt attempt)
 {
-    gq_outcome outcome = gq_outcome_of(attempt(), cap);
-    uint32_t tries = 0;
-    for (; outcome.status == GQ_RESULT_FAILED && tries < retries; tries++)
+    /* One place calls the plugin: it is inlined once. */
+    gq_outcome outcome = {GQ_RESULT_FAILED, 0, 0, 0};
+    for (uint32_t tries = 0; outcome.status == GQ_RESULT_FAILED && tries <= retries; tries++) {
         outcome = gq_outcome_of(attempt(), cap);
-    outcome.tries = tries;
+        outcome.tries = tries;
+    }
     return outcome;
 }
 

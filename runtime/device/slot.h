@@ -11,7 +11,7 @@
 #ifndef GQ_DEVICE_SLOT_H
 #define GQ_DEVICE_SLOT_H
 
-#include "port.h"
+#include "device/port.h"
 #include <gpuqueue/layout.h>
 
 /* One side's view of a lane: where the parts of its two files are mapped. Plain addresses, in either address space. */
