@@ -47,6 +47,9 @@ struct gq_backend_ops {
     void (*close)(struct gq_backend *backend);
 };
 
-extern const struct gq_backend_ops gq_cpu_backend;
+extern const struct gq_backend_ops gq_cpu_backend, gq_cuda_backend;
+
+/* What device number `device` is: compute capability (90 for sm_90) and name. GQ_ERR_UNAVAILABLE: why there is none. */
+gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size);
 
 #endif

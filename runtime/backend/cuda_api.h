@@ -55,13 +55,13 @@ enum {
     X(module_load, cuModuleLoadData, (gq_cu_module * module, const void *image))                                       \
     X(module_unload, cuModuleUnload, (gq_cu_module module))                                                            \
     X(module_function, cuModuleGetFunction, (gq_cu_function * function, gq_cu_module module, const char *name))        \
+    X(module_global, cuModuleGetGlobal_v2, (gq_cu_ptr * ptr, size_t * bytes, gq_cu_module module, const char *name))   \
     X(function_attribute, cuFuncGetAttribute, (int *value, int attribute, gq_cu_function function))                    \
     X(occupancy, cuOccupancyMaxActiveBlocksPerMultiprocessor,                                                          \
       (int *blocks, gq_cu_function function, int threads, size_t shared_bytes))                                        \
     X(mem_alloc, cuMemAlloc_v2, (gq_cu_ptr * ptr, size_t bytes))                                                       \
     X(mem_free, cuMemFree_v2, (gq_cu_ptr ptr))                                                                         \
     X(mem_info, cuMemGetInfo_v2, (size_t * free, size_t * total))                                                      \
-    X(memset8, cuMemsetD8Async, (gq_cu_ptr ptr, unsigned char value, size_t bytes, gq_cu_stream stream))               \
     X(copy_to_device, cuMemcpyHtoDAsync_v2, (gq_cu_ptr to, const void *from, size_t bytes, gq_cu_stream stream))       \
     X(copy_from_device, cuMemcpyDtoHAsync_v2, (void *to, gq_cu_ptr from, size_t bytes, gq_cu_stream stream))           \
     X(write_value32, cuStreamWriteValue32_v2, (gq_cu_stream stream, gq_cu_ptr ptr, uint32_t value, unsigned flags))    \

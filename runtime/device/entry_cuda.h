@@ -23,7 +23,7 @@ static __device__ void *gq_grid_state; /* the same for every thread of the grid 
 
 static __device__ void *gq_entry_state(void) { return gq_grid_state; }
 
-__device__ void gq_sync(const char *, int)
+__device__ void gq_sync(void)
 {
     if constexpr (gq_scope::kind == GQ_SCOPE_WARP)
         __syncwarp();
@@ -123,7 +123,7 @@ static __device__ uint32_t gq_look(const gq_grid &g, gq_grid_lane *l, uint64_t f
 /* Host says stop, or the deadline is over: all grids are told. By the scout, whose poll crosses the bus anyway. */
 static __device__ void gq_watch(const gq_grid &g)
 {
-    if (gq_load_acquire_u32(&g.host->stop) || (g.deadline_ns && gq_globaltimer() > g.deadline_ns))
+    if (gq_load_acquire_u32(&g.host->stop) || (g.limit_ns && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns)))
         gq_dev_store_u32(&g.shared->over, 1);
 }
 
@@ -420,8 +420,11 @@ static __device__ gq_claim gq_find(const gq_grid &g, uint32_t *turn, uint32_t wa
 {
     const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
     gq_claim claim = {nullptr, 0, 0};
-    if (lanes == 0)
+    if (lanes == 0) { /* nobody polls the bus yet: the first warp looks for the stop word */
+        if (blockIdx.x == 0 && threadIdx.x == 0)
+            gq_watch(g);
         return claim;
+    }
     gq_grid_lane *l = &g.lane[*turn % lanes];
     claim = gq_claim_run(g, l, want);
     if (claim.count == 0 && gq_scout(g, l))
@@ -486,8 +489,12 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
 {
     __shared__ uint32_t out_len[32];  /* one a warp */
     __shared__ uint32_t lens[32][32]; /* a warp's run: lengths on their way in, then out */
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0) {
         gq_grid_state = g.state;
+        if (g.limit_ns)
+            atomicCAS((unsigned long long *)&g.shared->end_ns, 0ull,
+                      (unsigned long long)(gq_globaltimer() + g.limit_ns));
+    }
     __syncthreads();
     if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
         gq_loop_blocks(g, &out_len[0]);

@@ -12,7 +12,7 @@
 #ifndef GQ_DEVICE_GRID_H
 #define GQ_DEVICE_GRID_H
 
-#include "slot.h"
+#include "device/slot.h"
 
 /* Where one step is in one lane. Device memory; a line of its own. */
 struct gq_grid_cursor {
@@ -38,7 +38,9 @@ struct gq_grid_lane {
 /* Shared by all grids of a worker. Device memory; `over` on a line of its own, for every warp looks at it. */
 struct gq_grid_shared {
     uint32_t over; /* the grids leave */
-    uint8_t pad0[GQ_LINE_BYTES - 4];
+    uint32_t reserved0;
+    uint64_t end_ns; /* of %globaltimer: when the limit is over; 0: there is none */
+    uint8_t pad0[GQ_LINE_BYTES - 16];
     uint32_t lane_count;
     uint8_t pad1[GQ_LINE_BYTES - 4];
     uint64_t retries;
@@ -52,7 +54,7 @@ struct gq_grid {
     struct gq_grid_shared *shared;
     struct gq_grid_lane *lane; /* [GQ_LANES_MAX] */
     void *state;               /* of this step's plugin, NULL: none */
-    uint64_t deadline_ns;      /* of %globaltimer, 0: none; then the grid leaves by itself */
+    uint64_t limit_ns;         /* after this long the grids leave by themselves; 0: never */
     uint32_t step, steps;
     uint32_t stage; /* of the pipeline, for the result's meta word */
     uint32_t generation;

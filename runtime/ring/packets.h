@@ -13,7 +13,8 @@ enum gq_packet_type {
     GQ_PACKET_STAGE,  /* image of the next stage; descriptor: the image */
     GQ_PACKET_LANE,   /* one more lane, before or after START; descriptors: ingress, egress */
     GQ_PACKET_START,
-    GQ_PACKET_STOP, /* finish what is held, answer, and exit */
+    GQ_PACKET_STOP,  /* finish what is held, answer, and exit */
+    GQ_PACKET_PROBE, /* setup.device: what is it? The reply's `device`, and nothing stays open */
     GQ_PACKET_REPLY,
     GQ_PACKET_DIED /* text: why; the worker exits with GQ_WORKER_DIED */
 };
@@ -34,6 +35,10 @@ struct gq_packet {
             uint32_t generation;
             char name[64]; /* of the stage */
         } stage;
+        struct {
+            uint32_t arch; /* 90 for sm_90 */
+            char name[128];
+        } device;                  /* REPLY to PROBE */
         char text[GQ_PACKET_TEXT]; /* REPLY, DIED: a sentence, NUL-terminated */
     };
 };

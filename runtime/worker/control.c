@@ -6,6 +6,8 @@
 #include "ring/lane.h"
 #include "ring/packets.h"
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #define CHANNEL 3
+#define LINGER_S 1 /* after the host is gone */
 
 /* One per process: the die hook takes no argument. */
 static struct worker {
@@ -45,7 +48,7 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
         return gq_error_set(GQ_ERR_UNAVAILABLE,
                             "the worker speaks layout %d, the host layout %u: install both from one release",
                             GQ_LAYOUT_VERSION, p->setup.layout_version);
-    if (p->setup.backend != GQ_PACKET_CPU)
+    if (p->setup.backend > GQ_PACKET_CUDA)
         return gq_error_set(GQ_ERR_UNAVAILABLE, "this worker has no backend %u", p->setup.backend);
     gq_status status = gq_link_attach(&worker.link, fds[0], fds[1]);
     if (status != GQ_OK)
@@ -61,7 +64,7 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
         .retries = p->setup.retries,
         .die = die,
     };
-    worker.ops = &gq_cpu_backend;
+    worker.ops = p->setup.backend == GQ_PACKET_CUDA ? &gq_cuda_backend : &gq_cpu_backend;
     return worker.ops->open(&s, &worker.backend);
 }
 
@@ -109,8 +112,17 @@ static gq_status load_stage(const struct gq_packet *p, const int *fds, size_t fd
                   : worker.ops->load_stage(worker.backend, fds[0], p->stage.generation);
 }
 
-static gq_status serve(const struct gq_packet *p, const int *fds, size_t fd_count)
+static gq_status probe(struct gq_packet *p)
 {
+    uint32_t device = p->setup.device;
+    memset(&p->device, 0, sizeof p->device);
+    return gq_cuda_probe(device, &p->device.arch, p->device.name, sizeof p->device.name);
+}
+
+static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
+{
+    if (p->type == GQ_PACKET_PROBE)
+        return probe(p);
     if (p->type != GQ_PACKET_SETUP && !worker.backend)
         return gq_error_set(GQ_ERR_INTERNAL, "packet %u came before SETUP", p->type);
     switch (p->type) {
@@ -133,16 +145,33 @@ static gq_status serve(const struct gq_packet *p, const int *fds, size_t fd_coun
     }
 }
 
-static gq_status answer(gq_status status)
+static gq_status answer(gq_status status, const struct gq_packet *request)
 {
     struct gq_packet reply = {.type = GQ_PACKET_REPLY, .status = status};
+    if (status == GQ_OK && request->type == GQ_PACKET_PROBE)
+        reply.device = request->device;
     if (status != GQ_OK)
         snprintf(reply.text, sizeof reply.text, "%s", gq_error_text());
     return gq_channel_send(CHANNEL, &reply, sizeof reply, NULL, 0);
 }
 
+/* The host may end while this process is inside a call that never returns: a plugin that loops, a driver that waits for
+ * it. Then nobody would read the channel's end. */
+static void *follow_host(void *arg)
+{
+    struct pollfd p = {.fd = CHANNEL};
+    (void)arg;
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        continue;
+    sleep(LINGER_S);
+    _exit(0);
+}
+
 int gq_worker_main(void)
 {
+    pthread_t follower;
+    if (pthread_create(&follower, NULL, follow_host, NULL) == 0)
+        pthread_detach(follower);
     for (;;) {
         struct gq_packet packet;
         int fds[GQ_CHANNEL_FDS_MAX];
@@ -150,7 +179,7 @@ int gq_worker_main(void)
         gq_status status = gq_channel_receive(CHANNEL, &packet, sizeof packet, &len, fds, &fd_count, GQ_MS_FOREVER);
         if (status != GQ_OK || len != sizeof packet)
             _exit(0); /* the host is gone: nothing here is worth keeping, and other threads still run */
-        status = answer(serve(&packet, fds, fd_count));
+        status = answer(serve(&packet, fds, fd_count), &packet);
         for (size_t i = 0; i < fd_count; i++)
             close(fds[i]);
         if (status != GQ_OK || packet.type == GQ_PACKET_STOP)

@@ -1,0 +1,206 @@
+/* The CUDA backend's ops (backend.h): order of life, and the thread that wakes waiting hosts. */
+#include "backend/cuda.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BELL_NS 50000   /* how long a sleeping host may wait after its result is there */
+#define CHECK_ROUNDS 20 /* bells between two looks at the grids */
+#define STOP_MS 5000u   /* a grid leaves within this after the stop word, or its process is ended */
+
+static struct gq_cuda *cuda_of(struct gq_backend *backend) { return (struct gq_cuda *)backend; }
+
+static gq_status find_device(struct gq_cuda *c)
+{
+    int count = 0;
+    gq_status status = GQ_CU(c, init(0));
+    if (status == GQ_OK)
+        status = GQ_CU(c, device_count(&count));
+    if (status == GQ_OK && c->setup.device >= (uint32_t)count)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "device %u was asked for, the driver shows %d", c->setup.device, count);
+    return status == GQ_OK ? GQ_CU(c, device_get(&c->device, (int)c->setup.device)) : status;
+}
+
+static gq_status take_device(struct gq_cuda *c)
+{
+    int read_only = 0;
+    gq_status status = find_device(c);
+    if (status == GQ_OK)
+        status = GQ_CU(c, device_attribute(&c->sm_count, GQ_CU_ATTR_SM_COUNT, c->device));
+    if (status == GQ_OK)
+        status = GQ_CU(c, device_attribute(&read_only, GQ_CU_ATTR_READ_ONLY_REGISTER, c->device));
+    if (status == GQ_OK && !read_only)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "this device cannot read sealed host memory (attribute 113 is 0)");
+    if (status == GQ_OK)
+        status = GQ_CU(c, primary_retain(&c->context, c->device));
+    if (status == GQ_OK)
+        status = GQ_CU(c, set_current(c->context));
+    return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "taking the GPU: ") : status;
+}
+
+gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size)
+{
+    struct gq_cuda c = {.setup.device = device};
+    int major = 0, minor = 0;
+    gq_status status = gq_cu_open(&c.cu);
+    if (status == GQ_OK)
+        status = find_device(&c);
+    if (status == GQ_OK)
+        status = GQ_CU(&c, device_attribute(&major, GQ_CU_ATTR_CC_MAJOR, c.device));
+    if (status == GQ_OK)
+        status = GQ_CU(&c, device_attribute(&minor, GQ_CU_ATTR_CC_MINOR, c.device));
+    if (status == GQ_OK)
+        status = GQ_CU(&c, device_name(name, (int)name_size, c.device));
+    *arch = (uint32_t)(10 * major + minor);
+    if (status == GQ_OK && major < 7)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "%s is sm_%u; sm_70 or newer is needed", name, *arch);
+    return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "asking the NVIDIA driver: ") : status;
+}
+
+static gq_status make_shared(struct gq_cuda *c)
+{
+    size_t lanes = GQ_LANES_MAX * sizeof(struct gq_grid_lane);
+    gq_status status = GQ_CU(c, stream_create(&c->copy, GQ_CU_STREAM_NON_BLOCKING));
+    if (status == GQ_OK)
+        status = GQ_CU(c, mem_alloc(&c->shared, sizeof(struct gq_grid_shared)));
+    if (status == GQ_OK)
+        status = gq_cuda_zero(c, c->shared, sizeof(struct gq_grid_shared));
+    if (status == GQ_OK)
+        status = GQ_CU(c, mem_alloc(&c->lanes, lanes));
+    if (status == GQ_OK)
+        status = gq_cuda_zero(c, c->lanes, lanes);
+    if (status == GQ_OK)
+        status = gq_cuda_map(c, c->setup.link->host, sizeof *c->setup.link->host, true, &c->host_page);
+    if (status == GQ_OK)
+        status = gq_cuda_map(c, c->setup.link->worker, sizeof *c->setup.link->worker, false, &c->worker_page);
+    return status;
+}
+
+static void cuda_close(struct gq_backend *backend)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    if (!c)
+        return;
+    if (c->context) {
+        gq_cuda_unload(c);
+        gq_cuda_free_lanes(c);
+        if (c->host_page)
+            c->cu->host_unregister(c->setup.link->host);
+        if (c->worker_page)
+            c->cu->host_unregister(c->setup.link->worker);
+        if (c->lanes)
+            c->cu->mem_free(c->lanes);
+        if (c->shared)
+            c->cu->mem_free(c->shared);
+        if (c->copy)
+            c->cu->stream_destroy(c->copy);
+        c->cu->primary_release(c->device);
+    }
+    free(c);
+}
+
+static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backend **out)
+{
+    *out = NULL;
+    struct gq_cuda *c = calloc(1, sizeof *c);
+    if (!c)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CUDA backend");
+    c->setup = *setup;
+    /* Lazy loading would load code at first use, and wait for the running grids, which never end. */
+    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    gq_status status = gq_cu_open(&c->cu);
+    if (status == GQ_OK)
+        status = take_device(c);
+    if (status == GQ_OK)
+        status = make_shared(c);
+    if (status != GQ_OK) {
+        cuda_close((struct gq_backend *)c);
+        return status;
+    }
+    *out = (struct gq_backend *)c;
+    return GQ_OK;
+}
+
+static gq_status cuda_load_source(struct gq_backend *backend, int fd)
+{
+    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_SOURCE, 1);
+}
+
+static gq_status cuda_load_stage(struct gq_backend *backend, int fd, uint32_t generation)
+{
+    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_STAGE, generation);
+}
+
+static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    if (c->lane_count == GQ_LANES_MAX)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
+    return gq_cuda_add_lane(c, view);
+}
+
+/* Results are published by the device, which can wake nobody; this thread does, and notices a grid that ended. */
+static void *ring_the_bell(void *arg)
+{
+    struct gq_cuda *c = arg;
+    struct timespec nap = {.tv_nsec = BELL_NS};
+    c->cu->set_current(c->context);
+    for (uint32_t round = 1; !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE); round++) {
+        gq_link_ring_host(c->setup.link);
+        bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
+        if (round % CHECK_ROUNDS == 0 && !stop && gq_cuda_check_grids(c) != GQ_OK &&
+            !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
+            c->setup.die(gq_error_text());
+        nanosleep(&nap, NULL);
+    }
+    return NULL;
+}
+
+static gq_status cuda_start(struct gq_backend *backend)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    gq_assert(c->steps > 0 && !c->bell_runs);
+    gq_status status = gq_cuda_launch(c);
+    if (status == GQ_OK && pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
+    c->bell_runs = status == GQ_OK;
+    c->setup.link->worker->threads = 1;
+    return status;
+}
+
+static bool grids_left(const struct gq_cuda *c)
+{
+    for (uint32_t i = 0; i < c->steps; i++)
+        if (c->step[i].launched && c->cu->stream_query(c->step[i].stream) == GQ_CU_NOT_READY)
+            return true;
+    return false;
+}
+
+static void cuda_stop(struct gq_backend *backend)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    uint64_t deadline = gq_clock_deadline(STOP_MS);
+    __atomic_store_n(&c->stopping, 1, __ATOMIC_RELEASE);
+    if (c->bell_runs)
+        pthread_join(c->bell, NULL);
+    c->bell_runs = false;
+    while (grids_left(c) && !gq_clock_past(deadline))
+        usleep(50);
+    /* What frees memory waits for running grids: a grid that does not leave is left to the end of the process. */
+    if (grids_left(c))
+        _exit(0);
+    gq_link_ring_host(c->setup.link);
+}
+
+const struct gq_backend_ops gq_cuda_backend = {
+    .name = "cuda",
+    .open = cuda_open,
+    .load_source = cuda_load_source,
+    .load_stage = cuda_load_stage,
+    .add_lane = cuda_add_lane,
+    .start = cuda_start,
+    .stop = cuda_stop,
+    .close = cuda_close,
+};

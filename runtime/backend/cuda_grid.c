@@ -1,0 +1,159 @@
+#include "backend/cuda.h"
+#include "base/assert.h"
+#include "base/channel.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGE_BYTES_MAX (128u << 20)
+#define BLOCK_THREADS 256u /* of thread and warp scope */
+#define BLOCKS_A_SM 2      /* more warps than this do not make the bus faster */
+#define KERNEL "gq_grid_main"
+
+/* --- images ---------------------------------------------------------------------------------------------------------
+ */
+
+/* What the image says of itself, in the words that entry_cuda.h exports. */
+static gq_status read_info(struct gq_cuda *c, struct gq_cuda_step *s, enum gq_image_kind kind)
+{
+    uint32_t word[9];
+    gq_cu_ptr at = 0;
+    size_t bytes = 0;
+    gq_status status = GQ_CU(c, module_global(&at, &bytes, s->module, "gq_cuda_image"));
+    if (status == GQ_OK && bytes != sizeof word)
+        status = gq_error_set(GQ_ERR_PLUGIN, "the image describes itself in %zu bytes, %zu were expected", bytes,
+                              sizeof word);
+    if (status == GQ_OK)
+        status = GQ_CU(c, copy_from_device(word, at, sizeof word, c->copy));
+    if (status == GQ_OK)
+        status = GQ_CU(c, stream_wait(c->copy));
+    if (status == GQ_OK && (word[0] != GQ_CPU_IMAGE_MAGIC || word[1] != GQ_PLUGIN_ABI || word[2] != (uint32_t)kind))
+        status = gq_error_set(
+            GQ_ERR_PLUGIN, "the image has plugin ABI %u and kind %u; ABI %d and kind %u were expected: build it again",
+            word[1], word[2], GQ_PLUGIN_ABI, (unsigned)kind);
+    if (status != GQ_OK)
+        return status;
+    s->scope = word[3];
+    s->threads = word[4];
+    s->state_bytes = word[5];
+    s->block_threads = s->scope == 2 ? s->threads : BLOCK_THREADS;
+    return GQ_OK;
+}
+
+static gq_status make_state(struct gq_cuda *c, struct gq_cuda_step *s)
+{
+    if (s->state_bytes == 0)
+        return GQ_OK;
+    gq_status status = GQ_CU(c, mem_alloc(&s->state, s->state_bytes));
+    return status == GQ_OK ? gq_cuda_zero(c, s->state, s->state_bytes) : status;
+}
+
+gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint32_t generation)
+{
+    gq_assert(c->steps < GQ_CUDA_STEPS_MAX);
+    struct gq_cuda_step *s = &c->step[c->steps];
+    struct gq_text cubin = {0};
+    *s = (struct gq_cuda_step){.generation = generation,
+                               .stage = kind == GQ_IMAGE_SOURCE ? GQ_CRUMB_SOURCE : c->steps - (c->has_source ? 1 : 0)};
+    gq_status status = gq_memfd_read(fd, IMAGE_BYTES_MAX, &cubin);
+    if (status == GQ_OK)
+        status = GQ_CU(c, module_load(&s->module, gq_text_str(&cubin)));
+    gq_text_finish(&cubin);
+    if (status == GQ_OK)
+        status = GQ_CU(c, module_function(&s->function, s->module, KERNEL));
+    if (status == GQ_OK)
+        status = read_info(c, s, kind);
+    if (status == GQ_OK)
+        status = make_state(c, s);
+    if (status == GQ_OK)
+        status = GQ_CU(c, function_attribute(&s->registers, GQ_CU_FUNC_REGISTERS, s->function));
+    if (status == GQ_OK)
+        status = GQ_CU(c, occupancy(&s->occupancy, s->function, (int)s->block_threads, 0));
+    if (status == GQ_OK)
+        status = GQ_CU(c, stream_create(&s->stream, GQ_CU_STREAM_NON_BLOCKING));
+    if (status == GQ_OK && s->occupancy < 1)
+        status = gq_error_set(GQ_ERR_PLUGIN,
+                              "a block of %u threads with %d registers each does not fit on an SM of this device",
+                              s->block_threads, s->registers);
+    if (status == GQ_OK) {
+        c->steps++;
+        c->has_source |= kind == GQ_IMAGE_SOURCE;
+    }
+    return status;
+}
+
+void gq_cuda_unload(struct gq_cuda *c)
+{
+    for (uint32_t i = 0; i < c->steps; i++) {
+        if (c->step[i].stream)
+            c->cu->stream_destroy(c->step[i].stream);
+        if (c->step[i].state)
+            c->cu->mem_free(c->step[i].state);
+        c->cu->module_unload(c->step[i].module);
+    }
+    c->steps = 0;
+}
+
+/* --- grids ----------------------------------------------------------------------------------------------------------
+ */
+
+/* Each step gets an equal share of every SM, so that all grids are resident together; a block that finds no place would
+ * wait for one that never leaves. */
+static void size_grid(const struct gq_cuda *c, struct gq_cuda_step *s)
+{
+    int an_sm = s->occupancy / (int)c->steps;
+    if (an_sm > BLOCKS_A_SM && s->scope != 2)
+        an_sm = BLOCKS_A_SM;
+    if (an_sm >= 1)
+        s->blocks = (uint32_t)(an_sm * c->sm_count);
+    else
+        s->blocks = (uint32_t)(c->sm_count * s->occupancy / (int)c->steps);
+    if (s->blocks == 0)
+        s->blocks = 1;
+}
+
+static gq_status launch(struct gq_cuda *c, uint32_t step)
+{
+    struct gq_cuda_step *s = &c->step[step];
+    const char *limit = getenv("GPUQ_GRID_LIMIT_S"); /* tests bound every grid by it */
+    struct gq_grid grid = {
+        .host = (void *)(uintptr_t)c->host_page,
+        .worker = (void *)(uintptr_t)c->worker_page,
+        .shared = (void *)(uintptr_t)c->shared,
+        .lane = (void *)(uintptr_t)c->lanes,
+        .state = (void *)(uintptr_t)s->state,
+        .limit_ns = limit ? strtoull(limit, NULL, 10) * 1000000000u : 0,
+        .step = step,
+        .steps = c->steps,
+        .stage = s->stage,
+        .generation = s->generation,
+        .out_cap = c->setup.slot_bytes,
+        .retries = c->setup.retries,
+    };
+    void *params[] = {&grid};
+    size_grid(c, s);
+    gq_status status =
+        GQ_CU(c, launch(s->function, s->blocks, 1, 1, s->block_threads, 1, 1, 0, s->stream, params, NULL));
+    s->launched = status == GQ_OK;
+    return status;
+}
+
+gq_status gq_cuda_launch(struct gq_cuda *c)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+        status = launch(c, i);
+    return status;
+}
+
+gq_status gq_cuda_check_grids(struct gq_cuda *c)
+{
+    for (uint32_t i = 0; i < c->steps; i++) {
+        int error = c->step[i].launched ? c->cu->stream_query(c->step[i].stream) : GQ_CU_NOT_READY;
+        if (error == GQ_CU_NOT_READY)
+            continue;
+        if (error == GQ_CU_OK)
+            return gq_error_set(GQ_ERR_DEVICE, "the grid of step %u ended though nobody stopped it", i);
+        return gq_cu_check(c->cu, error, "a plugin's grid");
+    }
+    return GQ_OK;
+}

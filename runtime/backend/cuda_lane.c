@@ -1,0 +1,124 @@
+#include "backend/cuda.h"
+#include "base/assert.h"
+#include "ring/lane.h"
+#include <string.h>
+
+gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out)
+{
+    unsigned flags = GQ_CU_HOST_DEVICEMAP | GQ_CU_HOST_PORTABLE | (read_only ? GQ_CU_HOST_READ_ONLY : 0u);
+    gq_status status = GQ_CU(c, host_register(p, bytes, flags));
+    if (status == GQ_OK && (status = GQ_CU(c, host_pointer(out, p, 0))) != GQ_OK)
+        c->cu->host_unregister(p);
+    return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "giving the device %zu bytes of shared memory: ", bytes);
+}
+
+/* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors between steps. */
+struct parts {
+    size_t desc, slot, hop;
+};
+
+static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view *v)
+{
+    size_t capacity = (size_t)v->mask + 1;
+    return (struct parts){capacity * sizeof(uint64_t), capacity * v->stride,
+                          (c->steps - 1) * capacity * sizeof(struct gq_out_desc)};
+}
+
+/* Zeroes by the copy engine. A memset is a kernel: beside grids that fill every SM it would wait for ever. */
+gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
+{
+    static const uint8_t zeros[65536];
+    gq_status status = GQ_OK;
+    for (size_t at = 0; at < bytes && status == GQ_OK; at += sizeof zeros) {
+        size_t part = bytes - at < sizeof zeros ? bytes - at : sizeof zeros;
+        status = GQ_CU(c, copy_to_device(to + at, zeros, part, c->copy));
+    }
+    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+}
+
+static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
+{
+    size_t bytes = p->desc + 2 * p->slot + p->hop, free_bytes = 0, total = 0;
+    c->cu->mem_info(&free_bytes, &total);
+    if (bytes > free_bytes)
+        return gq_error_set(GQ_ERR_NO_MEMORY,
+                            "a lane needs %zu bytes of device memory, %zu of %zu are free: lower queue.capacity or "
+                            "queue.slot_bytes",
+                            bytes, free_bytes, total);
+    gq_status status = GQ_CU(c, mem_alloc(out, bytes));
+    /* Stamps between steps must not look valid; everything else is written before it is read. */
+    return status == GQ_OK ? gq_cuda_zero(c, *out + p->desc + 2 * p->slot, p->hop) : status;
+}
+
+static void *moved(gq_cu_ptr base, const void *part, const void *from)
+{
+    return (void *)(uintptr_t)(base + (size_t)((const uint8_t *)part - (const uint8_t *)from));
+}
+
+/* The same parts at the addresses at which the device sees them. */
+static struct gq_lane_view device_view(const struct gq_lane_view *v, gq_cu_ptr in, gq_cu_ptr out)
+{
+    struct gq_lane_view d = *v;
+    d.in_head = moved(in, v->in_head, v->in_head);
+    d.in_desc = moved(in, v->in_desc, v->in_head);
+    d.in_payload = moved(in, v->in_payload, v->in_head);
+    d.out_head = moved(out, v->out_head, v->out_head);
+    d.out_desc = moved(out, v->out_desc, v->out_head);
+    d.out_payload = moved(out, v->out_payload, v->out_head);
+    return d;
+}
+
+static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
+{
+    gq_cu_ptr at = c->lanes + (size_t)c->lane_count * sizeof *lane;
+    gq_status status = GQ_CU(c, copy_to_device(at, lane, sizeof *lane, c->copy));
+    if (status == GQ_OK)
+        status = GQ_CU(c, stream_wait(c->copy));
+    /* A value written by the stream is fenced behind the copy; a second copy would not be. */
+    if (status == GQ_OK)
+        status = GQ_CU(
+            c, write_value32(c->copy, c->shared + offsetof(struct gq_grid_shared, lane_count), c->lane_count + 1, 0));
+    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+}
+
+gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
+{
+    struct parts parts = parts_of(c, view);
+    struct gq_cuda_lane *l = &c->lane[c->lane_count];
+    uint32_t capacity = view->mask + 1;
+    gq_cu_ptr in = 0, out = 0;
+    *l = (struct gq_cuda_lane){0};
+    gq_status status = allocate(c, &parts, &l->slots);
+    if (status == GQ_OK &&
+        (status = gq_cuda_map(c, view->in_head, gq_lane_in_bytes(capacity, view->slot_bytes), true, &in)) == GQ_OK)
+        l->in = view->in_head;
+    if (status == GQ_OK &&
+        (status = gq_cuda_map(c, view->out_head, gq_lane_out_bytes(capacity, view->slot_bytes), false, &out)) == GQ_OK)
+        l->out = view->out_head;
+    if (status != GQ_OK)
+        return status;
+    struct gq_grid_lane lane = {
+        .view = device_view(view, in, out),
+        .desc = (uint64_t *)(uintptr_t)l->slots,
+        .slot = {(uint8_t *)(uintptr_t)(l->slots + parts.desc),
+                 (uint8_t *)(uintptr_t)(l->slots + parts.desc + parts.slot)},
+        .hop = (struct gq_out_desc *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot),
+        .first_index = view->in_head->first_index,
+        .generated = view->in_head->generated,
+    };
+    status = publish(c, &lane);
+    c->lane_count++;
+    return status;
+}
+
+void gq_cuda_free_lanes(struct gq_cuda *c)
+{
+    for (uint32_t i = 0; i < c->lane_count; i++) {
+        if (c->lane[i].in)
+            c->cu->host_unregister(c->lane[i].in);
+        if (c->lane[i].out)
+            c->cu->host_unregister(c->lane[i].out);
+        if (c->lane[i].slots)
+            c->cu->mem_free(c->lane[i].slots);
+    }
+}
