@@ -2,7 +2,6 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/thread.h"
-#include "base/dl.h"
 #include "pipeline/handle.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -31,65 +30,6 @@ static gq_status read_conf(const gq_open_opts *opts, struct gq_conf **out)
     return status;
 }
 
-static gq_status parse_backend(const char *name, const char *where, enum gq_backend_kind *out)
-{
-    for (enum gq_backend_kind kind = GQ_BACKEND_AUTO; kind <= GQ_BACKEND_CPU; kind++)
-        if (strcmp(name, gq_backend_name(kind)) == 0) {
-            *out = kind;
-            return GQ_OK;
-        }
-    return gq_error_set(GQ_ERR_INVALID_ARG, "%s is '%s'; expected auto, cuda or cpu", where, name);
-}
-
-/* The caller's word, then the environment's, then the file's. `where` says who spoke. */
-static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, enum gq_backend_kind *kind,
-                                const char **where)
-{
-    const char *env = getenv("GPUQ_BACKEND");
-    *kind = p->conf->backend;
-    *where = "the pipeline file";
-    if (asked) {
-        *where = "--backend";
-        return parse_backend(asked, "the backend asked for", kind);
-    }
-    if (env && *env) {
-        *where = "GPUQ_BACKEND";
-        return parse_backend(env, "GPUQ_BACKEND", kind);
-    }
-    return GQ_OK;
-}
-
-/* Why plugins of this process cannot run on a GPU. */
-static void no_cuda_reason(char *text, size_t size)
-{
-    void *driver = NULL;
-    if (gq_dl_open("libcuda.so.1", &driver) == GQ_OK)
-        snprintf(text, size, "this release runs plugins on the CPU only");
-    else
-        snprintf(text, size, "no NVIDIA driver (%s)", gq_error_text());
-    gq_dl_close(driver);
-}
-
-static gq_status choose_backend(struct gq_pipeline *p, const char *asked)
-{
-    enum gq_backend_kind kind;
-    const char *where;
-    char why[200];
-    gq_status status = wanted_backend(p, asked, &kind, &where);
-    if (status != GQ_OK)
-        return status;
-    no_cuda_reason(why, sizeof why);
-    if (kind == GQ_BACKEND_CUDA)
-        return gq_error_set(GQ_ERR_UNAVAILABLE,
-                            "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
-    p->backend = GQ_BACKEND_CPU;
-    if (kind == GQ_BACKEND_AUTO)
-        snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", why);
-    else
-        snprintf(p->backend_reason, sizeof p->backend_reason, "asked for by %s", where);
-    return GQ_OK;
-}
-
 gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
 {
     *out = NULL;
@@ -109,7 +49,7 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     if (status == GQ_OK && opts->cache_folder && !(p->builder_opts.cache_folder = strdup(opts->cache_folder)))
         status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
     if (status == GQ_OK)
-        status = choose_backend(p, opts->backend);
+        status = gq_pipeline_choose(p, opts->backend);
     if (status == GQ_OK && ((p->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
                             (p->abandon_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0))
         status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "eventfd");
@@ -129,13 +69,13 @@ static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
     const struct gq_conf *conf = p->conf;
     gq_status status = GQ_OK;
     if (conf->source.kind == GQ_SOURCE_PLUGIN) {
-        struct gq_build_request source = {conf->source.path, GQ_IMAGE_SOURCE, conf->source.params,
-                                          conf->source.param_count, conf->file};
+        struct gq_build_request source = {conf->source.path,        GQ_IMAGE_SOURCE, conf->source.params,
+                                          conf->source.param_count, conf->file,      p->arch};
         status = gq_build(builder, &source, &p->source_image);
     }
     for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++) {
         const struct gq_conf_stage *s = &conf->stages[i];
-        struct gq_build_request stage = {s->plugin, GQ_IMAGE_STAGE, s->params, s->param_count, conf->file};
+        struct gq_build_request stage = {s->plugin, GQ_IMAGE_STAGE, s->params, s->param_count, conf->file, p->arch};
         status = gq_build(builder, &stage, &p->stage_image[i]);
     }
     return status;
@@ -201,7 +141,7 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     const struct gq_conf *conf = p->conf;
     if (p->phase != GQ_PHASE_PREPARED)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_start comes once, after gq_prepare");
-    gq_status status = gq_remote_create(conf, p->cpu_threads, &p->remote);
+    gq_status status = gq_remote_create(conf, p->backend, p->cpu_threads, &p->remote);
     if (status == GQ_OK)
         status = load_images(p);
     if (status == GQ_OK)

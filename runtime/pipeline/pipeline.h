@@ -20,6 +20,7 @@ struct gq_pipeline {
     struct gq_conf *conf;
     enum gq_backend_kind backend;
     char backend_reason[256];
+    uint32_t arch; /* of the GPU: 90 for sm_90; 0 on the CPU backend */
     uint32_t cpu_threads;
     struct gq_builder_opts builder_opts;
 
@@ -56,6 +57,9 @@ void gq_pipeline_interrupt(struct gq_pipeline *p);
 gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms);
 void gq_pipeline_close(struct gq_pipeline *p);
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
+
+/* choose.c: sets backend, backend_reason and arch. */
+gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
 
 /* Keeps the first failure: its status and this thread's sentence. Returns `status`. */
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);

@@ -18,8 +18,7 @@ static gq_status receive_reply(int channel, struct gq_packet *reply)
 {
     int fds[GQ_CHANNEL_FDS_MAX];
     size_t len, fd_count;
-    gq_status status =
-        gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
+    gq_status status = gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
     if (status != GQ_OK)
@@ -27,10 +26,8 @@ static gq_status receive_reply(int channel, struct gq_packet *reply)
     if (len != sizeof *reply)
         return gq_error_set(GQ_ERR_DEVICE, "the worker ended before it answered");
     reply->text[sizeof reply->text - 1] = '\0';
-    if (reply->type == GQ_PACKET_DIED) {
-        snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
+    if (reply->type == GQ_PACKET_DIED)
         return gq_error_set(GQ_ERR_DEVICE, "%s", reply->text);
-    }
     return reply->status == GQ_OK ? GQ_OK : gq_error_set((gq_status)reply->status, "%s", reply->text);
 }
 
@@ -53,13 +50,15 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
 
 static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
 {
-    struct gq_packet reply;
+    struct gq_packet reply = {0};
     pthread_mutex_lock(&remote->lock);
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
         status = receive_reply(remote->process.channel, &reply);
+    if (status != GQ_OK && reply.type == GQ_PACKET_DIED)
+        snprintf(remote->last_word, sizeof remote->last_word, "%s", reply.text);
     if (status == GQ_ERR_TIMEOUT)
         status = give_up(remote);
     pthread_mutex_unlock(&remote->lock);
@@ -150,7 +149,8 @@ static void *watch(void *arg)
     return NULL;
 }
 
-gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_remote **out)
+gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
+                           struct gq_remote **out)
 {
     *out = NULL;
     struct gq_remote *remote = calloc(1, sizeof *remote);
@@ -220,7 +220,8 @@ gq_status gq_remote_check(struct gq_remote *remote)
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->why); /* written before `dead` */
 }
 
-/* --- asking about a device ------------------------------------------------------------------------------------------- */
+/* --- asking about a device -------------------------------------------------------------------------------------------
+ */
 
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size)
 {

@@ -25,7 +25,8 @@ struct gq_remote {
 /* Starts the worker process and sets it up for this configuration. */
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_remote **out);
-/* What the driver says of a device, asked by a process that ends with the answer. GQ_ERR_UNAVAILABLE: why there is none. */
+/* What the driver says of a device, asked by a process that ends with the answer. GQ_ERR_UNAVAILABLE: why there is
+ * none. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size);
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
                          uint32_t generation);

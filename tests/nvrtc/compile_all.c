@@ -45,7 +45,7 @@ static bool of_module(const char *ptx, const char *at, const char *name, unsigne
 static bool fine_ptx(const char *ptx)
 {
     bool fine = true;
-    if (!strstr(ptx, "ld.acquire.sys.global.u64") || !strstr(ptx, "st.release.sys.global.u64"))
+    if (!strstr(ptx, "ld.acquire.sys.global.u64") || !strstr(ptx, "st.release.sys.global."))
         fine = false, printf("an edge of the ring is gone: no ld.acquire.sys or no st.release.sys\n");
     for (const char *at = ptx; (at = strstr(at, "ld.global.nc")); at++) {
         const char *address = strchr(at, '[');
@@ -65,7 +65,7 @@ static bool read_unit(const char *path, struct gq_text *unit)
     bool source = strstr(text.data, "generate_message"), stage = strstr(text.data, "process_message");
     if (source || stage)
         gq_text_printf(unit,
-                       "#define GQ_IMAGE_KIND %d\n#define GQ_ENTRY <nvrtc/entry_lane.h>\n#line 1 \"%s\"\n%s\n"
+                       "#define GQ_IMAGE_KIND %d\n#define GQ_ENTRY <device/entry_cuda.h>\n#line 1 \"%s\"\n%s\n"
                        "#include <device/kernel.cu>\n",
                        source, path, text.data);
     else

@@ -1,0 +1,76 @@
+/* Which backend, and why: the caller's word, then the environment's, then the file's, then what this machine has. */
+#include "base/dl.h"
+#include "pipeline/pipeline.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static gq_status parse_backend(const char *name, const char *where, enum gq_backend_kind *out)
+{
+    for (enum gq_backend_kind kind = GQ_BACKEND_AUTO; kind <= GQ_BACKEND_CPU; kind++)
+        if (strcmp(name, gq_backend_name(kind)) == 0) {
+            *out = kind;
+            return GQ_OK;
+        }
+    return gq_error_set(GQ_ERR_INVALID_ARG, "%s is '%s'; expected auto, cuda or cpu", where, name);
+}
+
+/* The caller's word, then the environment's, then the file's. `where` says who spoke. */
+static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, enum gq_backend_kind *kind,
+                                const char **where)
+{
+    const char *env = getenv("GPUQ_BACKEND");
+    *kind = p->conf->backend;
+    *where = "the pipeline file";
+    if (asked) {
+        *where = "--backend";
+        return parse_backend(asked, "the backend asked for", kind);
+    }
+    if (env && *env) {
+        *where = "GPUQ_BACKEND";
+        return parse_backend(env, "GPUQ_BACKEND", kind);
+    }
+    return GQ_OK;
+}
+
+/* Is there a GPU? Its architecture and name, or why not. A process of its own asks the driver: this one must stay free
+ * of CUDA, and the question costs nothing where there is no driver at all. */
+static gq_status look_for_gpu(const struct gq_pipeline *p, uint32_t *arch, char *name, size_t size)
+{
+    void *driver = NULL;
+    gq_status status = gq_dl_open("libcuda.so.1", &driver);
+    gq_dl_close(driver);
+    if (status != GQ_OK)
+        return gq_error_prefix(GQ_ERR_UNAVAILABLE, "no NVIDIA driver: ");
+    return gq_remote_probe(p->conf->device, arch, name, size);
+}
+
+gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
+{
+    enum gq_backend_kind kind;
+    const char *where;
+    char name[128] = "";
+    gq_status status = wanted_backend(p, asked, &kind, &where);
+    if (status != GQ_OK)
+        return status;
+    p->backend = GQ_BACKEND_CPU;
+    if (kind == GQ_BACKEND_CPU) {
+        snprintf(p->backend_reason, sizeof p->backend_reason, "asked for by %s", where);
+        return GQ_OK;
+    }
+    status = look_for_gpu(p, &p->arch, name, sizeof name);
+    if (status == GQ_OK) {
+        p->backend = GQ_BACKEND_CUDA;
+        snprintf(p->backend_reason, sizeof p->backend_reason, "%s, sm_%u; %s", name, p->arch,
+                 kind == GQ_BACKEND_AUTO ? "auto" : where);
+        return GQ_OK;
+    }
+    if (kind == GQ_BACKEND_CUDA) {
+        char why[GQ_ERROR_TEXT_MAX];
+        snprintf(why, sizeof why, "%s", gq_error_text());
+        return gq_error_set(GQ_ERR_UNAVAILABLE,
+                            "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
+    }
+    snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", gq_error_text());
+    return GQ_OK;
+}
