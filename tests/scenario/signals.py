@@ -84,9 +84,10 @@ class Signals(harness.Scenario):
         source = {"file": {"path": self.write("in", lines(b"%d" % i for i in range(100000)))}}
         stages = [{"plugin": self.plugin("slow", SLOW)}]
         process = self.flowing(self.pipeline(stages, source=source, queue={"capacity": 64, "slot_bytes": 16}, drain="60s"))
+        before = self.read().count(b"\n")
         process.send_signal(signal.SIGINT)
         count = self.drained(process)["messages_out"]
-        self.assertLess(count, 100000)
+        self.assertLess(count, before + 64 + 64)  # what the queue held, and what passed while the signal was on its way
         self.assertEqual(self.read(), lines(b"%d" % i for i in range(count)))
 
     def test_a_source_plugin_stops_making(self):
