@@ -125,7 +125,8 @@ struct gq_worker_page {
     uint32_t reserved0;
     uint8_t pad0[GQ_LINE_BYTES - 16];
     uint32_t sleepers; /* worker threads that sleep on host_page.bell */
-    uint8_t pad1[GQ_LINE_BYTES - 4];
+    uint32_t occupied; /* worker threads inside messages that take long: they look for no others meanwhile */
+    uint8_t pad1[GQ_LINE_BYTES - 8];
     uint32_t bell; /* futex: grows when the worker wakes waiting host threads */
     uint8_t pad2[GQ_LINE_BYTES - 4];
     uint8_t pad3[GQ_HEAD_BYTES - 3 * GQ_LINE_BYTES];

@@ -8,6 +8,7 @@
 #define SPIN_ROUNDS 64  /* looks at every lane before giving way */
 #define YIELD_ROUNDS 8  /* and giving way, before sleeping */
 #define PRESSURE 32     /* full batches in a row before another thread is woken to help */
+#define SLOW_NS 20000u  /* a run that takes longer is worth an announcement */
 #define SLEEP_NS 100000000u
 
 /* One claimed run of messages. */
@@ -170,6 +171,9 @@ static void serve(struct gq_cpu_block *b, const struct run *run)
 {
     struct gq_cpu_grid *grid = b->grid;
     uint64_t start = gq_clock_ns();
+    bool slow = b->ns_a_message == 0 || b->ns_a_message * run->count > SLOW_NS; /* 0: not known yet */
+    if (slow)
+        gq_link_occupy(grid->setup.link, work_waits, grid);
     b->crumb->first = gq_slot_id(run->lane->view.lane, run->first);
     __atomic_store_n(&b->crumb->holds, run->count, __ATOMIC_RELEASE);
     if (run->lane->generated)
@@ -184,6 +188,8 @@ static void serve(struct gq_cpu_block *b, const struct run *run)
     __atomic_store_n(&b->crumb->done, b->crumb->done + run->count, __ATOMIC_RELAXED);
     __atomic_store_n(&b->crumb->retries, b->crumb->retries + tries, __ATOMIC_RELAXED);
     gq_link_ring_host(grid->setup.link);
+    if (slow)
+        gq_link_leave(grid->setup.link);
     learn(b, (gq_clock_ns() - start) / run->count);
 }
 

@@ -107,7 +107,7 @@ void gq_link_ring_worker(struct gq_link *link)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* F1 pairs F2: descriptors before the look at `sleepers` */
     uint32_t sleepers = load(&link->worker->sleepers);
-    if (__builtin_expect(sleepers == 0 || sleepers < load(&link->worker->threads), 1))
+    if (__builtin_expect(sleepers == 0, 1) || sleepers + load(&link->worker->occupied) < load(&link->worker->threads))
         return;
     __atomic_fetch_add(&link->host->bell, 1, __ATOMIC_RELEASE);
     futex_wake(&link->host->bell, 1);
@@ -130,6 +130,16 @@ void gq_link_wait_work(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(
         futex_wait(&link->host->bell, bell, timeout_ns);
     __atomic_fetch_sub(&link->worker->sleepers, 1, __ATOMIC_RELAXED);
 }
+
+void gq_link_occupy(struct gq_link *link, bool (*ready)(void *arg), void *arg)
+{
+    __atomic_fetch_add(&link->worker->occupied, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* F2 pairs F1: `occupied` before the last look at descriptors */
+    if (ready(arg))
+        gq_link_recruit(link);
+}
+
+void gq_link_leave(struct gq_link *link) { __atomic_fetch_sub(&link->worker->occupied, 1, __ATOMIC_RELAXED); }
 
 void gq_link_recruit(struct gq_link *link)
 {

@@ -26,7 +26,7 @@ gq_status gq_link_create(struct gq_link *link);
 gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd);
 void gq_link_finish(struct gq_link *link); /* either side; takes a zeroed one */
 
-/* Host: after publishing messages. Wakes a worker thread if all of them sleep. */
+/* Host: after publishing messages. Wakes a worker thread if some sleep and none looks for messages. */
 void gq_link_ring_worker(struct gq_link *link);
 /* Host: tells every worker thread to finish what it holds and leave. */
 void gq_link_stop(struct gq_link *link);
@@ -47,6 +47,10 @@ static inline bool gq_link_dead(const struct gq_link *link)
 void gq_link_ring_host(struct gq_link *link);
 /* Worker: one thread sleeps until the host rings, at most `timeout_ns`; `ready(arg)` is asked again before. */
 void gq_link_wait_work(struct gq_link *link, uint64_t timeout_ns, bool (*ready)(void *arg), void *arg);
+/* Worker: the calling thread begins messages that take long, and looks for no others until gq_link_leave(). Another is
+ * woken if `ready(arg)` says that there is more. */
+void gq_link_occupy(struct gq_link *link, bool (*ready)(void *arg), void *arg);
+void gq_link_leave(struct gq_link *link);
 /* Worker: wakes one more sleeping thread, because there is more to do than the caller can take. */
 void gq_link_recruit(struct gq_link *link);
 

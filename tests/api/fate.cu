@@ -1,4 +1,4 @@
-// TEST ONLY: the message says what becomes of it: drop, fail, segv, hang; anything else is echoed.
+// TEST ONLY: the message says what becomes of it: drop, fail, segv, hang, slow (a second on a CPU); anything else is echoed.
 #include <gpuqueue/plugin.h>
 
 static __device__ bool is(const MsgView &in, const char *word)
@@ -18,6 +18,8 @@ __device__ void process_message(const MsgView &in, ResultView *out)
     if (is(in, "segv"))
         *(volatile int *)8 = 1;
     for (volatile int forever = 1; forever && is(in, "hang");)
+        continue;
+    for (long long end = is(in, "slow") ? clock64() + 1000000000 : 0; clock64() < end;)
         continue;
     for (uint32_t i = 0; i < in.len; i++)
         out->out[i] = in.payload[i];

@@ -327,6 +327,47 @@ START_TEST(a_crash_is_a_sentence_and_what_was_done_before_is_there)
 }
 END_TEST
 
+static void *take_one_slowly(void *q)
+{
+    char buffer[16];
+    size_t len = sizeof buffer;
+    uint64_t id;
+    ck_assert_int_eq(q_enqueue(q, "slow", 4, &id, 0), Q_OK);
+    ck_assert_int_eq(take(q, id, buffer, &len), Q_OK);
+    return NULL;
+}
+
+START_TEST(a_long_message_holds_up_no_other)
+{
+    char path[] = "/tmp/gpuq-slow-XXXXXX", buffer[16];
+    FILE *f = fdopen(mkstemp(path), "w");
+    fprintf(f,
+            "version: 1\nname: slow\ncpu: { threads: 2 }\nqueue: { capacity: 8, slot_bytes: 16 }\n"
+            "stages: [{ plugin: %s/fate.cu }]\n",
+            GPUQ_TEST_API);
+    fclose(f);
+    GpuQueue *q = q_open(path);
+    unlink(path);
+    ck_assert_msg(q != NULL, "%s", q_last_error());
+    pthread_t other;
+    double worst = 0;
+    pthread_create(&other, NULL, take_one_slowly, q);
+    usleep(200000); /* by now one worker thread is busy and the other asleep */
+    for (int i = 0; i < 3; i++) {
+        uint64_t id;
+        size_t len = sizeof buffer;
+        double start = now();
+        ck_assert_int_eq(q_enqueue(q, "good", 4, &id, 0), Q_OK);
+        ck_assert_int_eq(take(q, id, buffer, &len), Q_OK);
+        worst = now() - start > worst ? now() - start : worst;
+        usleep(20000); /* long enough for that thread to fall asleep again */
+    }
+    pthread_join(other, NULL);
+    ck_assert_msg(worst < 0.05, "a message waited %.1f ms beside an idle thread", worst * 1e3);
+    q_shutdown(q);
+}
+END_TEST
+
 START_TEST(calls_after_shutdown_are_refused)
 {
     GpuQueue *q = open_with(NULL, 8, 16);
@@ -512,6 +553,7 @@ int main(void)
                                   in_place_claims_and_results,
                                   dropped_and_failed_messages_say_so,
                                   a_crash_is_a_sentence_and_what_was_done_before_is_there,
+                                  a_long_message_holds_up_no_other,
                                   calls_after_shutdown_are_refused,
                                   shutdown_gives_up_on_a_plugin_that_never_ends,
                                   the_worker_keeps_nothing_of_the_application_open,
