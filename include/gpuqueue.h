@@ -172,7 +172,8 @@ typedef struct QResult {
 } QResult;
 
 /* Up to `max` finished results of the calling thread's lane, oldest first; not those reported, peeked or taken before.
- * They belong to the caller until released. Q_ERR_NOT_READY with timeout_ms 0 and none there, else Q_ERR_TIMEOUT. */
+ * They belong to the caller until released. Q_ERR_NOT_READY with timeout_ms 0 and none there, else Q_ERR_TIMEOUT; at
+ * once for a thread that never enqueued. */
 GQ_API QueueStatus q_peek(GpuQueue *q, QResult *results, size_t max, size_t *out_count, uint32_t timeout_ms);
 /* The same over all lanes: for threads that only take results. */
 GQ_API QueueStatus q_peek_any(GpuQueue *q, QResult *results, size_t max, size_t *out_count, uint32_t timeout_ms);

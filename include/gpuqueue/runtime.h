@@ -38,16 +38,17 @@ typedef struct gq_open_opts {
 } gq_open_opts;
 
 typedef struct gq_stats {
-    size_t size;           /* sizeof(gq_stats) */
-    uint64_t messages_in;  /* accepted from the source */
-    uint64_t messages_out; /* results that the sink accepted */
-    uint64_t dropped;      /* filtered by a plugin */
-    uint64_t failed;       /* failed in a plugin after every retry */
-    uint64_t dead;         /* of those, written to the dead letters */
-    uint64_t bytes_in, bytes_out;
-    uint64_t in_flight;              /* accepted, not yet with the sink */
-    double seconds;                  /* since gq_start, or from start to stop */
-    uint64_t p50_ns, p99_ns, max_ns; /* accepted -> result seen by the host; buckets of 6.25 % */
+    size_t size;                  /* sizeof(gq_stats) */
+    uint64_t messages_in;         /* accepted from the source */
+    uint64_t messages_out;        /* results that the sink accepted */
+    uint64_t dropped;             /* filtered by a plugin */
+    uint64_t failed;              /* failed in a plugin after every retry */
+    uint64_t dead;                /* of those, written to the dead letters */
+    uint64_t bytes_in, bytes_out; /* through a connector: 0 for `api`, and for what a source plugin makes */
+    uint64_t in_flight;           /* accepted, not yet with the sink */
+    double seconds;               /* since gq_start, or from start to stop */
+    uint64_t p50_ns, p99_ns,
+        max_ns; /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
 } gq_stats;
 
 GQ_API gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out);

@@ -63,7 +63,7 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     else if ((status = gq_file_write_all(file->fd, record.data, record.len)) != GQ_OK)
         gq_error_prefix(status, "%s: ", file->path);
     else
-        file->written++;
+        __atomic_store_n(&file->written, file->written + 1, __ATOMIC_RELAXED);
     gq_text_finish(&body);
     gq_text_finish(&record);
     return status;

@@ -25,7 +25,7 @@ struct gq_dead_letter {
 struct gq_dead_file {
     const char *path; /* not owned */
     int fd;           /* -1 until the first record */
-    uint64_t written;
+    uint64_t written; /* atomic: one writer */
 };
 
 /* Appends one record; the file is made with the first. An error means that the message is not kept: the caller stops.

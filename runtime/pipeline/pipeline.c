@@ -136,6 +136,9 @@ static gq_status start_threads(struct gq_pipeline *p)
     return status;
 }
 
+/* What belongs to a phase is there before it is entered: gq_get_stats() may ask from any thread. */
+static void enter(struct gq_pipeline *p, enum gq_phase phase) { __atomic_store_n(&p->phase, phase, __ATOMIC_RELEASE); }
+
 gq_status gq_pipeline_start(struct gq_pipeline *p)
 {
     const struct gq_conf *conf = p->conf;
@@ -156,7 +159,7 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
         status = gq_remote_run(p->remote);
     if (status == GQ_OK)
         status = start_threads(p);
-    p->phase = GQ_PHASE_STARTED; /* a start that failed half-way is undone by stop and close */
+    enter(p, GQ_PHASE_STARTED); /* a start that failed half-way is undone by stop and close */
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
     return status;
@@ -280,7 +283,7 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     gq_status status = GQ_OK;
     gq_pipeline_interrupt(p);
     gq_handle_close(p->handle); /* no new messages; waits until no thread is inside */
-    if (p->queue && p->failure == GQ_OK)
+    if (p->queue && outcome(p) == GQ_OK)
         status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
@@ -293,7 +296,7 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     gq_pipeline_stats(p, &p->last);
     if (p->remote)
         gq_remote_stop(p->remote, 1000);
-    p->phase = GQ_PHASE_STOPPED;
+    enter(p, GQ_PHASE_STOPPED);
     return outcome(p);
 }
 
@@ -341,9 +344,10 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
     struct gq_lane_counts counts = {0};
     struct gq_histogram *latency = calloc(1, sizeof *latency);
     size_t size = out->size;
-    if (p->phase == GQ_PHASE_STOPPED) {
+    enum gq_phase phase = __atomic_load_n(&p->phase, __ATOMIC_ACQUIRE);
+    if (phase == GQ_PHASE_STOPPED) {
         *out = p->last;
-    } else if (p->queue) {
+    } else if (phase == GQ_PHASE_STARTED && p->queue) {
         gq_queue_get_counts(p->queue, &counts, latency);
         *out = (struct gq_stats){
             .messages_in = counts.submitted,
@@ -351,7 +355,7 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
                                                               : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
             .dropped = counts.dropped,
             .failed = counts.failed,
-            .dead = p->dead_file.written,
+            .dead = __atomic_load_n(&p->dead_file.written, __ATOMIC_RELAXED),
             .bytes_in = __atomic_load_n(&p->bytes_in, __ATOMIC_RELAXED),
             .bytes_out = __atomic_load_n(&p->bytes_out, __ATOMIC_RELAXED),
             .in_flight = counts.submitted - counts.released,

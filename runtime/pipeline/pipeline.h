@@ -36,7 +36,7 @@ struct gq_pipeline {
     struct gq_sink *sink;
     struct gq_dead_file dead_file;
     pthread_t source_thread, sink_thread;
-    bool source_runs, sink_runs; /* the threads exist */
+    bool source_runs, sink_runs;  /* the threads exist */
     int interrupt_fd, abandon_fd; /* readable: the source should end; the sink should give up */
     uint64_t start_ns, end_ns;
 
