@@ -4,7 +4,7 @@
 #                 [TIMEOUT seconds] [ENVIRONMENT NAME=VALUE...] [RUN_SERIAL])
 #   gpuq_add_unit_test(NAME "unit: a promise" SOURCES file.c... [LABELS unit...] [TIMEOUT seconds] [TARGET name])
 #
-# Labels: unit scenario stress golden fuzz ring (run in every sanitizer variant that fits), rules install nvrtc variant
+# Labels: unit scenario stress golden fuzz ring (run in every sanitizer variant that fits), rules install nvrtc bench variant
 # (run in the main build only). tests/variants/ refuses a test that has none of them.
 
 function(gpuq_add_test)
