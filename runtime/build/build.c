@@ -285,10 +285,9 @@ static gq_status describe(struct job *job)
     struct gq_cpu_image *info = &job->image->info;
     if (!job->request->arch)
         return gq_elf_cpu_image(gq_text_str(&job->object), job->object.len, info);
-    *info = (struct gq_cpu_image){.magic = GQ_CPU_IMAGE_MAGIC, .plugin_abi = GQ_PLUGIN_ABI, .kind = job->request->kind};
     for (size_t i = 1; i < job->scan.file_count; i++) /* NVRTC does not say what it read; the scan does */
         gq_text_add(&job->depends, job->scan.file[i].path, strlen(job->scan.file[i].path) + 1);
-    return GQ_OK;
+    return gq_elf_cuda_image(gq_text_str(&job->object), job->object.len, info);
 }
 
 static gq_status compile(struct job *job)

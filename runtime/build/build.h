@@ -37,8 +37,8 @@ struct gq_build_request {
 struct gq_image {
     int fd;                     /* sealed memfd with the shared object or the cubin; -1: none */
     char digest[GQ_DIGEST_HEX]; /* of everything that reached the compiler */
-    struct gq_cpu_image info; /* as the image exports it; `run` is NULL on this side. Of a cubin: kind and ABI alone */
-    struct gq_text log;       /* the compiler's messages, at the user's file and line */
+    struct gq_cpu_image info;   /* as the image exports it; `run` is NULL on this side */
+    struct gq_text log;         /* the compiler's messages, at the user's file and line */
     bool cached;
     double build_ms;
 };

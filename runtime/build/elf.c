@@ -1,7 +1,10 @@
-/* Formats: System V gABI, chapters "Object Files" and "Dynamic Linking"; 64-bit, of this machine's byte order. */
+/* Formats: System V gABI, chapters "Object Files" and "Dynamic Linking"; 64-bit, of this machine's byte order. Of a
+ * cubin's own sections (.nv.info) there is no public description: attribute numbers as ptxas of CUDA 12 and 13 writes
+ * them, checked by a test against what it prints. */
 #include "build/elf.h"
 #include <elf.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,8 +26,7 @@ static bool take(const struct file *f, uint64_t offset, void *out, size_t size)
 static bool take_head(struct file *f)
 {
     return take(f, 0, &f->head, sizeof f->head) && memcmp(f->head.e_ident, ELFMAG, SELFMAG) == 0 &&
-           f->head.e_ident[EI_CLASS] == ELFCLASS64 && f->head.e_type == ET_DYN &&
-           f->head.e_shentsize == sizeof(Elf64_Shdr);
+           f->head.e_ident[EI_CLASS] == ELFCLASS64 && f->head.e_shentsize == sizeof(Elf64_Shdr);
 }
 
 static bool take_section(const struct file *f, uint32_t index, Elf64_Shdr *out)
@@ -49,16 +51,17 @@ static bool name_is(const struct file *f, const Elf64_Shdr *names, uint32_t offs
            take(f, names->sh_offset + offset, found, size) && memcmp(found, name, size) == 0;
 }
 
-static bool find_symbol(const struct file *f, const char *name, Elf64_Sym *out)
+/* Looks in the first symbol table of the type; *index is the symbol's number there. */
+static bool find_symbol(const struct file *f, uint32_t type, const char *name, Elf64_Sym *out, uint64_t *index)
 {
     Elf64_Shdr symbols, names;
-    if (!find_section(f, SHT_DYNSYM, &symbols) || !take_section(f, symbols.sh_link, &names) ||
-        symbols.sh_offset > f->len)
+    if (!find_section(f, type, &symbols) || !take_section(f, symbols.sh_link, &names) || symbols.sh_offset > f->len)
         return false;
     uint64_t count = symbols.sh_size / sizeof *out;
     for (uint64_t i = 0; i < count; i++) {
         if (!take(f, symbols.sh_offset + i * sizeof *out, out, sizeof *out))
             return false;
+        *index = i;
         if (out->st_shndx != SHN_UNDEF && name_is(f, &names, out->st_name, name))
             return true;
     }
@@ -80,17 +83,104 @@ static bool take_address(const struct file *f, uint64_t address, void *out, size
     return false;
 }
 
+static gq_status check_abi(const struct gq_cpu_image *info)
+{
+    if (info->plugin_abi == GQ_PLUGIN_ABI)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_PLUGIN, "the compiled plugin has ABI %u and this release needs %d; build it again",
+                        info->plugin_abi, GQ_PLUGIN_ABI);
+}
+
 gq_status gq_elf_cpu_image(const void *bytes, size_t len, struct gq_cpu_image *out)
 {
     struct file f = {.bytes = bytes, .len = len};
     Elf64_Sym symbol;
+    uint64_t index;
     memset(out, 0, sizeof *out);
-    if (!take_head(&f) || !find_symbol(&f, GQ_CPU_IMAGE_SYMBOL, &symbol) ||
+    if (!take_head(&f) || f.head.e_type != ET_DYN ||
+        !find_symbol(&f, SHT_DYNSYM, GQ_CPU_IMAGE_SYMBOL, &symbol, &index) ||
         !take_address(&f, symbol.st_value, out, sizeof *out) || out->magic != GQ_CPU_IMAGE_MAGIC)
         return gq_error_set(GQ_ERR_PLUGIN, "the compiled plugin does not export %s", GQ_CPU_IMAGE_SYMBOL);
     out->run = NULL;
-    if (out->plugin_abi != GQ_PLUGIN_ABI)
-        return gq_error_set(GQ_ERR_PLUGIN, "the compiled plugin has ABI %u and this release needs %d; build it again",
-                            out->plugin_abi, GQ_PLUGIN_ABI);
+    return check_abi(out);
+}
+
+/* --- cubins ---------------------------------------------------------------------------------------------------------
+ */
+
+#define MACHINE_CUDA 190 /* EM_CUDA */
+#define KERNEL "gq_grid_main"
+
+static bool take_cubin(struct file *f) { return take_head(f) && f->head.e_machine == MACHINE_CUDA; }
+
+static bool find_named(const struct file *f, const char *name, Elf64_Shdr *out)
+{
+    Elf64_Shdr names;
+    if (!take_section(f, f->head.e_shstrndx, &names))
+        return false;
+    for (uint32_t i = 0; i < f->head.e_shnum; i++)
+        if (take_section(f, i, out) && name_is(f, &names, out->sh_name, name))
+            return true;
+    return false;
+}
+
+gq_status gq_elf_cuda_image(const void *bytes, size_t len, struct gq_cpu_image *out)
+{
+    struct file f = {.bytes = bytes, .len = len};
+    Elf64_Sym symbol;
+    Elf64_Shdr section;
+    uint64_t index;
+    const size_t size = offsetof(struct gq_cpu_image, msg_view_bytes) + 2 * sizeof(uint32_t);
+    memset(out, 0, sizeof *out);
+    if (!take_cubin(&f) || !find_symbol(&f, SHT_SYMTAB, GQ_CUDA_IMAGE_SYMBOL, &symbol, &index) ||
+        symbol.st_size != size || !take_section(&f, symbol.st_shndx, &section) || section.sh_type == SHT_NOBITS ||
+        section.sh_offset > len || symbol.st_value > len || !take(&f, section.sh_offset + symbol.st_value, out, size) ||
+        out->magic != GQ_CPU_IMAGE_MAGIC) {
+        memset(out, 0, sizeof *out);
+        return gq_error_set(GQ_ERR_PLUGIN, "the compiled plugin does not export %s", GQ_CUDA_IMAGE_SYMBOL);
+    }
+    return check_abi(out);
+}
+
+/* One record of .nv.info: format, attribute, size; then, when the format is 4, that many bytes: here a symbol's number
+ * and its value. */
+enum { INFO_SIZED = 4, INFO_FRAME_BYTES = 0x11, INFO_REGISTERS = 0x2f };
+
+static void take_info(const struct file *f, const Elf64_Shdr *info, uint64_t kernel, struct gq_cuda_usage *out)
+{
+    struct {
+        uint8_t format, attribute;
+        uint16_t size;
+    } record;
+    uint32_t pair[2];
+    for (uint64_t at = 0; at + sizeof record <= info->sh_size && take(f, info->sh_offset + at, &record, sizeof record);
+         at += sizeof record + (record.format == INFO_SIZED ? record.size : 0u)) {
+        if (record.format != INFO_SIZED || record.size != sizeof pair ||
+            !take(f, info->sh_offset + at + sizeof record, pair, sizeof pair) || pair[0] != kernel)
+            continue;
+        if (record.attribute == INFO_REGISTERS)
+            out->registers = pair[1];
+        if (record.attribute == INFO_FRAME_BYTES)
+            out->stack_bytes = pair[1];
+    }
+}
+
+gq_status gq_elf_cuda_usage(const void *bytes, size_t len, struct gq_cuda_usage *out)
+{
+    struct file f = {.bytes = bytes, .len = len};
+    Elf64_Sym symbol;
+    Elf64_Shdr info, shared, reserved;
+    uint64_t kernel;
+    *out = (struct gq_cuda_usage){0};
+    if (take_cubin(&f) && find_symbol(&f, SHT_SYMTAB, KERNEL, &symbol, &kernel) && find_named(&f, ".nv.info", &info) &&
+        info.sh_offset <= len)
+        take_info(&f, &info, kernel, out);
+    if (out->registers == 0)
+        return gq_error_set(GQ_ERR_PLUGIN, "the cubin does not say what %s takes", KERNEL);
+    if (find_named(&f, ".nv.shared." KERNEL, &shared))
+        out->shared_bytes = (uint32_t)shared.sh_size;
+    /* From sm_90 on the section begins with what the driver keeps for itself. */
+    if (out->shared_bytes >= GQ_CUDA_RESERVED_BYTES && find_named(&f, ".nv.shared.reserved.0", &reserved))
+        out->shared_bytes -= GQ_CUDA_RESERVED_BYTES;
     return GQ_OK;
 }

@@ -1,4 +1,4 @@
-/* elf.h - what a shared object says of itself, read from its bytes: nothing of it runs. */
+/* elf.h - what an image says of itself, read from its bytes: nothing of it runs. */
 #ifndef GQ_BUILD_ELF_H
 #define GQ_BUILD_ELF_H
 
@@ -9,5 +9,20 @@
 /* The gq_cpu_image that a shared object for this machine exports, with `run` NULL. GQ_ERR_PLUGIN if it has none, or one
  * of another ABI. The bytes may be anything. */
 gq_status gq_elf_cpu_image(const void *bytes, size_t len, struct gq_cpu_image *out);
+
+#define GQ_CUDA_IMAGE_SYMBOL "gq_cuda_image"
+
+/* The same of a cubin: the words that entry_cuda.h exports. */
+gq_status gq_elf_cuda_image(const void *bytes, size_t len, struct gq_cpu_image *out);
+
+#define GQ_CUDA_RESERVED_BYTES 1024u /* of shared memory, by the driver, in each block */
+
+/* What a thread of a cubin's grid takes, and a block of them. */
+struct gq_cuda_usage {
+    uint32_t registers;    /* a thread */
+    uint32_t stack_bytes;  /* a thread: arrays that found no registers, and spills */
+    uint32_t shared_bytes; /* a block, without what the driver reserves */
+};
+gq_status gq_elf_cuda_usage(const void *bytes, size_t len, struct gq_cuda_usage *out);
 
 #endif
