@@ -30,7 +30,7 @@ gq_status gq_cu_open(const struct gq_cu_api **out)
     gq_status status = GQ_OK;
     pthread_mutex_lock(&lock);
     if (!opened) {
-        status = gq_dl_open("libcuda.so.1", &object);
+        status = gq_dl_open(gq_dl_driver_name(), &object);
         if (status != GQ_OK)
             gq_error_prefix(status, "no NVIDIA driver: ");
         else

@@ -82,8 +82,8 @@ struct gq_cu_api {
 #undef GQ_CU_MEMBER
 };
 
-/* Opens libcuda.so.1 and looks every function up. GQ_ERR_UNAVAILABLE: no driver, or one that lacks a function. The
- * table is whole or not given; it is never closed. */
+/* Opens the driver's library (base/dl.h) and looks every function up. GQ_ERR_UNAVAILABLE: no driver, or one that lacks
+ * a function. The table is whole or not given; it is never closed. */
 gq_status gq_cu_open(const struct gq_cu_api **out);
 
 /* GQ_OK for 0; else GQ_ERR_DEVICE, and the sentence names the call and the driver's error. */

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 gq_status gq_dl_open(const char *path, void **out)
@@ -36,6 +37,12 @@ void gq_dl_close(void *object)
 {
     if (object)
         dlclose(object);
+}
+
+const char *gq_dl_driver_name(void)
+{
+    const char *chosen = secure_getenv("GPUQ_LIBCUDA");
+    return chosen && *chosen ? chosen : "libcuda.so.1";
 }
 
 int gq_dl_self(char *path, size_t size)

@@ -11,6 +11,8 @@ gq_status gq_dl_open(const char *path, void **out);
 gq_status gq_dl_open_fd(int fd, void **out);
 gq_status gq_dl_symbol(void *object, const char *name, void **out);
 void gq_dl_close(void *object);
+/* The NVIDIA driver's library: $GPUQ_LIBCUDA, or libcuda.so.1 for the loader to find. */
+const char *gq_dl_driver_name(void);
 /* The file that holds the code of this library; false if the system cannot say. */
 int gq_dl_self(char *path, size_t size);
 

@@ -38,7 +38,7 @@ static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, 
 static gq_status look_for_gpu(const struct gq_pipeline *p, uint32_t *arch, char *name, size_t size)
 {
     void *driver = NULL;
-    gq_status status = gq_dl_open("libcuda.so.1", &driver);
+    gq_status status = gq_dl_open(gq_dl_driver_name(), &driver);
     gq_dl_close(driver);
     if (status != GQ_OK)
         return gq_error_prefix(GQ_ERR_UNAVAILABLE, "no NVIDIA driver: ");
