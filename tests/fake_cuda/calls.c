@@ -1,0 +1,435 @@
+/* The driver's functions, each with the rules that a real one holds its callers to. */
+#include "fake.h"
+#include "build/elf.h"
+#include <elf.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DECLARE(member, symbol, arguments) __attribute__((visibility("default"))) int symbol arguments;
+GQ_CU_FUNCTIONS(DECLARE)
+#undef DECLARE
+
+#define OBJECTS_MAX 4096
+#define NAME "Imaginary 9000"
+#define REGISTERS 64
+#define THREADS_A_SM 2048
+
+/* What the rules ask of a call. */
+enum { ANY = 0, CONTEXT = 1, WAITS = 2 };
+
+struct gq_cu_context_s {
+    int device;
+};
+
+struct gq_cu_function_s {
+    struct gq_cu_module_s *module;
+};
+
+struct gq_cu_module_s {
+    uint32_t word[9];
+    struct gq_cu_function_s main;
+};
+
+enum kind { NONE, MEMORY, HOST, MODULE, STREAM };
+
+/* What the caller owns: given back once, and all of it before it lets the device go. */
+static struct {
+    enum kind kind;
+    void *at;
+    size_t bytes;
+} object[OBJECTS_MAX];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool initialized;
+static struct gq_cu_context_s primary;
+static bool retained;
+static _Thread_local gq_cu_context current;
+
+/* --- rules ----------------------------------------------------------------------------------------------------------
+ */
+
+static int enter(const char *function, int rules)
+{
+    int error = fake_sticky();
+    if (!error)
+        error = fake_scripted(function);
+    if (error >= FAKE_ILLEGAL_ADDRESS && error <= FAKE_LAST_STICKY)
+        fake_set_sticky(error);
+    if (error)
+        return error;
+    if (!initialized && strcmp(function, "cuInit") != 0 && strcmp(function, "cuDriverGetVersion") != 0)
+        return FAKE_NOT_INITIALIZED;
+    if ((rules & CONTEXT) && !current)
+        return FAKE_INVALID_CONTEXT;
+    if (rules & WAITS)
+        fake_grid_wait_all(function);
+    return 0;
+}
+
+#define ENTER(rules)                          \
+    do {                                      \
+        int refused = enter(__func__, rules); \
+        if (refused)                          \
+            return refused;                   \
+    } while (0)
+
+static void own(enum kind kind, void *at, size_t bytes)
+{
+    pthread_mutex_lock(&lock);
+    size_t i = 0;
+    while (i < OBJECTS_MAX && object[i].kind != NONE)
+        i++;
+    if (i == OBJECTS_MAX)
+        fake_complain("more than %d objects are alive", OBJECTS_MAX);
+    object[i].kind = kind;
+    object[i].at = at;
+    object[i].bytes = bytes;
+    pthread_mutex_unlock(&lock);
+}
+
+static void disown(const char *function, enum kind kind, const void *at)
+{
+    pthread_mutex_lock(&lock);
+    size_t i = 0;
+    while (i < OBJECTS_MAX && (object[i].kind != kind || object[i].at != at))
+        i++;
+    if (i == OBJECTS_MAX)
+        fake_complain("%s was given what is not alive", function);
+    object[i].kind = NONE;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Does [at, at + bytes) lie in one object of the kind? */
+static bool inside(enum kind kind, const void *at, size_t bytes)
+{
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < OBJECTS_MAX && !found; i++)
+        found = object[i].kind == kind && (const char *)at >= (const char *)object[i].at &&
+                (const char *)at + bytes <= (const char *)object[i].at + object[i].bytes;
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+static void expect_nothing_owned(void)
+{
+    static const char *const names[] = {"", "memory", "registered memory", "a module", "a stream"};
+    for (size_t i = 0; i < OBJECTS_MAX; i++)
+        if (object[i].kind != NONE)
+            fake_complain("the device was let go while %s was still alive", names[object[i].kind]);
+}
+
+static void *host_of(gq_cu_ptr ptr) { return (void *)(uintptr_t)ptr; }
+
+/* --- the driver and its devices -------------------------------------------------------------------------------------
+ */
+
+int cuInit(unsigned flags)
+{
+    ENTER(ANY);
+    if (flags)
+        return FAKE_INVALID_VALUE;
+    if (fake_script()->devices == 0)
+        return 100; /* CUDA_ERROR_NO_DEVICE */
+    initialized = true;
+    return 0;
+}
+
+int cuDriverGetVersion(int *version)
+{
+    ENTER(ANY);
+    *version = 13000;
+    return 0;
+}
+
+int cuGetErrorName(int error, const char **name)
+{
+    *name = error == 100                    ? "CUDA_ERROR_NO_DEVICE"
+            : error == 2                    ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : error == FAKE_ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+            : error == 999                  ? "CUDA_ERROR_UNKNOWN"
+                                            : NULL;
+    return *name ? 0 : FAKE_INVALID_VALUE;
+}
+
+int cuGetErrorString(int error, const char **text)
+{
+    *text = error == FAKE_ILLEGAL_ADDRESS ? "an illegal memory access was encountered"
+            : error == 100                ? "no CUDA-capable device is detected"
+                                          : NULL;
+    return *text ? 0 : FAKE_INVALID_VALUE;
+}
+
+int cuDeviceGetCount(int *count)
+{
+    ENTER(ANY);
+    *count = fake_script()->devices;
+    return 0;
+}
+
+int cuDeviceGet(int *device, int ordinal)
+{
+    ENTER(ANY);
+    *device = ordinal;
+    return ordinal >= 0 && ordinal < fake_script()->devices ? 0 : FAKE_INVALID_DEVICE;
+}
+
+int cuDeviceGetName(char *name, int len, int device)
+{
+    ENTER(ANY);
+    snprintf(name, (size_t)len, device ? NAME " (%d)" : NAME, device);
+    return 0;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int device)
+{
+    ENTER(ANY);
+    (void)device;
+    switch (attribute) {
+    case GQ_CU_ATTR_SM_COUNT:
+        *value = fake_script()->sms;
+        return 0;
+    case GQ_CU_ATTR_CC_MAJOR:
+        *value = 9;
+        return 0;
+    case GQ_CU_ATTR_CC_MINOR:
+        *value = 0;
+        return 0;
+    case GQ_CU_ATTR_HOST_REGISTER:
+    case GQ_CU_ATTR_READ_ONLY_REGISTER:
+        *value = 1;
+        return 0;
+    default:
+        return FAKE_INVALID_VALUE;
+    }
+}
+
+int cuDevicePrimaryCtxRetain(gq_cu_context *context, int device)
+{
+    ENTER(ANY);
+    primary.device = device;
+    retained = true;
+    *context = &primary;
+    return 0;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int device)
+{
+    ENTER(WAITS);
+    if (!retained || device != primary.device)
+        return FAKE_INVALID_CONTEXT;
+    expect_nothing_owned();
+    retained = false;
+    return 0;
+}
+
+int cuCtxSetCurrent(gq_cu_context context)
+{
+    ENTER(ANY);
+    current = context;
+    return 0;
+}
+
+/* --- modules --------------------------------------------------------------------------------------------------------
+ */
+
+/* An image says by its own headers where it ends. */
+static size_t image_bytes(const void *image)
+{
+    Elf64_Ehdr head;
+    memcpy(&head, image, sizeof head);
+    if (memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+        return 0;
+    size_t sections = head.e_shoff + (size_t)head.e_shnum * head.e_shentsize;
+    size_t segments = head.e_phoff + (size_t)head.e_phnum * head.e_phentsize;
+    return sections > segments ? sections : segments;
+}
+
+int cuModuleLoadData(gq_cu_module *module, const void *image)
+{
+    struct gq_cpu_image info;
+    ENTER(CONTEXT | WAITS);
+    if (gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
+        return FAKE_INVALID_IMAGE;
+    struct gq_cu_module_s *m = calloc(1, sizeof *m);
+    if (!m)
+        return 2;
+    memcpy(m->word, &info, sizeof m->word);
+    m->main.module = m;
+    own(MODULE, m, sizeof *m);
+    *module = m;
+    return 0;
+}
+
+int cuModuleUnload(gq_cu_module module)
+{
+    ENTER(CONTEXT | WAITS);
+    disown(__func__, MODULE, module);
+    free(module);
+    return 0;
+}
+
+int cuModuleGetFunction(gq_cu_function *function, gq_cu_module module, const char *name)
+{
+    ENTER(CONTEXT | WAITS);
+    *function = &module->main;
+    return strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
+}
+
+int cuModuleGetGlobal_v2(gq_cu_ptr *ptr, size_t *bytes, gq_cu_module module, const char *name)
+{
+    ENTER(CONTEXT);
+    *ptr = (gq_cu_ptr)(uintptr_t)module->word;
+    *bytes = sizeof module->word;
+    return strcmp(name, "gq_cuda_image") == 0 ? 0 : FAKE_NOT_FOUND;
+}
+
+int cuFuncGetAttribute(int *value, int attribute, gq_cu_function function)
+{
+    ENTER(CONTEXT);
+    *value = attribute == GQ_CU_FUNC_REGISTERS ? REGISTERS : 0;
+    return function ? 0 : FAKE_INVALID_VALUE;
+}
+
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, gq_cu_function function, int threads, size_t shared_bytes)
+{
+    ENTER(CONTEXT);
+    *blocks = threads > 0 ? THREADS_A_SM / threads : 0;
+    return function && shared_bytes == 0 ? 0 : FAKE_INVALID_VALUE;
+}
+
+/* --- memory ---------------------------------------------------------------------------------------------------------
+ */
+
+int cuMemAlloc_v2(gq_cu_ptr *ptr, size_t bytes)
+{
+    ENTER(CONTEXT);
+    void *p = bytes ? aligned_alloc(256, (bytes + 255) & ~(size_t)255) : NULL;
+    if (!p)
+        return bytes ? 2 : FAKE_INVALID_VALUE;
+    memset(p, 0xa5, bytes); /* what comes from the driver is not zero */
+    own(MEMORY, p, bytes);
+    *ptr = (gq_cu_ptr)(uintptr_t)p;
+    return 0;
+}
+
+int cuMemFree_v2(gq_cu_ptr ptr)
+{
+    ENTER(CONTEXT | WAITS);
+    disown(__func__, MEMORY, host_of(ptr));
+    free(host_of(ptr));
+    return 0;
+}
+
+int cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
+{
+    ENTER(CONTEXT);
+    *free_bytes = *total = (size_t)1 << 32;
+    return 0;
+}
+
+int cuMemcpyHtoDAsync_v2(gq_cu_ptr to, const void *from, size_t bytes, gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    if (!stream || !inside(MEMORY, host_of(to), bytes))
+        fake_complain("a copy of %zu bytes to where no device memory is", bytes);
+    memcpy(host_of(to), from, bytes);
+    return 0;
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, gq_cu_ptr from, size_t bytes, gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    if (!stream || !(inside(MEMORY, host_of(from), bytes) || inside(MODULE, host_of(from), bytes)))
+        fake_complain("a copy of %zu bytes from where no device memory is", bytes);
+    memcpy(to, host_of(from), bytes);
+    return 0;
+}
+
+int cuStreamWriteValue32_v2(gq_cu_stream stream, gq_cu_ptr ptr, uint32_t value, unsigned flags)
+{
+    ENTER(CONTEXT);
+    if (!stream || flags || !inside(MEMORY, host_of(ptr), sizeof value))
+        fake_complain("a word was written to where no device memory is");
+    __atomic_store_n((uint32_t *)host_of(ptr), value, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int cuMemHostRegister_v2(void *ptr, size_t bytes, unsigned flags)
+{
+    ENTER(CONTEXT);
+    if (!(flags & GQ_CU_HOST_DEVICEMAP) || inside(HOST, ptr, 1))
+        return FAKE_INVALID_VALUE;
+    own(HOST, ptr, bytes);
+    return 0;
+}
+
+int cuMemHostUnregister(void *ptr)
+{
+    ENTER(CONTEXT | WAITS);
+    disown(__func__, HOST, ptr);
+    return 0;
+}
+
+int cuMemHostGetDevicePointer_v2(gq_cu_ptr *ptr, void *host, unsigned flags)
+{
+    ENTER(CONTEXT);
+    *ptr = (gq_cu_ptr)(uintptr_t)host;
+    return flags == 0 && inside(HOST, host, 1) ? 0 : FAKE_INVALID_VALUE;
+}
+
+/* --- streams and grids ----------------------------------------------------------------------------------------------
+ */
+
+int cuStreamCreate(gq_cu_stream *stream, unsigned flags)
+{
+    ENTER(CONTEXT);
+    if (flags != GQ_CU_STREAM_NON_BLOCKING)
+        fake_complain("a stream that waits for the default stream would wait for the grids");
+    *stream = calloc(1, sizeof **stream);
+    if (!*stream)
+        return 2;
+    own(STREAM, *stream, sizeof **stream);
+    return 0;
+}
+
+int cuStreamDestroy_v2(gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    disown(__func__, STREAM, stream);
+    if (!__atomic_load_n(&stream->running, __ATOMIC_ACQUIRE))
+        free(stream);
+    return 0;
+}
+
+int cuStreamQuery(gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    return __atomic_load_n(&stream->running, __ATOMIC_ACQUIRE) ? GQ_CU_NOT_READY : fake_sticky();
+}
+
+int cuStreamSynchronize(gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    if (__atomic_load_n(&stream->running, __ATOMIC_ACQUIRE))
+        fake_grid_wait_all(__func__);
+    return fake_sticky();
+}
+
+static bool sees(const void *p, size_t bytes) { return inside(MEMORY, p, bytes) || inside(HOST, p, bytes); }
+
+int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                   unsigned block_y, unsigned block_z, unsigned shared_bytes, gq_cu_stream stream, void **params,
+                   void **extra)
+{
+    ENTER(CONTEXT);
+    const struct gq_grid *g = params[0];
+    if (!grid_x || grid_y != 1 || grid_z != 1 || block_x % 32 || !block_x || block_x > 1024 || block_y != 1 ||
+        block_z != 1 || shared_bytes || extra)
+        return FAKE_INVALID_VALUE;
+    if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
+        !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
+        fake_complain("a grid was given memory that the device does not see");
+    return fake_grid_start(stream, g, function->module->word[2], grid_x * block_x);
+}

@@ -1,0 +1,60 @@
+/* fake.h - a libcuda.so.1 without a GPU: "device memory" is host memory, and a grid is a thread that plays the ring
+ * protocol as echo (or, for a source's image, counts). What a real driver was measured to do next to a persistent
+ * kernel it does too: what loads or frees waits for running grids, here with a deadline, and after a fault every call
+ * returns the same error.
+ *
+ * $GPUQ_FAKE_CUDA is a script of words:
+ *   devices=N sms=N                how many devices, and multiprocessors of each; 1 and 4 without
+ *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails; calls are counted over all processes by `count`
+ *   count=PATH                     a file that grows by one byte a call of FUNCTION
+ *   fault=N                        the grids fault after N messages
+ *   stuck                          the grids do not look at the stop word
+ *   ends                           the grids end at once, unasked
+ */
+#ifndef TESTS_FAKE_CUDA_H
+#define TESTS_FAKE_CUDA_H
+
+#include <stdbool.h>
+#include "backend/cuda_api.h"
+#include "device/grid.h"
+#include "device/image.h"
+
+enum {
+    FAKE_INVALID_VALUE = 1,
+    FAKE_NOT_INITIALIZED = 3,
+    FAKE_INVALID_DEVICE = 101,
+    FAKE_INVALID_IMAGE = 200,
+    FAKE_INVALID_CONTEXT = 201,
+    FAKE_NOT_FOUND = 500,
+    FAKE_ILLEGAL_ADDRESS = 700,
+    FAKE_LAST_STICKY = 719
+};
+
+struct fake_script {
+    int devices, sms;
+    char fail[64];
+    long fail_at;
+    int fail_error;
+    char count[512];
+    uint64_t fault; /* UINT64_MAX: never */
+    bool stuck, ends;
+};
+
+/* script.c */
+const struct fake_script *fake_script(void);
+/* The error that the script wants of this call of `function`, else 0. */
+int fake_scripted(const char *function);
+/* A caller broke a rule that a real driver would punish by silence: says which, and ends the process. */
+_Noreturn void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* grid.c */
+struct gq_cu_stream_s {
+    uint32_t running; /* atomic: a grid is on it */
+};
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads);
+/* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
+void fake_grid_wait_all(const char *function);
+int fake_sticky(void); /* the error that every call returns after a fault, 0 before */
+void fake_set_sticky(int error);
+
+#endif

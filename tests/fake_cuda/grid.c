@@ -1,0 +1,142 @@
+/* A grid as a host thread: the messages of every lane, in order, through one step. */
+#include "fake.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WAIT_MS 3000 /* how long a call that a real driver would block may wait for grids that leave */
+
+struct player {
+    gq_cu_stream stream;
+    struct gq_grid g;
+    uint32_t kind;
+};
+
+static uint32_t running; /* atomic: grids */
+static uint64_t served;  /* atomic: messages, by all grids */
+static int sticky;       /* atomic */
+
+int fake_sticky(void) { return __atomic_load_n(&sticky, __ATOMIC_ACQUIRE); }
+void fake_set_sticky(int error) { __atomic_store_n(&sticky, error, __ATOMIC_RELEASE); }
+
+static void nap(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
+
+static struct gq_out_desc *hop_of(const struct gq_grid_lane *l, uint32_t step, uint64_t seq)
+{
+    return l->hop + (uint64_t)step * (l->view.mask + 1) + gq_slot_index(&l->view, seq);
+}
+
+/* Is message seq there for this step? `meta` is its fate so far. */
+static bool there(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint32_t *len, uint64_t *meta)
+{
+    *len = 0;
+    *meta = gq_meta(p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
+    if (p->g.step == 0)
+        return l->generated ? seq < gq_slot_limit(&l->view) : gq_slot_acquire(&l->view, seq, len) != 0;
+    const struct gq_out_desc *hop = hop_of(l, p->g.step - 1, seq);
+    uint64_t state = gq_load_acquire_u64(&hop->state); /* A5 */
+    *len = (uint32_t)state;
+    *meta = hop->meta;
+    return (uint32_t)(state >> 32) == gq_slot_stamp(seq);
+}
+
+static uint32_t serve(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint8_t *to)
+{
+    const uint64_t at = gq_slot_index(&l->view, seq) * l->view.stride;
+    const uint8_t *from = l->slot[p->g.step & 1] + at;
+    if (p->g.step == 0 && !l->generated) {
+        memcpy(l->slot[0] + at, gq_slot_in(&l->view, seq), len);
+    } else if (p->kind == GQ_IMAGE_SOURCE) {
+        char text[32];
+        len = (uint32_t)snprintf(text, sizeof text, "%llu", (unsigned long long)(l->first_index + seq));
+        len = len < p->g.out_cap ? len : p->g.out_cap;
+        memcpy(to, text, len);
+        return len;
+    }
+    memcpy(to, from, len);
+    return len;
+}
+
+static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint64_t meta)
+{
+    uint8_t *to = l->slot[(p->g.step + 1) & 1] + gq_slot_index(&l->view, seq) * l->view.stride;
+    if (gq_meta_status(meta) == GQ_RESULT_OK) {
+        len = serve(p, l, seq, len, to);
+        meta = gq_meta(p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
+    }
+    if (p->g.step + 1 == p->g.steps) {
+        memcpy(gq_slot_out(&l->view, seq), to, len);
+        gq_slot_finish(&l->view, seq, len, meta);
+        return;
+    }
+    struct gq_out_desc *hop = hop_of(l, p->g.step, seq);
+    gq_store_release_pair(&hop->meta, meta, ((uint64_t)gq_slot_stamp(seq) << 32) | len); /* R5 */
+}
+
+/* Everything that is there in one lane; false when nothing was, or the grid faulted. */
+static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
+{
+    uint64_t *next = &l->cursor[p->g.step].next, meta;
+    uint32_t len;
+    bool any = false;
+    for (; !fake_sticky() && there(p, l, *next, &len, &meta); ++*next, any = true) {
+        if (__atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault) {
+            fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
+            return false;
+        }
+        pass(p, l, *next, len, meta);
+    }
+    return any;
+}
+
+static bool over(const struct player *p)
+{
+    if (fake_sticky() || fake_script()->ends)
+        return true;
+    return !fake_script()->stuck && gq_load_acquire_u32(&p->g.host->stop);
+}
+
+static void *play(void *arg)
+{
+    struct player *p = arg;
+    while (!over(p)) {
+        uint32_t lanes = __atomic_load_n(&p->g.shared->lane_count, __ATOMIC_ACQUIRE);
+        bool any = false;
+        for (uint32_t i = 0; i < lanes; i++)
+            any |= serve_lane(p, &p->g.lane[i]);
+        if (!any)
+            nap(20000);
+    }
+    __atomic_store_n(&p->stream->running, 0, __ATOMIC_RELEASE);
+    __atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
+    free(p);
+    return NULL;
+}
+
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads)
+{
+    static uint32_t resident;
+    pthread_t thread;
+    struct player *p = malloc(sizeof *p);
+    if (!p)
+        return 2;
+    *p = (struct player){stream, *grid, kind};
+    if (__atomic_add_fetch(&resident, threads, __ATOMIC_RELAXED) > (uint32_t)fake_script()->sms * 2048)
+        fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
+    __atomic_store_n(&stream->running, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&running, 1, __ATOMIC_ACQUIRE);
+    if (pthread_create(&thread, NULL, play, p) != 0)
+        fake_complain("no thread for a grid");
+    pthread_detach(thread);
+    return 0;
+}
+
+void fake_grid_wait_all(const char *function)
+{
+    for (int ms = 0; __atomic_load_n(&running, __ATOMIC_ACQUIRE); ms++, nap(1000000))
+        if (ms >= WAIT_MS)
+            fake_complain("%s was called while a grid runs that does not leave: a driver waits for it for ever",
+                          function);
+}

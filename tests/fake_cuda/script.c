@@ -1,0 +1,89 @@
+#include "fake.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct fake_script script = {.devices = 1, .sms = 4, .fault = UINT64_MAX};
+
+static void read_fail(char *value)
+{
+    char *at = strchr(value, ','), *error = at ? strchr(at + 1, ',') : NULL;
+    if (!error)
+        fake_complain("fail= takes FUNCTION,K,ERROR, not '%s'", value);
+    *at = '\0';
+    snprintf(script.fail, sizeof script.fail, "%s", value);
+    script.fail_at = strtol(at + 1, NULL, 10);
+    script.fail_error = (int)strtol(error + 1, NULL, 10);
+}
+
+static void read_word(char *word)
+{
+    char *value = strchr(word, '=');
+    value = value ? value + 1 : word + strlen(word);
+    if (strncmp(word, "devices=", 8) == 0)
+        script.devices = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "sms=", 4) == 0)
+        script.sms = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "fail=", 5) == 0)
+        read_fail(value);
+    else if (strncmp(word, "count=", 6) == 0)
+        snprintf(script.count, sizeof script.count, "%s", value);
+    else if (strncmp(word, "fault=", 6) == 0)
+        script.fault = strtoull(value, NULL, 10);
+    else if (strcmp(word, "stuck") == 0)
+        script.stuck = true;
+    else if (strcmp(word, "ends") == 0)
+        script.ends = true;
+    else
+        fake_complain("GPUQ_FAKE_CUDA: '%s' is no word of a script", word);
+}
+
+static void read_script(void)
+{
+    char text[1024], *rest = NULL;
+    const char *env = getenv("GPUQ_FAKE_CUDA");
+    snprintf(text, sizeof text, "%s", env ? env : "");
+    for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        read_word(word);
+}
+
+const struct fake_script *fake_script(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_script);
+    return &script;
+}
+
+/* The number of this call, from 1, over all processes that share the file. */
+static long count_call(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    long number = fd >= 0 && write(fd, ".", 1) == 1 ? (long)lseek(fd, 0, SEEK_CUR) : -1;
+    if (number < 0)
+        fake_complain("%s cannot be written", path);
+    close(fd);
+    return number;
+}
+
+int fake_scripted(const char *function)
+{
+    const struct fake_script *s = fake_script();
+    if (strcmp(function, s->fail) != 0)
+        return 0;
+    return count_call(s->count) == s->fail_at ? s->fail_error : 0;
+}
+
+_Noreturn void fake_complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("fake libcuda: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\n", stderr);
+    va_end(args);
+    _exit(99);
+}
