@@ -41,7 +41,8 @@ struct gq_cuda {
     uint32_t steps;
     bool has_source;
     struct gq_cuda_lane lane[GQ_LANES_MAX];
-    uint32_t lane_count;
+    uint32_t lane_count; /* that the grids know */
+    uint32_t lanes_held; /* records of `lane` in use: those, and what failed */
     pthread_t bell;
     bool bell_runs;
     uint32_t stopping; /* atomic */

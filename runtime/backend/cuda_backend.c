@@ -136,7 +136,7 @@ static gq_status cuda_load_stage(struct gq_backend *backend, int fd, uint32_t ge
 static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
 {
     struct gq_cuda *c = cuda_of(backend);
-    if (c->lane_count == GQ_LANES_MAX)
+    if (c->lanes_held == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
     return gq_cuda_add_lane(c, view);
 }

@@ -47,6 +47,17 @@ static gq_status make_state(struct gq_cuda *c, struct gq_cuda_step *s)
     return status == GQ_OK ? gq_cuda_zero(c, s->state, s->state_bytes) : status;
 }
 
+/* Takes a step that was loaded in part. */
+static void unload(struct gq_cuda *c, const struct gq_cuda_step *s)
+{
+    if (s->stream)
+        c->cu->stream_destroy(s->stream);
+    if (s->state)
+        c->cu->mem_free(s->state);
+    if (s->module)
+        c->cu->module_unload(s->module);
+}
+
 gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint32_t generation)
 {
     gq_assert(c->steps < GQ_CUDA_STEPS_MAX);
@@ -74,22 +85,19 @@ gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint3
         status = gq_error_set(GQ_ERR_PLUGIN,
                               "a block of %u threads with %d registers each does not fit on an SM of this device",
                               s->block_threads, s->registers);
-    if (status == GQ_OK) {
-        c->steps++;
-        c->has_source |= kind == GQ_IMAGE_SOURCE;
+    if (status != GQ_OK) {
+        unload(c, s);
+        return status;
     }
-    return status;
+    c->steps++;
+    c->has_source |= kind == GQ_IMAGE_SOURCE;
+    return GQ_OK;
 }
 
 void gq_cuda_unload(struct gq_cuda *c)
 {
-    for (uint32_t i = 0; i < c->steps; i++) {
-        if (c->step[i].stream)
-            c->cu->stream_destroy(c->step[i].stream);
-        if (c->step[i].state)
-            c->cu->mem_free(c->step[i].state);
-        c->cu->module_unload(c->step[i].module);
-    }
+    for (uint32_t i = 0; i < c->steps; i++)
+        unload(c, &c->step[i]);
     c->steps = 0;
 }
 

@@ -39,13 +39,14 @@ gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
 {
     size_t bytes = p->desc + 2 * p->slot + p->hop, free_bytes = 0, total = 0;
-    c->cu->mem_info(&free_bytes, &total);
-    if (bytes > free_bytes)
+    gq_status status = GQ_CU(c, mem_info(&free_bytes, &total));
+    if (status == GQ_OK && bytes > free_bytes)
         return gq_error_set(GQ_ERR_NO_MEMORY,
                             "a lane needs %zu bytes of device memory, %zu of %zu are free: lower queue.capacity or "
                             "queue.slot_bytes",
                             bytes, free_bytes, total);
-    gq_status status = GQ_CU(c, mem_alloc(out, bytes));
+    if (status == GQ_OK)
+        status = GQ_CU(c, mem_alloc(out, bytes));
     /* Stamps between steps must not look valid; everything else is written before it is read. */
     return status == GQ_OK ? gq_cuda_zero(c, *out + p->desc + 2 * p->slot, p->hop) : status;
 }
@@ -84,7 +85,8 @@ static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
 {
     struct parts parts = parts_of(c, view);
-    struct gq_cuda_lane *l = &c->lane[c->lane_count];
+    /* What a lane that fails has taken so far is kept to the end: giving it back waits for the grids. */
+    struct gq_cuda_lane *l = &c->lane[c->lanes_held++];
     uint32_t capacity = view->mask + 1;
     gq_cu_ptr in = 0, out = 0;
     *l = (struct gq_cuda_lane){0};
@@ -107,13 +109,13 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
         .generated = view->in_head->generated,
     };
     status = publish(c, &lane);
-    c->lane_count++;
+    c->lane_count += status == GQ_OK;
     return status;
 }
 
 void gq_cuda_free_lanes(struct gq_cuda *c)
 {
-    for (uint32_t i = 0; i < c->lane_count; i++) {
+    for (uint32_t i = 0; i < c->lanes_held; i++) {
         if (c->lane[i].in)
             c->cu->host_unregister(c->lane[i].in);
         if (c->lane[i].out)
