@@ -50,7 +50,7 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
 
 static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
 {
-    struct gq_packet reply = {0};
+    struct gq_packet reply = {.type = packet->type}; /* until there is one */
     pthread_mutex_lock(&remote->lock);
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
@@ -63,7 +63,8 @@ static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, c
         status = give_up(remote);
     pthread_mutex_unlock(&remote->lock);
     /* A worker that ends instead of answering leaves a better sentence behind. */
-    if (status == GQ_ERR_DEVICE && remote->watched && wait_dead(remote, 2000))
+    bool answered = reply.type == GQ_PACKET_REPLY;
+    if (status == GQ_ERR_DEVICE && !answered && remote->watched && wait_dead(remote, 2000))
         status = gq_remote_check(remote);
     return status;
 }
