@@ -2,6 +2,7 @@
 #include "base/dl.h"
 #include <pthread.h>
 #include <stdbool.h>
+#include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gq_cu_api table;
@@ -46,6 +47,27 @@ gq_status gq_cu_open(const struct gq_cu_api **out)
     return status;
 }
 
+/* The driver's name for what `call` calls: cuMemAlloc of "mem_alloc(&c->lanes, lanes)"; other words stay. */
+static const char *name_of(const char *call)
+{
+    static const char *const names[][2] = {
+#define NAME(member, symbol, arguments) {#member "(", #symbol},
+        GQ_CU_FUNCTIONS(NAME)
+#undef NAME
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(call, names[i][0], strlen(names[i][0])) == 0)
+            return names[i][1];
+    return call;
+}
+
+/* Without the version that cuda.h adds behind everybody's back. */
+static int name_len(const char *name)
+{
+    const char *version = strstr(name, "_v2");
+    return (int)(version ? (size_t)(version - name) : strlen(name));
+}
+
 gq_status gq_cu_check(const struct gq_cu_api *cu, int error, const char *call)
 {
     const char *name = NULL, *text = NULL;
@@ -53,6 +75,9 @@ gq_status gq_cu_check(const struct gq_cu_api *cu, int error, const char *call)
         return GQ_OK;
     cu->error_name(error, &name);
     cu->error_text(error, &text);
-    return gq_error_set(GQ_ERR_DEVICE, "%s: %s (%s)", call, name ? name : "unknown error",
-                        text ? text : "no description");
+    const char *function = name_of(call);
+    if (!name)
+        return gq_error_set(GQ_ERR_DEVICE, "%.*s: error %d", name_len(function), function, error);
+    return gq_error_set(GQ_ERR_DEVICE, "%.*s: %s (%s)", name_len(function), function, name,
+                        text ? text : "the driver says no more");
 }
