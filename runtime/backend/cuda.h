@@ -20,6 +20,8 @@ struct gq_cuda_step {
     uint32_t generation, stage;
     int registers, occupancy; /* blocks of `block_threads` that an SM holds */
     uint32_t block_threads, blocks;
+    uint32_t staged,
+        shared_bytes; /* stride of slots that a warp keeps in shared memory, and what a block needs for it */
     bool launched;
 };
 

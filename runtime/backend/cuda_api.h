@@ -37,6 +37,7 @@ enum {
     GQ_CU_FUNC_SHARED_BYTES = 1,
     GQ_CU_FUNC_LOCAL_BYTES = 3,
     GQ_CU_FUNC_REGISTERS = 4,
+    GQ_CU_FUNC_DYNAMIC_SHARED_MAX = 8,
 };
 
 /* member, symbol, arguments. */
@@ -57,6 +58,7 @@ enum {
     X(module_function, cuModuleGetFunction, (gq_cu_function * function, gq_cu_module module, const char *name))        \
     X(module_global, cuModuleGetGlobal_v2, (gq_cu_ptr * ptr, size_t * bytes, gq_cu_module module, const char *name))   \
     X(function_attribute, cuFuncGetAttribute, (int *value, int attribute, gq_cu_function function))                    \
+    X(function_set, cuFuncSetAttribute, (gq_cu_function function, int attribute, int value))                           \
     X(occupancy, cuOccupancyMaxActiveBlocksPerMultiprocessor,                                                          \
       (int *blocks, gq_cu_function function, int threads, size_t shared_bytes))                                        \
     X(mem_alloc, cuMemAlloc_v2, (gq_cu_ptr * ptr, size_t bytes))                                                       \

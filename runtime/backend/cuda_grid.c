@@ -7,6 +7,7 @@
 #define IMAGE_BYTES_MAX (128u << 20)
 #define BLOCK_THREADS 256u /* of thread and warp scope */
 #define BLOCKS_A_SM 2      /* more warps than this do not make the bus faster */
+#define STAGED_MAX 256u    /* bytes: larger slots are worked on in device memory */
 #define KERNEL "gq_grid_main"
 
 /* --- images ---------------------------------------------------------------------------------------------------------
@@ -47,6 +48,17 @@ static gq_status make_state(struct gq_cuda *c, struct gq_cuda_step *s)
     return status == GQ_OK ? gq_cuda_zero(c, s->state, s->state_bytes) : status;
 }
 
+/* Small slots of a warp's run are kept in shared memory: two runs of 32, in and out. */
+static gq_status stage_small(struct gq_cuda *c, struct gq_cuda_step *s)
+{
+    uint32_t stride = gq_slot_stride(c->setup.slot_bytes);
+    if (s->scope == 2 || stride > STAGED_MAX)
+        return GQ_OK;
+    s->staged = stride;
+    s->shared_bytes = s->block_threads / 32 * 64 * stride;
+    return GQ_CU(c, function_set(s->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)s->shared_bytes));
+}
+
 /* Takes a step that was loaded in part. */
 static void unload(struct gq_cuda *c, const struct gq_cuda_step *s)
 {
@@ -78,7 +90,9 @@ gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint3
     if (status == GQ_OK)
         status = GQ_CU(c, function_attribute(&s->registers, GQ_CU_FUNC_REGISTERS, s->function));
     if (status == GQ_OK)
-        status = GQ_CU(c, occupancy(&s->occupancy, s->function, (int)s->block_threads, 0));
+        status = stage_small(c, s);
+    if (status == GQ_OK)
+        status = GQ_CU(c, occupancy(&s->occupancy, s->function, (int)s->block_threads, s->shared_bytes));
     if (status == GQ_OK)
         status = GQ_CU(c, stream_create(&s->stream, GQ_CU_STREAM_NON_BLOCKING));
     if (status == GQ_OK && s->occupancy < 1)
@@ -136,11 +150,12 @@ static gq_status launch(struct gq_cuda *c, uint32_t step)
         .generation = s->generation,
         .out_cap = c->setup.slot_bytes,
         .retries = c->setup.retries,
+        .staged = s->staged,
     };
     void *params[] = {&grid};
     size_grid(c, s);
-    gq_status status =
-        GQ_CU(c, launch(s->function, s->blocks, 1, 1, s->block_threads, 1, 1, 0, s->stream, params, NULL));
+    gq_status status = GQ_CU(
+        c, launch(s->function, s->blocks, 1, 1, s->block_threads, 1, 1, s->shared_bytes, s->stream, params, NULL));
     s->launched = status == GQ_OK;
     return status;
 }

@@ -16,8 +16,11 @@
 #include <device/grid.h>
 
 #define GQ_ALL 0xffffffffu
-#define GQ_LOOKS 8u         /* words a scout's thread reads at a time when messages come fast */
-#define GQ_RUN_BYTES 65536u /* payload that one warp takes at a time */
+#define GQ_LOOKS 8u          /* words a scout's thread reads at a time when messages come fast */
+#define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
+#define GQ_PATIENCE 64u      /* looks in vain before another warp may be the scout */
+#define GQ_ROUNDS 65536u     /* looks of one scout */
+#define GQ_RUN_BYTES 65536u  /* payload that one warp takes at a time */
 
 static __device__ void *gq_grid_state; /* the same for every thread of the grid */
 
@@ -83,53 +86,102 @@ static __device__ __forceinline__ uint64_t gq_globaltimer()
 
 static __device__ __forceinline__ uint32_t gq_lane_of_warp() { return threadIdx.x % 32; }
 
-/* Is message seq there for this step? Keeps the host's word where claiming warps find it. */
-static __device__ __forceinline__ bool gq_there(const gq_grid &g, const gq_grid_lane *l, uint64_t seq, uint64_t *word)
+/* Where message seq's word is for this step: the host's descriptor, or the state that the step before left. */
+static __device__ __forceinline__ const uint64_t *gq_word_of(const gq_grid &g, const gq_grid_lane *l, uint64_t seq)
 {
-    if (g.step > 0) {
-        const gq_out_desc *hop = l->hop + (uint64_t)(g.step - 1) * (l->view.mask + 1) + gq_slot_index(&l->view, seq);
-        return (uint32_t)(gq_dev_acquire_u64(&hop->state) >> 32) == gq_slot_stamp(seq); /* A5 pairs R5 */
-    }
-    *word = gq_load_acquire_u64(&l->view.in_desc[gq_slot_index(&l->view, seq)]); /* A1 pairs R1 */
-    return (uint32_t)(*word >> 32) == gq_slot_stamp(seq);
+    if (g.step == 0)
+        return &l->view.in_desc[gq_slot_index(&l->view, seq)];
+    return &l->hop[(uint64_t)(g.step - 1) * (l->view.mask + 1) + gq_slot_index(&l->view, seq)].state;
 }
 
 /* Ones of `mask` from bit 0 upwards. */
 static __device__ __forceinline__ uint32_t gq_prefix(uint32_t mask) { return mask == GQ_ALL ? 32 : __ffs(~mask) - 1; }
 
-/* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. */
-static __device__ uint32_t gq_look(const gq_grid &g, gq_grid_lane *l, uint64_t from, uint32_t looks)
+/* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
+ * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t keeps the word of message
+ * from + t. */
+static __device__ uint32_t gq_look(const gq_grid &g, const gq_grid_lane *l, uint64_t from, uint32_t looks,
+                                   uint64_t (&word)[GQ_LOOKS])
 {
-    uint64_t word[GQ_LOOKS];
-    bool there[GQ_LOOKS];
-    uint32_t found = 0;
+    const uint64_t seq = from + gq_lane_of_warp();
 #pragma unroll
     for (uint32_t k = 0; k < GQ_LOOKS; k++)
-        there[k] = k < looks && gq_there(g, l, from + k * 32 + gq_lane_of_warp(), &word[k]);
+        word[k] = k < looks ? gq_load_relaxed_u64(gq_word_of(g, l, seq + k * 32)) : 0; /* A1 pairs R1, A5 pairs R5 */
+    uint32_t found = 0;
     bool more = true;
 #pragma unroll
     for (uint32_t k = 0; k < GQ_LOOKS; k++) {
-        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there[k]));
-        if (!more)
-            continue;
-        if (g.step == 0 && gq_lane_of_warp() < run)
-            l->desc[gq_slot_index(&l->view, from + k * 32 + gq_lane_of_warp())] = word[k];
-        found += run;
-        more = run == 32;
+        const bool there = k < looks && (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
+        found += more ? run : 0;
+        more = more && run == 32;
     }
+    if (found)
+        asm volatile("fence.acq_rel.sys;" ::: "memory");
     return found;
 }
 
-/* Host says stop, or the deadline is over: all grids are told. By the scout, whose poll crosses the bus anyway. */
-static __device__ void gq_watch(const gq_grid &g)
+/* The host's words where the warps that claim these messages find them: lengths, without crossing the bus again. */
+static __device__ void gq_keep_words(gq_grid_lane *l, uint64_t from, uint32_t found, const uint64_t (&word)[GQ_LOOKS])
 {
-    if (gq_load_acquire_u32(&g.host->stop) || (g.limit_ns && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns)))
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_LOOKS; k++)
+        if (k * 32 + gq_lane_of_warp() < found)
+            l->desc[gq_slot_index(&l->view, from + k * 32 + gq_lane_of_warp())] = word[k];
+}
+
+/* Host says stop, or the limit is over: all grids are told. By the scout, whose poll crosses the bus anyway. */
+static __device__ void gq_watch(const gq_grid &g, uint32_t stop)
+{
+    if (stop || (g.limit_ns && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns)))
         gq_dev_store_u32(&g.shared->over, 1);
 }
 
-/* By a converged warp. Raises the lane's `ready` if there is more; true if it did. False too when another warp looks.
- */
-static __device__ bool gq_scout(const gq_grid &g, gq_grid_lane *l)
+struct gq_claim {
+    gq_grid_lane *lane;
+    uint64_t first;
+    uint32_t count; /* 0: nothing was there, or another warp was faster */
+    bool known;     /* thread t has the word of message first + t */
+    uint64_t word;
+};
+
+static __device__ __forceinline__ uint32_t gq_bounded(const gq_grid_lane *l, uint64_t first, uint64_t count,
+                                                      uint32_t want)
+{
+    const uint64_t to_wrap = l->view.mask + 1 - gq_slot_index(&l->view, first);
+    count = count < want ? count : want;
+    return (uint32_t)(count < to_wrap ? count : to_wrap);
+}
+
+/* One look. Messages of a source plugin are there by number; all others by their words. */
+static __device__ uint32_t gq_look_once(const gq_grid &g, gq_grid_lane *l, uint64_t from, bool wide,
+                                        uint64_t (&word)[GQ_LOOKS])
+{
+    const uint32_t stop = gq_lane_of_warp() == 0 ? gq_load_relaxed_u32(&g.host->stop) : 0;
+    uint32_t found;
+    if (g.step == 0 && l->generated) {
+        const uint64_t limit = gq_slot_limit(&l->view); /* A3 pairs R3 */
+        found = limit > from ? (uint32_t)min((unsigned long long)(limit - from), 1ull << 30) : 0;
+    } else {
+        found = gq_look(g, l, from, wide ? GQ_LOOKS : 1, word);
+    }
+    if (gq_lane_of_warp() == 0)
+        gq_watch(g, stop);
+    return found;
+}
+
+/* A warp that is the scout of a lane, and what it alone knows. */
+struct gq_watch_state {
+    gq_grid_lane *lane; /* NULL: this warp is nobody's scout */
+    uint64_t from;      /* first message not looked at */
+    bool clear;         /* it claimed all below `from` itself: `next` and `ready` lag behind until they are written */
+    bool wide;          /* messages come by many */
+    bool slow;          /* its last run took long: others must not wait for the next one */
+    uint32_t empty, rounds;
+};
+
+/* By a converged warp: becomes the lane's scout if it has none. */
+static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch_state *w)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
     uint32_t locked = 0;
@@ -138,51 +190,81 @@ static __device__ bool gq_scout(const gq_grid &g, gq_grid_lane *l)
     if (!__shfl_sync(GQ_ALL, locked, 0))
         return false;
     __threadfence();
-    const uint64_t from = gq_dev_relaxed_u64(&c->ready);
-    uint32_t found;
-    if (g.step == 0 && l->generated) {
-        const uint64_t limit = gq_slot_limit(&l->view); /* A3 pairs R3 */
-        found = limit > from ? (uint32_t)min((unsigned long long)(limit - from), 1ull << 30) : 0;
-    } else {
-        const uint32_t looks = gq_dev_relaxed_u32(&c->wide) ? GQ_LOOKS : 1;
-        found = gq_look(g, l, from, looks);
-        if (gq_lane_of_warp() == 0)
-            gq_dev_store_u32(&c->wide, found == looks * 32 || found >= 64);
-    }
-    if (gq_lane_of_warp() == 0)
-        gq_watch(g);
-    __syncwarp(); /* every thread's descriptors before one thread publishes them */
+    w->lane = l;
+    w->from = gq_dev_relaxed_u64(&c->ready);
+    w->clear = w->wide = false;
+    w->empty = w->rounds = 0;
+    return true;
+}
+
+/* Everything below `ready` may be claimed by any warp. What the scout claimed itself stays its own. */
+static __device__ void gq_publish(const gq_grid &g, gq_watch_state *w, uint64_t ready)
+{
+    gq_grid_cursor *c = &w->lane->cursor[g.step];
+    __syncwarp(); /* every thread's words before one thread publishes them */
     if (gq_lane_of_warp() == 0) {
-        if (found)
-            gq_dev_release_u64(&c->ready, from + found); /* R4 pairs A4 */
-        gq_dev_release_u32(&c->scout, 0);
+        if (w->clear)
+            gq_store_relaxed_u64(&c->next, w->from); /* before R4: who sees the new `ready` sees it */
+        gq_dev_release_u64(&c->ready, ready);        /* R4 pairs A4 */
     }
-    return found != 0;
+    w->clear = false;
+    w->from = ready;
+}
+
+static __device__ void gq_leave_watch(const gq_grid &g, gq_watch_state *w)
+{
+    gq_publish(g, w, w->from);
+    if (gq_lane_of_warp() == 0)
+        gq_dev_release_u32(&w->lane->cursor[g.step].scout, 0);
+    w->lane = nullptr;
+}
+
+/* By the scout: one look. A few messages it claims itself, without a word to anybody: they save their way through
+ * device memory. Many it leaves to the warps that claim, and goes on looking. */
+static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, uint32_t want)
+{
+    const bool words = g.step == 0 && !w->lane->generated;
+    gq_claim claim = {w->lane, w->from, 0, words, 0};
+    uint64_t word[GQ_LOOKS];
+    const uint32_t found = gq_look_once(g, w->lane, w->from, w->wide, word);
+    w->empty = found ? 0 : w->empty + 1;
+    w->wide = found >= 32;
+    if (w->empty > GQ_PATIENCE || ++w->rounds > GQ_ROUNDS) {
+        gq_leave_watch(g, w);
+        return claim;
+    }
+    if (found == 0)
+        return claim;
+    /* Where nothing is left to claim, nobody else can move `next` until `ready` is raised. */
+    if (found < 32 && found <= want && (w->clear || gq_dev_relaxed_u64(&w->lane->cursor[g.step].next) == w->from)) {
+        claim.count = gq_bounded(w->lane, w->from, found, want);
+        claim.word = word[0];
+        w->clear = true;
+        w->from += claim.count;
+        if (w->slow)
+            gq_leave_watch(g, w);
+        return claim;
+    }
+    if (words)
+        gq_keep_words(w->lane, w->from, found, word);
+    gq_publish(g, w, w->from + found);
+    return claim;
 }
 
 /* --- claiming
  * ----------------------------------------------------------------------------------------------------------- */
 
-struct gq_claim {
-    gq_grid_lane *lane;
-    uint64_t first;
-    uint32_t count; /* 0: nothing was there, or another warp was faster */
-};
-
 /* By a converged warp: a run of at most `want` messages that does not wrap around the ring. */
 static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t want)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
-    gq_claim claim = {l, 0, 0};
+    gq_claim claim = {l, 0, 0, false, 0};
     if (gq_lane_of_warp() == 0) {
         const uint64_t next = gq_dev_relaxed_u64(&c->next), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
-        const uint64_t to_wrap = l->view.mask + 1 - gq_slot_index(&l->view, next);
-        uint64_t count = ready > next ? ready - next : 0;
-        count = count < want ? count : want;
-        count = count < to_wrap ? count : to_wrap;
+        const uint32_t count = ready > next ? gq_bounded(l, next, ready - next, want) : 0;
         if (count && atomicCAS((unsigned long long *)&c->next, next, next + count) == next) {
             claim.first = next;
-            claim.count = (uint32_t)count;
+            claim.count = count;
         }
     }
     claim.first = __shfl_sync(GQ_ALL, claim.first, 0);
@@ -194,19 +276,26 @@ static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint3
 /* --- bytes
  * ----------------------------------------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ uint4 gq_load16(const uint8_t *p)
-{
-    uint4 v;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(p));
-    return v;
-}
+/* From the host's memory: read once, so there is no reason to keep it in a cache. */
+struct gq_from_bus {
+    static __device__ __forceinline__ uint4 load(const uint8_t *p)
+    {
+        uint4 v;
+        asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                     : "l"(p)
+                     : "memory");
+        return v;
+    }
+};
+struct gq_from_device {
+    static __device__ __forceinline__ uint4 load(const uint8_t *p) { return *(const uint4 *)p; }
+};
 
 /* Copies, for each message i of a run, the first len[i] bytes of its slot, in words of 16 bytes, coalesced, four in
  * flight a thread. Slots are `stride` apart on both sides; the tail of a slot's last word is copied along. `team`
  * threads work together, of which this is number `me`; len_of(i) is asked for messages of the run alone. */
-template <typename LenOf>
+template <typename From, typename LenOf>
 static __device__ void gq_copy_run(uint8_t *to, const uint8_t *from, uint32_t stride, uint32_t count, uint32_t longest,
                                    uint32_t me, uint32_t team, LenOf len_of)
 {
@@ -221,7 +310,7 @@ static __device__ void gq_copy_run(uint8_t *to, const uint8_t *from, uint32_t st
             use[k] = i < total && word * 16 < len_of(message);
             at[k] = ((uint64_t)message * slot_words + word) * 16;
             if (use[k])
-                v[k] = gq_load16(from + at[k]);
+                v[k] = From::load(from + at[k]);
         }
 #pragma unroll
         for (uint32_t k = 0; k < 4; k++)
@@ -238,11 +327,6 @@ struct gq_item {
     uint32_t len, status, code, stage; /* before: of the input; after: of the result */
 };
 
-static __device__ __forceinline__ uint64_t gq_at(const gq_claim &c, uint32_t i)
-{
-    return gq_slot_index(&c.lane->view, c.first + i) * c.lane->view.stride;
-}
-
 /* Length and fate of message i as this step receives it. */
 static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
 {
@@ -254,16 +338,21 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
         return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_meta_status(meta), gq_meta_code(meta),
                        gq_meta_stage(meta)};
     }
-    const uint32_t len = c.lane->generated ? 0 : (uint32_t)gq_dev_relaxed_u64(&c.lane->desc[at]);
+    const uint32_t len = c.lane->generated ? 0 : (uint32_t)(c.known ? c.word : gq_dev_relaxed_u64(&c.lane->desc[at]));
     return gq_item{len < v->slot_bytes ? len : v->slot_bytes, GQ_RESULT_OK, 0, g.stage};
 }
 
-static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, uint32_t i, uint32_t len)
+/* Where the slots of a run lie while this step works on them; slots are `stride` apart, as everywhere. */
+struct gq_place {
+    uint8_t *in, *out;
+};
+
+static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, const gq_place &p, uint32_t i,
+                                           uint32_t len)
 {
-    const uint64_t seq = c.first + i;
+    const uint64_t seq = c.first + i, at = (uint64_t)i * c.lane->view.stride;
     const uint64_t id = GQ_IMAGE_KIND ? c.lane->first_index + seq : gq_slot_id(c.lane->view.lane, seq);
-    return gq_message{c.lane->slot[g.step & 1] + gq_at(c, i), len, id, c.lane->slot[(g.step + 1) & 1] + gq_at(c, i),
-                      g.out_cap};
+    return gq_message{p.in + at, len, id, p.out + at, g.out_cap};
 }
 
 static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outcome &o)
@@ -310,84 +399,133 @@ static __device__ __forceinline__ uint32_t gq_share_lengths(uint32_t *lens, uint
     return longest;
 }
 
-/* Thread and warp scope: by one converged warp, a run of up to 32 messages; thread t keeps message t. */
-static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, uint32_t *out_len, uint32_t *lens)
+/* A warp's share of the block's memory. */
+struct gq_desk {
+    uint32_t *out_len; /* one word */
+    uint32_t *lens;    /* 32 words */
+    uint8_t *area;     /* two runs of slots, where slots are small enough (g.staged); NULL otherwise */
+};
+
+/* Small messages never touch device memory on their way from and to the host: they are worked on in shared memory. */
+static __device__ gq_place gq_place_of(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
+{
+    const uint64_t at = gq_slot_index(&c.lane->view, c.first) * c.lane->view.stride;
+    gq_place p = {c.lane->slot[g.step & 1] + at, c.lane->slot[(g.step + 1) & 1] + at};
+    if (desk.area && gq_from_host(g, c))
+        p.in = desk.area;
+    if (desk.area && g.step + 1 == g.steps)
+        p.out = desk.area + 32 * c.lane->view.stride;
+    return p;
+}
+
+static __device__ void gq_bring(const gq_claim &c, const gq_place &p, const gq_desk &desk, uint32_t len)
+{
+    const uint32_t longest = gq_share_lengths(desk.lens, len), *lens = desk.lens;
+    const uint8_t *host = gq_slot_in(&c.lane->view, c.first);
+    gq_copy_run<gq_from_bus>(p.in, host, c.lane->view.stride, c.count, longest, gq_lane_of_warp(), 32,
+                             [lens](uint32_t i) { return lens[i]; });
+    __syncwarp();
+}
+
+static __device__ void gq_take_away(const gq_claim &c, const gq_place &p, const gq_desk &desk, uint32_t len)
+{
+    const uint32_t longest = gq_share_lengths(desk.lens, len), *lens = desk.lens;
+    uint8_t *host = gq_slot_out(&c.lane->view, c.first);
+    gq_copy_run<gq_from_device>(host, p.out, c.lane->view.stride, c.count, longest, gq_lane_of_warp(), 32,
+                                [lens](uint32_t i) { return lens[i]; });
+    __syncwarp(); /* every thread's bytes before any thread publishes */
+}
+
+/* Thread scope: thread t serves message t. */
+static __device__ void gq_serve_threads(const gq_grid &g, const gq_claim &c, const gq_place &p, gq_item *item)
 {
     const uint32_t t = gq_lane_of_warp();
+    if (t < c.count && item->status == GQ_RESULT_OK) {
+        const gq_message m = gq_message_of(g, c, p, t, item->len);
+        const gq_outcome o = gq_serve(m.cap, g.retries, [&m] {
+            uint32_t raw = 0;
+            gq_call(m, &raw);
+            return raw;
+        });
+        gq_settle(g, item, o);
+    }
+    __syncwarp();
+}
+
+/* Warp scope: the warp serves one message after another; thread i keeps what became of message i. */
+static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const gq_place &p, uint32_t *out_len,
+                                     gq_item *item)
+{
+    for (uint32_t i = 0; i < c.count; i++) {
+        if (__shfl_sync(GQ_ALL, item->status, i) != GQ_RESULT_OK)
+            continue;
+        const gq_message m = gq_message_of(g, c, p, i, __shfl_sync(GQ_ALL, item->len, i));
+        const gq_outcome o = gq_serve(m.cap, g.retries, [&m, out_len] {
+            if (gq_lane_of_warp() == 0)
+                *out_len = 0;
+            __syncwarp();
+            gq_call(m, out_len);
+            __syncwarp();
+            const uint32_t raw = *(volatile uint32_t *)out_len;
+            __syncwarp();
+            return raw;
+        });
+        if (gq_lane_of_warp() == i)
+            gq_settle(g, item, o);
+    }
+    __syncwarp();
+}
+
+/* Thread and warp scope: by one converged warp, a run of up to 32 messages; thread t keeps message t. */
+static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
+{
+    const bool mine = gq_lane_of_warp() < c.count;
+    const gq_place place = gq_place_of(g, c, desk);
     gq_item item = {0, GQ_RESULT_DROPPED, 0, 0};
-    if (t < c.count)
-        item = gq_item_of(g, c, t);
-    if (gq_from_host(g, c)) {
-        const uint32_t longest = gq_share_lengths(lens, t < c.count ? item.len : 0);
-        uint8_t *slots = c.lane->slot[0] + gq_at(c, 0);
-        const uint8_t *host = c.lane->view.in_payload + gq_at(c, 0);
-        gq_copy_run(slots, host, c.lane->view.stride, c.count, longest, t, 32, [lens](uint32_t i) { return lens[i]; });
-        __syncwarp();
-    }
-    if constexpr (gq_scope::kind == GQ_SCOPE_THREAD) {
-        if (t < c.count && item.status == GQ_RESULT_OK) {
-            const gq_message m = gq_message_of(g, c, t, item.len);
-            const gq_outcome o = gq_serve(m.cap, g.retries, [&m] {
-                uint32_t raw = 0;
-                gq_call(m, &raw);
-                return raw;
-            });
-            gq_settle(g, &item, o);
-        }
-    } else {
-        for (uint32_t i = 0; i < c.count; i++) {
-            if (__shfl_sync(GQ_ALL, item.status, i) != GQ_RESULT_OK)
-                continue;
-            const gq_message m = gq_message_of(g, c, i, __shfl_sync(GQ_ALL, item.len, i));
-            const gq_outcome o = gq_serve(m.cap, g.retries, [&m, out_len] {
-                if (gq_lane_of_warp() == 0)
-                    *out_len = 0;
-                __syncwarp();
-                gq_call(m, out_len);
-                __syncwarp();
-                const uint32_t raw = *(volatile uint32_t *)out_len;
-                __syncwarp();
-                return raw;
-            });
-            if (t == i)
-                gq_settle(g, &item, o);
-        }
-    }
+    if (mine)
+        item = gq_item_of(g, c, gq_lane_of_warp());
+    if (gq_from_host(g, c))
+        gq_bring(c, place, desk, mine ? item.len : 0);
+    if constexpr (gq_scope::kind == GQ_SCOPE_THREAD)
+        gq_serve_threads(g, c, place, &item);
+    else
+        gq_serve_warp(g, c, place, desk.out_len, &item);
+    if (g.step + 1 == g.steps)
+        gq_take_away(c, place, desk, mine ? gq_bytes_out(item) : 0);
+    if (mine)
+        gq_hand_on(g, c, gq_lane_of_warp(), item);
     __syncwarp();
-    if (g.step + 1 == g.steps) {
-        const uint32_t longest = gq_share_lengths(lens, t < c.count ? gq_bytes_out(item) : 0);
-        const uint8_t *slots = c.lane->slot[(g.step + 1) & 1] + gq_at(c, 0);
-        uint8_t *host = c.lane->view.out_payload + gq_at(c, 0);
-        gq_copy_run(host, slots, c.lane->view.stride, c.count, longest, t, 32, [lens](uint32_t i) { return lens[i]; });
-        __syncwarp(); /* every thread's bytes before any thread publishes */
-    }
-    if (t < c.count)
-        gq_hand_on(g, c, t, item);
-    __syncwarp();
+}
+
+/* Block scope: all threads of the block call the plugin once an attempt. */
+static __device__ gq_outcome gq_serve_block(const gq_grid &g, const gq_message &m, uint32_t *out_len)
+{
+    return gq_serve(m.cap, g.retries, [&m, out_len] {
+        if (threadIdx.x == 0)
+            *out_len = 0;
+        __syncthreads();
+        gq_call(m, out_len);
+        __syncthreads();
+        const uint32_t raw = *(volatile uint32_t *)out_len;
+        __syncthreads();
+        return raw;
+    });
 }
 
 /* Block scope: by all threads of the block, one message. */
 static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, uint32_t *out_len)
 {
+    const gq_place place = gq_place_of(g, c, gq_desk{nullptr, nullptr, nullptr});
+    const uint32_t stride = c.lane->view.stride;
     gq_item item = gq_item_of(g, c, 0);
-    const gq_message m = gq_message_of(g, c, 0, item.len);
+    const uint32_t len = item.len;
     if (gq_from_host(g, c)) {
-        const uint32_t len = item.len;
-        gq_copy_run(const_cast<uint8_t *>(m.in), c.lane->view.in_payload + gq_at(c, 0), c.lane->view.stride, 1, len,
-                    threadIdx.x, blockDim.x, [&](uint32_t) { return len; });
+        gq_copy_run<gq_from_bus>(place.in, gq_slot_in(&c.lane->view, c.first), stride, 1, len, threadIdx.x, blockDim.x,
+                                 [len](uint32_t) { return len; });
         __syncthreads();
     }
     if (item.status == GQ_RESULT_OK) {
-        const gq_outcome o = gq_serve(m.cap, g.retries, [&m, out_len] {
-            if (threadIdx.x == 0)
-                *out_len = 0;
-            __syncthreads();
-            gq_call(m, out_len);
-            __syncthreads();
-            const uint32_t raw = *(volatile uint32_t *)out_len;
-            __syncthreads();
-            return raw;
-        });
+        const gq_outcome o = gq_serve_block(g, gq_message_of(g, c, place, 0, len), out_len);
         if (threadIdx.x == 0)
             gq_settle(g, &item, o);
         else
@@ -395,8 +533,8 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, uint32_
     }
     if (g.step + 1 == g.steps) {
         const uint32_t bytes = gq_bytes_out(item);
-        gq_copy_run(c.lane->view.out_payload + gq_at(c, 0), m.out, c.lane->view.stride, 1, bytes, threadIdx.x,
-                    blockDim.x, [&](uint32_t) { return bytes; });
+        gq_copy_run<gq_from_device>(gq_slot_out(&c.lane->view, c.first), place.out, stride, 1, bytes, threadIdx.x,
+                                    blockDim.x, [bytes](uint32_t) { return bytes; });
     }
     __syncthreads();
     if (threadIdx.x == 0)
@@ -415,23 +553,26 @@ static __device__ __forceinline__ void gq_rest(uint32_t warp, uint32_t idle)
     __nanosleep(warp < 32 ? 100 : idle < 64 ? 1000 : 20000);
 }
 
-/* A run for this warp: claims what is ready, or scouts for more. */
-static __device__ gq_claim gq_find(const gq_grid &g, uint32_t *turn, uint32_t want)
+/* A run for this warp: claims what is ready, or looks for more. */
+static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t *turn, uint32_t want)
 {
-    const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
-    gq_claim claim = {nullptr, 0, 0};
-    if (lanes == 0) { /* nobody polls the bus yet: the first warp looks for the stop word */
-        if (blockIdx.x == 0 && threadIdx.x == 0)
-            gq_watch(g);
-        return claim;
-    }
-    gq_grid_lane *l = &g.lane[*turn % lanes];
-    claim = gq_claim_run(g, l, want);
-    if (claim.count == 0 && gq_scout(g, l))
+    gq_claim claim = {nullptr, 0, 0, false, 0};
+    if (!w->lane) {
+        const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
+        if (lanes == 0) { /* nobody polls the bus yet: the first warp looks for the stop word */
+            if (blockIdx.x == 0 && threadIdx.x == 0)
+                gq_watch(g, gq_load_relaxed_u32(&g.host->stop));
+            return claim;
+        }
+        gq_grid_lane *l = &g.lane[*turn % lanes];
         claim = gq_claim_run(g, l, want);
-    if (claim.count == 0)
+        if (claim.count)
+            return claim;
         *turn += 1;
-    return claim;
+        if (!gq_take_watch(g, l, w))
+            return claim;
+    }
+    return gq_keep_watch(g, w, want);
 }
 
 static __device__ uint32_t gq_want(const gq_grid &g)
@@ -441,50 +582,70 @@ static __device__ uint32_t gq_want(const gq_grid &g)
     return fit < 1 ? 1 : fit < most ? fit : most;
 }
 
-static __device__ void gq_loop_warps(const gq_grid &g, uint32_t *out_len, uint32_t *lens)
+/* A scout need not look at `over` each time: it sees the host's stop word itself. */
+static __device__ __forceinline__ bool gq_over(const gq_grid &g, const gq_watch_state &w, uint32_t round)
+{
+    return (!w.lane || round % 16 == 0) && gq_dev_relaxed_u32(&g.shared->over);
+}
+
+static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
 {
     const uint32_t warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32, want = gq_want(g);
+    gq_watch_state watch = {};
     uint32_t turn = warp;
-    for (uint32_t idle = 0; !gq_dev_relaxed_u32(&g.shared->over); idle++) {
-        const gq_claim c = gq_find(g, &turn, want);
+    for (uint32_t idle = 0, round = 0; !gq_over(g, watch, round); idle++, round++) {
+        const gq_claim c = gq_find(g, &watch, &turn, want);
         if (c.count) {
-            gq_run_warp(g, c, out_len, lens);
+            const long long start = clock64();
+            gq_run_warp(g, c, desk);
+            watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
-        } else {
+        } else if (!watch.lane) {
             gq_rest(warp, idle);
         }
     }
+    if (watch.lane)
+        gq_leave_watch(g, &watch);
 }
 
 static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
 {
     __shared__ gq_claim claim;
-    __shared__ uint32_t over;
+    __shared__ uint32_t leave, watching;
+    gq_watch_state watch = {}; /* of the block's first warp */
     uint32_t turn = blockIdx.x;
-    for (uint32_t idle = 0;; idle++) {
+    for (uint32_t idle = 0, round = 0;; idle++, round++) {
         if (threadIdx.x < 32) {
-            const gq_claim c = gq_find(g, &turn, 1);
+            const bool over = gq_over(g, watch, round);
+            const gq_claim c = over ? gq_claim{nullptr, 0, 0, false, 0} : gq_find(g, &watch, &turn, 1);
+            if (over && watch.lane)
+                gq_leave_watch(g, &watch);
             if (threadIdx.x == 0) {
                 claim = c;
-                over = gq_dev_relaxed_u32(&g.shared->over);
+                leave = over;
+                watching = watch.lane != nullptr;
             }
         }
         __syncthreads();
         const gq_claim mine = claim;
-        const uint32_t leave = over;
+        const uint32_t last = leave, awake = watching;
         __syncthreads();
-        if (mine.count) {
-            gq_run_block(g, mine, out_len);
-            idle = 0;
-        } else if (leave) {
+        if (last)
             return;
-        } else {
+        if (mine.count) {
+            const long long start = clock64();
+            gq_run_block(g, mine, out_len);
+            watch.slow = clock64() - start > GQ_SLOW_CYCLES;
+            idle = 0;
+        } else if (!awake) {
             gq_rest(blockIdx.x, idle);
         }
     }
 }
 
 /* blockDim.x is a multiple of 32; in block scope the plugin's thread count. */
+extern __shared__ uint4 gq_areas[]; /* 64 slots a warp, where g.staged */
+
 extern "C" __global__ void gq_grid_main(const gq_grid g)
 {
     __shared__ uint32_t out_len[32];  /* one a warp */
@@ -498,8 +659,11 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
     __syncthreads();
     if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
         gq_loop_blocks(g, &out_len[0]);
-    else
-        gq_loop_warps(g, &out_len[threadIdx.x / 32], lens[threadIdx.x / 32]);
+    else {
+        const uint32_t warp = threadIdx.x / 32;
+        uint8_t *area = g.staged ? (uint8_t *)gq_areas + (uint64_t)warp * 64 * g.staged : nullptr;
+        gq_loop_warps(g, gq_desk{&out_len[warp], lens[warp], area});
+    }
 }
 
 /* What the image is, for who loads it: the words of struct gq_cpu_image before `run`, in order. */

@@ -19,7 +19,7 @@ struct gq_grid_cursor {
     uint64_t next;  /* first message that no warp has claimed; changed by compare-and-swap */
     uint64_t ready; /* messages below it may be claimed; written by the scout */
     uint32_t scout; /* lock: one warp at a time looks for more, so that only one polls across the bus */
-    uint32_t wide;  /* the scout's last look found everything it looked at */
+    uint32_t reserved0;
     uint8_t pad0[GQ_LINE_BYTES - 24];
 };
 
@@ -59,9 +59,11 @@ struct gq_grid {
     uint32_t stage; /* of the pipeline, for the result's meta word */
     uint32_t generation;
     uint32_t out_cap, retries;
+    uint32_t staged; /* stride of the slots, if a warp works on them in shared memory; else 0 */
+    uint32_t reserved0;
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == GQ_LINE_BYTES, "cursors do not share lines");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 72, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 80, "kernel parameters have no hidden padding");
 
 #endif

@@ -26,6 +26,12 @@ GQ_FN uint32_t gq_load_acquire_u32(const uint32_t *p)
     asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
     return v;
 }
+GQ_FN uint32_t gq_load_relaxed_u32(const uint32_t *p)
+{
+    uint32_t v;
+    asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
 GQ_FN uint64_t gq_load_relaxed_u64(const uint64_t *p)
 {
     uint64_t v;

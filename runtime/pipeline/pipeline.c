@@ -108,6 +108,21 @@ static gq_status load_images(struct gq_pipeline *p)
     return status;
 }
 
+/* The lane of a source of our own is there before the worker runs: a device takes memory more cheaply then. */
+static gq_status add_first_lane(struct gq_pipeline *p)
+{
+    const struct gq_conf_source *source = &p->conf->source;
+    struct gq_lane *lane;
+    if (source->kind == GQ_SOURCE_PLUGIN)
+        return gq_queue_add_generated(p->queue, source->first, source->count);
+    if (source->kind == GQ_SOURCE_API)
+        return GQ_OK;
+    gq_status status = gq_queue_own_lane(p->queue, &lane);
+    if (status == GQ_OK)
+        gq_queue_disown_lane(p->queue, lane); /* the source's thread will own it */
+    return status;
+}
+
 static gq_status open_connectors(struct gq_pipeline *p)
 {
     const struct gq_source_ops *source = gq_source_find(p->conf->source.kind);
@@ -149,8 +164,8 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
         status = load_images(p);
     if (status == GQ_OK)
         status = gq_queue_create(p->remote, conf->sink.kind != GQ_SINK_API, &p->queue);
-    if (status == GQ_OK && conf->source.kind == GQ_SOURCE_PLUGIN)
-        status = gq_queue_add_generated(p->queue, conf->source.first, conf->source.count);
+    if (status == GQ_OK)
+        status = add_first_lane(p);
     if (status == GQ_OK)
         status = open_connectors(p);
     if (status == GQ_OK && (conf->source.kind == GQ_SOURCE_API || conf->sink.kind == GQ_SINK_API))

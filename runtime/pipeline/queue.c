@@ -156,6 +156,8 @@ static bool lane_results(void *arg) { return gq_lane_has_results(arg); }
 /* Spins, gives way, sleeps: in that order, because a result is usually near. */
 static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns)
 {
+    uint64_t start = 0;
+    uint32_t yields = 0;
     for (uint32_t round = 0; !ready(arg); round++) {
         if (gq_link_dead(link) || gq_link_closing(link))
             return ready(arg);
@@ -166,7 +168,11 @@ static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, 
         uint64_t now = gq_clock_ns();
         if (now >= deadline_ns)
             return false;
-        if (round < SPIN_ROUNDS + YIELD_ROUNDS)
+        if (start == 0)
+            start = now;
+        if (now - start < link->spin_ns)
+            gq_cpu_relax();
+        else if (yields++ < YIELD_ROUNDS)
             sched_yield();
         else
             gq_link_wait_results(link, deadline_ns - now < SLEEP_NS ? deadline_ns - now : SLEEP_NS, ready, arg);

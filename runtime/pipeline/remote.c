@@ -162,6 +162,9 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     pthread_mutex_init(&remote->lock, NULL);
     struct gq_text path = {0};
     gq_status status = gq_link_create(&remote->link);
+    /* A device wakes nobody: its worker looks for sleepers every 50 us, so a waiter had better stay awake for some
+     * time. */
+    remote->link.spin_ns = backend == GQ_BACKEND_CUDA ? 200000 : 0;
     if (status == GQ_OK)
         status = gq_process_find("gpuq-worker", &path);
     if (status == GQ_OK) {

@@ -17,6 +17,7 @@ struct gq_link {
     struct gq_worker_page *worker; /* written by the worker process */
     int host_fd, worker_fd;        /* host side: the files behind them; -1 on the worker's side */
     uint32_t dead;                 /* host side, atomic: the worker is reaped; what is not finished never will be */
+    uint64_t spin_ns;              /* host side: how long a waiting thread spins before it sleeps */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 
