@@ -10,10 +10,10 @@ _gpuq()
         lint) words="--json --help" ;;
         explain) words="--help" ;;
         schema) words="--manual --help" ;;
-        plugin) words="check build inspect run test --param --backend --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
+        plugin) words="check build inspect run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
         new) words="--block --source --help" ;;
         doctor) words="--json --help" ;;
-        bench) words="--json --help" ;;
+        bench) words="--json --backend --seconds --threads --help" ;;
         cache) words="ls clear --help" ;;
         version) words="--help" ;;
         help) words="--man --completion --status" ;;

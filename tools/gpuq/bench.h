@@ -10,16 +10,20 @@
 
 /* One measured thing. Rates in messages a second, times in nanoseconds; 0: not measured. */
 struct bench_row {
-    const char *test, *what; /* "echo 64 B, batches", "gpuqueue" */
+    char test[40];    /* "echo 64 B, batches" */
+    const char *what; /* "gpuqueue" */
     bool competitor;
+    uint32_t bytes; /* a message's, where bytes a second say something */
     double rate_per_s;
     uint64_t p50_ns, p99_ns;
 };
 
 struct bench {
-    double seconds; /* for each measurement */
-    uint32_t threads;
-    struct bench_row rows[64];
+    double seconds;      /* for each measurement */
+    const char *backend; /* NULL: as the environment says */
+    char ran_on[160];    /* backend and why, once a queue was opened */
+    uint32_t threads, processors;
+    struct bench_row rows[96];
     unsigned row_count;
 };
 
@@ -28,9 +32,10 @@ void bench_add(struct bench *b, struct bench_row row);
 #define BENCH_TURNS 3
 
 /* The cases, in the order of the table. */
-#define BENCH_CASES(X)                                                                 \
-    X(echo, "64 B messages through an empty plugin, in batches, one producing thread") \
-    X(latency, "one 64 B message at a time, there and back")                           \
+#define BENCH_CASES(X)                                                                           \
+    X(echo, "64 B messages through an empty plugin, in batches, one producing thread")           \
+    X(latency, "one 64 B message at a time, there and back")                                     \
+    X(sizes, "echo at several sizes, by one to seven producing threads as the processors allow") \
     X(sha256, "1 KiB messages through plugins/sha256.cu on all worker threads")
 
 #define BENCH_DECLARE(name, text) gq_status bench_##name(struct bench *b);

@@ -4,6 +4,7 @@
 #include "base/histogram.h"
 #include <gpuqueue/runtime.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +13,23 @@
 #define BATCH 256u
 
 /* A running pipeline with source and sink `api` and one stage. */
-static gq_status open_queue(const struct bench *b, const char *plugin, uint32_t slot_bytes, gq_pipeline **out)
+static gq_status open_queue(struct bench *b, const char *plugin, uint32_t slot_bytes, gq_pipeline **out)
 {
     char text[256];
     snprintf(text, sizeof text,
              "version: 1\nname: bench\nqueue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: %s }]\n", CAPACITY,
              slot_bytes, plugin);
-    gq_open_opts opts = {.size = sizeof opts, .text = text, .path = "bench", .cpu_threads = b->threads};
+    gq_open_opts opts = {
+        .size = sizeof opts, .text = text, .path = "bench", .cpu_threads = b->threads, .backend = b->backend};
     gq_status status = gq_open(&opts, out);
     if (status == GQ_OK)
         status = gq_prepare(*out);
     if (status == GQ_OK)
         status = gq_start(*out);
-    if (status == GQ_OK)
+    if (status == GQ_OK) {
+        snprintf(b->ran_on, sizeof b->ran_on, "%s (%s)", gq_backend(*out), gq_backend_reason(*out));
         return GQ_OK;
+    }
     struct gq_text why = {0};
     gq_text_puts(&why, gq_last_error());
     gq_close(*out);
@@ -149,6 +153,76 @@ gq_status bench_sha256(struct bench *b)
     return status;
 }
 
+/* --- sizes and producers
+ * ----------------------------------------------------------------------------------------------- */
+
+#define PRODUCERS_MAX 7u
+
+struct producer {
+    struct load load;
+    pthread_t thread;
+    double seconds, rate;
+    gq_status status;
+};
+
+static void *produce(void *arg)
+{
+    struct producer *p = arg;
+    p->rate = drive(&p->load, p->seconds);
+    p->status = drain(&p->load);
+    return NULL;
+}
+
+/* All producers at once, each checking its own results: the sum of their rates. */
+static gq_status run_producers(GpuQueue *q, uint32_t count, uint32_t bytes, double seconds, double *rate)
+{
+    struct producer p[PRODUCERS_MAX];
+    gq_status status = GQ_OK;
+    uint32_t started = 0;
+    *rate = 0;
+    for (; started < count; started++) {
+        p[started] = (struct producer){.load = {.q = q, .bytes = bytes, .echo = true}, .seconds = seconds};
+        if (pthread_create(&p[started].thread, NULL, produce, &p[started]) != 0)
+            break;
+    }
+    for (uint32_t i = 0; i < started; i++) {
+        pthread_join(p[i].thread, NULL);
+        *rate += p[i].rate;
+        status = p[i].status == GQ_OK ? status : p[i].status;
+    }
+    return started == count ? status : gq_error_set(GQ_ERR_NO_MEMORY, "bench: no thread could be started");
+}
+
+static gq_status bench_size(struct bench *b, uint32_t bytes)
+{
+    static const uint32_t producers[] = {1, 2, 4, PRODUCERS_MAX};
+    gq_pipeline *p;
+    gq_status status = open_queue(b, "builtin:echo", bytes, &p);
+    if (status != GQ_OK)
+        return status;
+    for (size_t i = 0; i < sizeof producers / sizeof *producers && status == GQ_OK; i++) {
+        struct bench_row row = {.what = "gpuqueue"};
+        if (i > 0 && producers[i] >= b->processors)
+            break;
+        status = run_producers(gq_queue(p), producers[i], bytes, b->seconds, &row.rate_per_s);
+        snprintf(row.test, sizeof row.test, "echo %u B, %u producers", bytes, producers[i]);
+        row.bytes = bytes;
+        bench_add(b, row);
+    }
+    gq_stop(p, 0);
+    gq_close(p);
+    return status;
+}
+
+gq_status bench_sizes(struct bench *b)
+{
+    static const uint32_t sizes[] = {64, 256, 1024, 4096};
+    gq_status status = GQ_OK;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && status == GQ_OK; i++)
+        status = bench_size(b, sizes[i]);
+    return status;
+}
+
 /* --- round trips
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -191,7 +265,7 @@ gq_status bench_latency(struct bench *b)
     gq_stop(p, 0);
     gq_close(p);
     if (status == GQ_OK) {
-        bench_add(b, (struct bench_row){.test = pipes.test,
+        bench_add(b, (struct bench_row){.test = "round trip 64 B",
                                         .what = "gpuqueue",
                                         .rate_per_s = (double)h->total / b->seconds,
                                         .p50_ns = gq_histogram_quantile(h, 0.5),

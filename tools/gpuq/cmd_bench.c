@@ -44,16 +44,19 @@ static double ratio(const struct bench *b, const struct bench_row *row)
 
 static void print_table(const struct bench *b)
 {
-    printf("%-20s %-28s %14s %10s %10s %8s\n", "test", "what", "messages/s", "p50 ns", "p99 ns", "ratio");
+    printf("backend %s\n", b->ran_on);
+    printf("%-26s %-28s %14s %10s %10s %8s\n", "test", "what", "messages/s", "p50 ns", "p99 ns", "ratio");
     for (unsigned i = 0; i < b->row_count; i++) {
         const struct bench_row *r = &b->rows[i];
-        printf("%-20s %-28s %14.0f", r->test, r->what, r->rate_per_s);
+        printf("%-26s %-28s %14.0f", r->test, r->what, r->rate_per_s);
         if (r->p50_ns)
             printf(" %10" PRIu64 " %10" PRIu64, r->p50_ns, r->p99_ns);
         else
             printf(" %10s %10s", "", "");
         if (ratio(b, r) > 0)
             printf(" %8.2f", ratio(b, r));
+        if (r->bytes)
+            printf(" %8s %6.1f GB/s each way", "", r->rate_per_s * r->bytes / 1e9);
         putchar('\n');
     }
 }
@@ -79,6 +82,7 @@ static void print_json(const struct bench *b)
     json_string("version", GQ_VERSION, ", ");
     json_string("date", date, ", ");
     json_string("kernel", machine.release, ", ");
+    json_string("backend", b->ran_on, ", ");
     printf("\"processors\": %u, \"threads\": %u, \"seconds\": %g, \"rows\": [", processors(), b->threads, b->seconds);
     for (unsigned i = 0; i < b->row_count; i++) {
         const struct bench_row *r = &b->rows[i];
@@ -114,15 +118,18 @@ static bool chosen(const char *name, int argc, char **argv)
 static bool parse(int argc, char **argv, struct bench *b, bool *json)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"backend", required_argument, NULL, 'b'},
                                             {"seconds", required_argument, NULL, 's'},
                                             {"threads", required_argument, NULL, 't'},
                                             {0}};
     char *end = "";
     int c;
     optind = 1;
-    while ((c = getopt_long(argc, argv, "js:t:", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "jb:s:t:", options, NULL)) != -1) {
         if (c == 'j')
             *json = true;
+        else if (c == 'b')
+            b->backend = optarg;
         else if (c == 's')
             b->seconds = strtod(optarg, &end);
         else if (c == 't')
@@ -140,7 +147,7 @@ static bool parse(int argc, char **argv, struct bench *b, bool *json)
 
 int cmd_bench(int argc, char **argv)
 {
-    struct bench b = {.seconds = 1, .threads = processors()};
+    struct bench b = {.seconds = 1, .threads = processors(), .processors = processors()};
     bool json = false;
     if (!parse(argc, argv, &b, &json))
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);

@@ -13,7 +13,8 @@
     X(plugin, "check|build|inspect|run|test FILE.cu ...", "compile, look at, try and test one plugin")              \
     X(new, "[--block | --source] NAME", "write a new plugin with goldens, a pipeline and a README, ready to run")   \
     X(doctor, "[--json]", "say what this machine has and lacks, and what follows")                                  \
-    X(bench, "[--json] [CASE...]", "measure this machine, with competitors in the same run")                        \
+    X(bench, "[--json] [--backend B] [--seconds S] [CASE...]",                                                      \
+      "measure this machine, with competitors in the same run")                                                     \
     X(cache, "ls|clear", "list or empty the cache of compiled plugins")                                             \
     X(version, "", "print the version and the ABI numbers")                                                         \
     X(help, "[COMMAND]", "print this, or one command's manual")

@@ -24,7 +24,10 @@
     "FILE, - for standard input; for a source --index N) and prints the result; --repeat N prints a mean time, "       \
     "--slot-bytes N sets the room. test runs the vectors of the FILE.golden.yaml beside the plugin.\n"                 \
     "--param NAME=VALUE, which may be given again, sets a parameter, typed as in a pipeline file; --backend chooses "  \
-    "the backend; --no-cache compiles whatever was compiled before; --timeout S is how long one message may take, by " \
+    "the backend; --arch 90, with --backend cuda, compiles for sm_90 without a GPU being there, and inspect then "     \
+    "says "                                                                                                            \
+    "what a thread and a block take; --no-cache compiles whatever was compiled before; --timeout S is how long one "   \
+    "message may take, by "                                                                                            \
     "default 10 s; --json is for inspect and test. Exit code 65 when the plugin does not compile or does not pass."
 #define TEXT_new                                                                                                  \
     "Writes the folder NAME with a plugin, its golden vectors, a pipeline, sample input and a README. They pass " \
@@ -35,7 +38,8 @@
     "that is not ok says what follows from it. Exit code 0 when a backend can run, 69 when none can."
 #define TEXT_bench                                                                                               \
     "Every case is run beside a simpler way of doing the same work, in the same process run. --json prints the " \
-    "figures."
+    "figures, --backend chooses cpu or cuda, --seconds is the time for each measurement, --threads the worker "  \
+    "threads."
 #define TEXT_cache                                                                                                  \
     "Compiled plugins are kept in $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue under the digest of everything "    \
     "that reached the compiler. ls lists them, clear removes them; GPUQ_CACHE=off, or =FOLDER, in the environment " \
@@ -49,12 +53,13 @@
 #define WORDS_lint "--json --help"
 #define WORDS_explain "--help"
 #define WORDS_schema "--manual --help"
-#define WORDS_plugin                                                                                                   \
-    "check build inspect run test --param --backend --no-cache --timeout --in --repeat --index --slot-bytes --output " \
+#define WORDS_plugin                                                                                                 \
+    "check build inspect run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes " \
+    "--output "                                                                                                      \
     "--json --help"
 #define WORDS_new "--block --source --help"
 #define WORDS_doctor "--json --help"
-#define WORDS_bench "--json --help"
+#define WORDS_bench "--json --backend --seconds --threads --help"
 #define WORDS_cache "ls clear --help"
 #define WORDS_version "--help"
 #define WORDS_help "--man --completion --status"
