@@ -9,6 +9,7 @@
 
 #define HEADERS_MAX 64
 #define LOG_MAX (1u << 20)
+#define ARCHS_MAX 64
 
 typedef void *program;
 
@@ -21,7 +22,9 @@ typedef void *program;
     X(nvrtcGetProgramLogSize, log_size, (program p, size_t * size))                              \
     X(nvrtcGetProgramLog, log, (program p, char *log))                                           \
     X(nvrtcGetCUBINSize, cubin_size, (program p, size_t * size))                                 \
-    X(nvrtcGetCUBIN, cubin, (program p, char *bytes))
+    X(nvrtcGetCUBIN, cubin, (program p, char *bytes))                                            \
+    X(nvrtcGetNumSupportedArchs, arch_count, (int *count))                                       \
+    X(nvrtcGetSupportedArchs, archs, (int *archs))
 
 static struct {
 #define MEMBER(symbol, member, arguments) int(*member) arguments;
@@ -41,11 +44,33 @@ static const char stdint_text[] = "#pragma once\n"
 /* --- the library
  * ------------------------------------------------------------------------------------------------------ */
 
-void gq_nvrtc_find(char path[PATH_MAX])
+/* Where this process's loader would find it: the builder's environment is its own. */
+static bool look_in_loader_path(const char *name, char path[PATH_MAX])
+{
+    const char *folders = secure_getenv("LD_LIBRARY_PATH");
+    for (const char *at = folders ? folders : ""; *at; at += strcspn(at, ":"), at += *at == ':') {
+        snprintf(path, PATH_MAX, "%.*s/%s", (int)strcspn(at, ":"), at, name);
+        if (path[0] == '/' && access(path, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool look_in_folders(const char *name, char path[PATH_MAX])
 {
     static const char *const folders[] = {"/usr/local/cuda/lib64",      "/usr/lib/x86_64-linux-gnu",
                                           "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
                                           "/usr/lib/cuda/lib64",        "/opt/cuda/lib64"};
+    for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
+        snprintf(path, PATH_MAX, "%s/%s", folders[f], name);
+        if (access(path, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+void gq_nvrtc_find(char path[PATH_MAX])
+{
     static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12"};
     const char *chosen = getenv("GPUQ_NVRTC");
     if (chosen && *chosen) {
@@ -53,12 +78,28 @@ void gq_nvrtc_find(char path[PATH_MAX])
         return;
     }
     for (size_t n = 0; n < sizeof names / sizeof *names; n++)
-        for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
-            snprintf(path, PATH_MAX, "%s/%s", folders[f], names[n]);
-            if (access(path, R_OK) == 0)
-                return;
-        }
+        if (look_in_loader_path(names[n], path) || look_in_folders(names[n], path))
+            return;
     snprintf(path, PATH_MAX, "%s", names[0]);
+}
+
+static gq_status missing(void)
+{
+    return gq_error_prefix(GQ_ERR_UNAVAILABLE,
+                           "NVRTC 12 or 13 is needed to compile plugins for a GPU (install the CUDA "
+                           "toolkit, or set GPUQ_NVRTC to libnvrtc.so.13): ");
+}
+
+gq_status gq_nvrtc_check(void)
+{
+    char path[PATH_MAX];
+    void *object = NULL;
+    gq_nvrtc_find(path);
+    if (strchr(path, '/') && access(path, R_OK) == 0)
+        return GQ_OK;
+    gq_status status = gq_dl_open(path, &object);
+    gq_dl_close(object);
+    return status == GQ_OK ? GQ_OK : missing();
 }
 
 static gq_status open_library(const char *library)
@@ -76,11 +117,22 @@ static gq_status open_library(const char *library)
     FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
     if (status != GQ_OK)
-        return gq_error_prefix(GQ_ERR_UNAVAILABLE,
-                               "NVRTC 12 or 13 is needed to compile plugins for a GPU (install the CUDA toolkit, or "
-                               "set GPUQ_NVRTC to libnvrtc.so.13): ");
+        return missing();
     snprintf(nvrtc.opened, sizeof nvrtc.opened, "%s", library);
     return GQ_OK;
+}
+
+static gq_status check_arch(const char *library, uint32_t arch)
+{
+    int archs[ARCHS_MAX] = {0}, count = 0;
+    if (nvrtc.arch_count(&count) != 0 || count < 1 || count > ARCHS_MAX || nvrtc.archs(archs) != 0)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "%s does not say what it compiles for", library);
+    for (int i = 0; i < count; i++)
+        if ((uint32_t)archs[i] == arch)
+            return GQ_OK;
+    return gq_error_set(GQ_ERR_UNAVAILABLE,
+                        "%s compiles for sm_%d to sm_%d and not for sm_%u; another CUDA release may", library, archs[0],
+                        archs[count - 1], arch);
 }
 
 /* --- the log
@@ -187,14 +239,16 @@ gq_status gq_nvrtc_compile(const char *library, const struct gq_text *unit, cons
     *compiled = false;
     gq_status status = open_library(library);
     if (status == GQ_OK)
+        status = check_arch(library, arch);
+    if (status == GQ_OK)
         status = create(unit, &p);
     if (status != GQ_OK)
         return status;
     snprintf(target, sizeof target, "-arch=sm_%u", arch);
     snprintf(include, sizeof include, "-I%s", folder);
     /* Functions without __device__ are taken for device code, as the CPU backend takes them. */
-    const char *options[] = {target,      include,     "-std=c++17",         "--device-as-default-execution-space",
-                             "-lineinfo", "--minimal", "--no-source-include"};
+    const char *options[] = {target,      include,     "-std=c++17",          "--device-as-default-execution-space",
+                             "-lineinfo", "--minimal", "--no-source-include", "--ptxas-options=--warn-on-spills"};
     *compiled = nvrtc.compile(p, sizeof options / sizeof *options, options) == 0;
     take_log(p, log);
     if (*compiled)

@@ -1,5 +1,6 @@
 /* Which backend, and why: the caller's word, then the environment's, then the file's, then what this machine has. */
 #include "base/dl.h"
+#include "build/nvrtc.h"
 #include "pipeline/pipeline.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,16 +34,24 @@ static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, 
     return GQ_OK;
 }
 
-/* Is there a GPU? Its architecture and name, or why not. A process of its own asks the driver: this one must stay free
- * of CUDA, and the question costs nothing where there is no driver at all. */
-static gq_status look_for_gpu(const struct gq_pipeline *p, uint32_t *arch, char *name, size_t size)
+/* A process of its own asks the driver: this one must stay free of CUDA, and the question costs nothing where there is
+ * no driver at all. */
+gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size)
 {
     void *driver = NULL;
     gq_status status = gq_dl_open(gq_dl_driver_name(), &driver);
     gq_dl_close(driver);
     if (status != GQ_OK)
         return gq_error_prefix(GQ_ERR_UNAVAILABLE, "no NVIDIA driver: ");
-    return gq_remote_probe(p->conf->device, arch, name, size);
+    return gq_remote_probe(device, arch, name, size);
+}
+
+/* auto takes a GPU only with a compiler for it; who asks for cuda gets the compiler's absence as an error. */
+static gq_status look_for_gpu(const struct gq_pipeline *p, enum gq_backend_kind kind, uint32_t *arch, char *name,
+                              size_t size)
+{
+    gq_status status = gq_pipeline_find_gpu(p->conf->device, arch, name, size);
+    return status == GQ_OK && kind == GQ_BACKEND_AUTO ? gq_nvrtc_check() : status;
 }
 
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
@@ -58,7 +67,7 @@ gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
         snprintf(p->backend_reason, sizeof p->backend_reason, "asked for by %s", where);
         return GQ_OK;
     }
-    status = look_for_gpu(p, &p->arch, name, sizeof name);
+    status = look_for_gpu(p, kind, &p->arch, name, sizeof name);
     if (status == GQ_OK) {
         p->backend = GQ_BACKEND_CUDA;
         snprintf(p->backend_reason, sizeof p->backend_reason, "%s, sm_%u; %s", name, p->arch,
@@ -71,6 +80,7 @@ gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
         return gq_error_set(GQ_ERR_UNAVAILABLE,
                             "backend cuda was asked for by %s and is not available: %s; use cpu or auto", where, why);
     }
+    p->arch = 0;
     snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", gq_error_text());
     return GQ_OK;
 }

@@ -60,6 +60,8 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
 
 /* choose.c: sets backend, backend_reason and arch. */
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
+/* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. */
+gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size);
 
 /* Keeps the first failure: its status and this thread's sentence. Returns `status`. */
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);
