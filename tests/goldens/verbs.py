@@ -75,8 +75,17 @@ def check_compiling(folder):
     expect("check", "upper.cu", "--param", "shout=1", code=64, err="params.shout is no parameter of upper.cu")
     expect("run", "upper.cu", "--param", "shout=1", "--in", "-", code=64, err="params.shout")
     expect("test", "upper.cu", "--param", "shout=1", code=64, err="params.shout")
-    expect("check", "upper.cu", "--backend", "cuda", code=69, err="cuda")
-    expect("check", "upper.cu", code=69, err="cuda", GPUQ_BACKEND="cuda")
+    no_gpu = {"GPUQ_LIBCUDA": "/nowhere"}
+    expect("check", "upper.cu", "--backend", "cuda", code=69, err="no GPU says what to compile for .*--arch 90", **no_gpu)
+    expect("check", "upper.cu", code=69, err="no GPU says what to compile for", GPUQ_BACKEND="cuda", **no_gpu)
+    expect("check", "upper.cu", "--arch", "90", code=64, err="--arch goes with --backend cuda")
+    expect("check", "upper.cu", "--backend", "cpu", "--arch", "90", code=64, err="--arch goes with --backend cuda")
+    expect("run", "upper.cu", "--in", "-", "--arch", "90", code=64, err="--arch goes with 'gpuq plugin check, build or inspect'")
+    for arch in ("0", "69", "sm_x", "1000", "9.0"):
+        expect("check", "upper.cu", "--backend", "cuda", "--arch", arch, code=64, err="--arch takes a whole number from 70")
+    for library in ("/nowhere/libnvrtc.so.13", "libnvrtc.so.1"):
+        expect("check", "upper.cu", "--backend", "cuda", "--arch", "90", code=69, err="NVRTC 12 or 13 is needed.*GPUQ_NVRTC",
+               GPUQ_NVRTC=library, GPUQ_CACHE="off")
     for verb in (("check",), ("run", "--in", "-"), ("test",)):
         expect(*verb, "upper.cu", code=64, err="GPUQ_BACKEND is 'gpu'", GPUQ_BACKEND="gpu")
     expect("check", "reduce.cu", "--param", "op=mean", code=65, err="params.op")
@@ -97,6 +106,51 @@ def check_inspecting():
     names = [p["name"] for p in facts["params"]]
     if names != ["ignore_case", "pattern", "invert"] or facts["params"][0]["default"] != "false":
         failures.append(f"gpuq plugin inspect --json grep.cu: params {facts['params']}")
+
+
+SPILLS = """#include <gpuqueue/plugin.h>
+__device__ void process_message(const MsgView &in, ResultView *out)
+{
+    uint32_t a[400], sum = 0;
+#pragma unroll
+    for (int i = 0; i < 400; i++)
+        a[i] = in.payload[i] * i;
+#pragma unroll
+    for (int i = 0; i < 400; i++)
+        a[i] ^= a[(i * 7 + 3) % 400] + a[i * 13 % 400];
+#pragma unroll
+    for (int i = 0; i < 400; i++)
+        sum += out->out[i] = a[i];
+    *out->out_len = sum;
+}
+"""
+
+
+def check_cubins(folder):
+    """What NVRTC makes, without a GPU; nothing to check where there is no NVRTC."""
+    cuda = ("--backend", "cuda", "--arch", "90")
+    if gpuq("check", "echo.cu", *cuda).returncode == 69:
+        print("no NVRTC here: cubins are not checked")
+        return
+    expect("check", "upper.cu", *cuda, out=b"ok    upper.cu\n", err=r"\A\Z")
+    expect("check", "upper.cu", "--backend", "cuda", "--arch", "sm_80", out=b"ok    upper.cu\n", err=r"\A\Z")
+    expect("check", "upper.cu", "--backend", "cuda", "--arch", "998", code=69, err=r"compiles for sm_\d+ to sm_\d+ and not for sm_998")
+    cubin = os.path.join(folder, "upper.cubin")
+    expect("build", "upper.cu", *cuda, "-o", cubin, out=r"backend cuda \(sm_90\)\ndigest  [0-9a-f]{64}\nbytes   \d+\n")
+    with open(cubin, "rb") as file:
+        if file.read(20)[18] != 190:
+            failures.append("gpuq plugin build --backend cuda -o did not write a cubin")
+    expect("inspect", "reduce.cu", *cuda, out=r"kind    stage\nscope   block \(128 threads(.|\n)*backend cuda \(sm_90\)(.|\n)*"
+           r"takes   \d+ registers and 0 bytes of stack a thread, \d+ bytes of shared memory a block\nspills  none\n")
+    expect("inspect", "counter.cu", *cuda, out=r"kind    source")
+    expect("inspect", os.path.join(MISFITS, "stateful.cu"), *cuda, out=r"state   4 bytes, version 3")
+    spills = os.path.join(folder, "spills.cu")
+    with open(spills, "w", encoding="utf-8") as file:
+        file.write(SPILLS)
+    for _ in ("compiled", "from the cache"):
+        facts = json.loads(expect("inspect", "--json", spills, *cuda).stdout)
+        if facts["registers"] != 255 or not facts["spill_store_bytes"] or not facts["spill_load_bytes"] or not facts["stack_bytes"]:
+            failures.append(f"gpuq plugin inspect --json spills.cu: {facts}")
 
 
 def check_running(folder):
@@ -167,7 +221,7 @@ def check_testing():
         failures.append(f"gpuq plugin test --json misfit.cu: {report}")
     expect("test", "stateful.cu", out="4 of 4 vectors pass")
     expect("test", "endless.cu", "--timeout", "1", code=65, out="did not end within 1 s(.|\n)*ok    ends")
-    expect("test", "misfit.cu", "--backend", "cuda", code=69, err="cuda")
+    expect("test", "misfit.cu", "--backend", "cuda", code=69, err="cuda", GPUQ_LIBCUDA="/nowhere")
 
 
 def main():
@@ -177,6 +231,7 @@ def main():
         check_files(folder)
         check_compiling(folder)
         check_inspecting()
+        check_cubins(folder)
         check_running(folder)
         check_testing()
     print("\n".join(failures) or "every call did what it promises")

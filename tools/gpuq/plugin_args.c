@@ -9,19 +9,16 @@
 
 #define REPEAT_MAX 1000000000ull
 #define TIMEOUT_MAX_S 86400ull
+#define ARCH_MIN 70ull /* sm_70: 16-byte accesses of the memory model */
+#define ARCH_MAX 999ull
 
 static const struct option options[] = {
-    {"param", required_argument, NULL, 'p'},
-    {"backend", required_argument, NULL, 'b'},
-    {"no-cache", no_argument, NULL, 'n'},
-    {"json", no_argument, NULL, 'j'},
-    {"in", required_argument, NULL, 'i'},
-    {"repeat", required_argument, NULL, 'r'},
-    {"index", required_argument, NULL, 'x'},
-    {"slot-bytes", required_argument, NULL, 's'},
-    {"output", required_argument, NULL, 'o'},
-    {"timeout", required_argument, NULL, 't'},
-    {NULL, 0, NULL, 0},
+    {"param", required_argument, NULL, 'p'},  {"backend", required_argument, NULL, 'b'},
+    {"no-cache", no_argument, NULL, 'n'},     {"json", no_argument, NULL, 'j'},
+    {"in", required_argument, NULL, 'i'},     {"repeat", required_argument, NULL, 'r'},
+    {"index", required_argument, NULL, 'x'},  {"slot-bytes", required_argument, NULL, 's'},
+    {"output", required_argument, NULL, 'o'}, {"timeout", required_argument, NULL, 't'},
+    {"arch", required_argument, NULL, 'a'},   {NULL, 0, NULL, 0},
 };
 
 /* Which verbs take an option; one that they would ignore is refused. */
@@ -29,8 +26,14 @@ static const struct {
     int option;
     const char *verbs;
 } takers[] = {
-    {'j', "inspect or test"}, {'t', "run or test"}, {'i', "run"}, {'r', "run"}, {'x', "run"}, {'s', "run"},
+    {'j', "inspect or test"},
+    {'t', "run or test"},
+    {'i', "run"},
+    {'r', "run"},
+    {'x', "run"},
+    {'s', "run"},
     {'o', "build"},
+    {'a', "check, build or inspect"},
 };
 
 static const char *option_name(int option)
@@ -45,7 +48,7 @@ static bool has_word(const char *words, const char *word)
 {
     size_t len = strlen(word);
     for (const char *at = strstr(words, word); at; at = strstr(at + 1, word))
-        if ((at == words || at[-1] == ' ') && (at[len] == ' ' || at[len] == 0))
+        if ((at == words || at[-1] == ' ') && (at[len] == ' ' || at[len] == ',' || at[len] == 0))
             return true;
     return false;
 }
@@ -146,6 +149,15 @@ static gq_status read_timeout(struct plugin_args *args, const char *text)
     return status;
 }
 
+/* 90 or sm_90. */
+static gq_status read_arch(struct plugin_args *args, const char *text)
+{
+    uint64_t arch = 0;
+    gq_status status = read_count("arch", strncmp(text, "sm_", 3) == 0 ? text + 3 : text, ARCH_MIN, ARCH_MAX, &arch);
+    args->arch = (uint32_t)arch;
+    return status;
+}
+
 static gq_status take_option(struct plugin_args *args, int option, const char *value)
 {
     switch (option) {
@@ -161,6 +173,8 @@ static gq_status take_option(struct plugin_args *args, int option, const char *v
         return read_count("index", value, 0, GQ_GOLDEN_INDEX_MAX, &args->index);
     case 't':
         return read_timeout(args, value);
+    case 'a':
+        return read_arch(args, value);
     case 's':
         return read_slot_bytes(args, value);
     case 'i':

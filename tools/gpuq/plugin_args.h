@@ -18,6 +18,7 @@ struct plugin_args {
     uint64_t repeat, index;
     uint32_t slot_bytes; /* 0: not given */
     uint32_t timeout_s;  /* for one message */
+    uint32_t arch;       /* 90 for sm_90; 0: not given */
     bool json, no_cache, repeat_given, index_given;
 };
 

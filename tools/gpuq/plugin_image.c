@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include "base/channel.h"
 #include "base/file.h"
-#include "build/build.h"
+#include "plugin_target.h"
 #include "plugin_text.h"
 #include "plugin_verbs.h"
 
@@ -14,18 +14,9 @@
 struct built {
     struct gq_image image;
     enum gq_image_kind kind;
+    uint32_t arch;        /* 0: for the CPU backend */
     struct gq_conf *conf; /* gives the parameters their types */
 };
-
-static gq_status check_backend(const struct plugin_args *args)
-{
-    const char *backend = args->backend ? args->backend : getenv("GPUQ_BACKEND");
-    if (!backend || !*backend || strcmp(backend, "auto") == 0 || strcmp(backend, "cpu") == 0)
-        return GQ_OK;
-    if (strcmp(backend, "cuda") != 0)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "GPUQ_BACKEND is '%s'; expected auto, cuda or cpu", backend);
-    return gq_error_set(GQ_ERR_UNAVAILABLE, "this gpuqueue compiles plugins for the CPU backend only, not for cuda");
-}
 
 /* The parameters go the way of every pipeline file, so a value has the type that it has there. */
 static gq_status read_params(const struct plugin_args *args, struct built *b)
@@ -69,6 +60,7 @@ static gq_status build_image(const struct plugin_args *args, struct built *b)
         .kind = b->kind,
         .params = source ? b->conf->source.params : b->conf->stages[0].params,
         .param_count = source ? b->conf->source.param_count : b->conf->stages[0].param_count,
+        .arch = b->arch,
     };
     gq_status status = gq_builder_create(&opts, &builder);
     if (status == GQ_OK)
@@ -81,7 +73,7 @@ static gq_status build_image(const struct plugin_args *args, struct built *b)
 static gq_status make(const struct plugin_args *args, struct built *b, int *code)
 {
     *b = (struct built){.image = {.fd = -1}};
-    gq_status status = check_backend(args);
+    gq_status status = plugin_target_choose(args, &b->arch);
     if (status == GQ_OK)
         status = plugin_text_kind(args->file, &b->kind);
     if (status == GQ_OK)
@@ -126,6 +118,15 @@ static gq_status write_image(const struct gq_image *image, const char *path)
     return status;
 }
 
+static void print_image(const struct plugin_args *args, const struct built *b)
+{
+    struct gq_text target = {0};
+    plugin_target_name(b->arch, &target);
+    printf("plugin  %s\nbackend %s\ndigest  %s\nbytes   %lld\n", args->file, gq_text_str(&target), b->image.digest,
+           image_bytes(&b->image));
+    gq_text_finish(&target);
+}
+
 int plugin_build(const struct plugin_args *args)
 {
     struct built b;
@@ -134,8 +135,7 @@ int plugin_build(const struct plugin_args *args)
     if (status == GQ_OK && args->out && (status = write_image(&b.image, args->out)) != GQ_OK)
         code = plugin_complain(status);
     if (status == GQ_OK) {
-        printf("plugin  %s\nbackend cpu\ndigest  %s\nbytes   %lld\n", args->file, b.image.digest,
-               image_bytes(&b.image));
+        print_image(args, &b);
         printf(b.image.cached ? "time    0 ms (cached)\n" : "time    %.0f ms\n", b.image.build_ms);
         if (args->out)
             printf("written %s\n", args->out);
@@ -155,9 +155,22 @@ static const char *scope_name(const struct gq_cpu_image *info)
     return info->scope < 3 ? names[info->scope] : "unknown";
 }
 
-static void print_facts(const struct plugin_args *args, const struct gq_image *image)
+static void print_usage(const struct plugin_usage *usage)
 {
+    printf("takes   %u registers and %u bytes of stack a thread, %u bytes of shared memory a block\n",
+           usage->cuda.registers, usage->cuda.stack_bytes, usage->cuda.shared_bytes);
+    if (usage->spill_stores + usage->spill_loads)
+        printf("spills  %u bytes stored, %u bytes loaded a thread\n", usage->spill_stores, usage->spill_loads);
+    else
+        printf("spills  none\n");
+}
+
+static void print_facts(const struct plugin_args *args, const struct built *b, const struct plugin_usage *usage)
+{
+    const struct gq_image *image = &b->image;
     const struct gq_cpu_image *info = &image->info;
+    struct gq_text target = {0};
+    plugin_target_name(b->arch, &target);
     printf("plugin  %s\nkind    %s\n", args->file, kind_name(info));
     printf("scope   %s (%u thread%s serve%s a message)\n", scope_name(info), info->threads,
            info->threads == 1 ? "" : "s", info->threads == 1 ? "s" : "");
@@ -165,7 +178,11 @@ static void print_facts(const struct plugin_args *args, const struct gq_image *i
         printf("state   %u bytes, version %u\n", info->state_bytes, info->state_version);
     else
         printf("state   none\n");
-    printf("ABI     %u\nbackend cpu\ndigest  %s\nbytes   %lld\n", info->plugin_abi, image->digest, image_bytes(image));
+    printf("ABI     %u\nbackend %s\ndigest  %s\nbytes   %lld\n", info->plugin_abi, gq_text_str(&target), image->digest,
+           image_bytes(image));
+    if (b->arch)
+        print_usage(usage);
+    gq_text_finish(&target);
 }
 
 static void print_params(const struct gq_plugin_param *params, size_t count)
@@ -182,9 +199,33 @@ static void add_string(struct gq_text *out, const char *key, const char *value)
     gq_text_json(out, value, strlen(value));
 }
 
-static void print_json(const struct plugin_args *args, const struct gq_image *image,
+static void add_usage(struct gq_text *out, const struct built *b, const struct plugin_usage *usage)
+{
+    if (!b->arch)
+        return;
+    gq_text_printf(out, ", \"arch\": %u, \"registers\": %u, \"stack_bytes\": %u, \"shared_bytes\": %u", b->arch,
+                   usage->cuda.registers, usage->cuda.stack_bytes, usage->cuda.shared_bytes);
+    gq_text_printf(out, ", \"spill_store_bytes\": %u, \"spill_load_bytes\": %u", usage->spill_stores,
+                   usage->spill_loads);
+}
+
+static void add_params(struct gq_text *out, const struct gq_plugin_param *params, size_t count)
+{
+    gq_text_puts(out, ", \"params\": [");
+    for (size_t i = 0; i < count; i++) {
+        gq_text_puts(out, i ? ", {" : "{");
+        add_string(out, "name", params[i].name);
+        gq_text_puts(out, ", ");
+        add_string(out, "default", params[i].default_text);
+        gq_text_printf(out, ", \"line\": %u, \"column\": %u}", params[i].line, params[i].column);
+    }
+    gq_text_puts(out, "]");
+}
+
+static void print_json(const struct plugin_args *args, const struct built *b, const struct plugin_usage *usage,
                        const struct gq_plugin_param *params, size_t count)
 {
+    const struct gq_image *image = &b->image;
     const struct gq_cpu_image *info = &image->info;
     struct gq_text out = {0};
     gq_text_puts(&out, "{");
@@ -193,31 +234,29 @@ static void print_json(const struct plugin_args *args, const struct gq_image *im
                    info->threads);
     gq_text_printf(&out, ", \"state_bytes\": %u, \"state_version\": %u, \"abi\": %u", info->state_bytes,
                    info->state_version, info->plugin_abi);
-    gq_text_printf(&out, ", \"backend\": \"cpu\", \"digest\": \"%s\", \"bytes\": %lld, \"params\": [", image->digest,
-                   image_bytes(image));
-    for (size_t i = 0; i < count; i++) {
-        gq_text_puts(&out, i ? ", {" : "{");
-        add_string(&out, "name", params[i].name);
-        gq_text_puts(&out, ", ");
-        add_string(&out, "default", params[i].default_text);
-        gq_text_printf(&out, ", \"line\": %u, \"column\": %u}", params[i].line, params[i].column);
-    }
-    gq_text_puts(&out, "]}");
+    gq_text_printf(&out, ", \"backend\": \"%s\", \"digest\": \"%s\", \"bytes\": %lld", b->arch ? "cuda" : "cpu",
+                   image->digest, image_bytes(image));
+    add_usage(&out, b, usage);
+    add_params(&out, params, count);
+    gq_text_puts(&out, "}");
     printf("%s\n", gq_text_str(&out));
     gq_text_finish(&out);
 }
 
-static int show(const struct plugin_args *args, const struct gq_image *image)
+static int show(const struct plugin_args *args, const struct built *b)
 {
     struct gq_plugin_param *params = NULL;
+    struct plugin_usage usage = {0};
     size_t count = 0;
-    gq_status status = gq_plugin_params(args->file, &params, &count);
+    gq_status status = b->arch ? plugin_target_usage(&b->image, &usage) : GQ_OK;
+    if (status == GQ_OK)
+        status = gq_plugin_params(args->file, &params, &count);
     if (status != GQ_OK)
         return plugin_complain(status);
     if (args->json) {
-        print_json(args, image, params, count);
+        print_json(args, b, &usage, params, count);
     } else {
-        print_facts(args, image);
+        print_facts(args, b, &usage);
         print_params(params, count);
     }
     gq_plugin_params_destroy(params, count);
@@ -229,7 +268,7 @@ int plugin_inspect(const struct plugin_args *args)
     struct built b;
     int code = 0;
     if (make(args, &b, &code) == GQ_OK)
-        code = show(args, &b.image);
+        code = show(args, &b);
     finish(&b);
     return code;
 }
