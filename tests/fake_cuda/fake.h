@@ -38,6 +38,7 @@ struct fake_script {
     char count[512];
     uint64_t fault; /* UINT64_MAX: never */
     bool stuck, ends;
+    bool spares; /* `fail` is a function that gives something back: what it refused stays alive */
 };
 
 /* script.c */

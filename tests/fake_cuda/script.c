@@ -18,6 +18,8 @@ static void read_fail(char *value)
     snprintf(script.fail, sizeof script.fail, "%s", value);
     script.fail_at = strtol(at + 1, NULL, 10);
     script.fail_error = (int)strtol(error + 1, NULL, 10);
+    script.spares =
+        strstr(value, "Free") || strstr(value, "Unload") || strstr(value, "Unregister") || strstr(value, "Destroy");
 }
 
 static void read_word(char *word)

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""runs.py - whole pipelines through the CUDA backend: bytes and order are those of the CPU, every driver call may fail, and
+no fault, hang or death of a grid outlives its run."""
+import os
+import random
+import time
+import gpu
+
+MESSAGES = [b"%d" % i for i in range(3000)]
+# What gives something back, or is asked without need: a run may succeed though it failed.
+UNNEEDED = {"cuMemFree_v2", "cuMemHostUnregister", "cuModuleUnload", "cuStreamDestroy_v2", "cuDevicePrimaryCtxRelease_v2",
+            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent"}
+UNCOUNTED = {"cuDriverGetVersion", "cuGetErrorName", "cuGetErrorString"}
+
+
+class Runs(gpu.Scenario):
+    def cuda(self, pipeline, *words):
+        return self.gpuq("run", "--backend", "cuda", pipeline, env=self.script(*words))
+
+    def test_bytes_and_order_are_those_that_went_in(self):
+        for stages in (1, 2, 5):
+            names = [{"plugin": "builtin:echo", "name": f"s{i}"} for i in range(stages)]
+            code, out, err = self.cuda(self.lines(MESSAGES, stages=names))
+            self.assertEqual((code, out), (0, b"".join(m + b"\n" for m in MESSAGES)), err)
+            self.assertIn("cuda (Imaginary 9000, sm_90; --backend)", err)
+
+    def test_every_size_through_a_small_ring(self):
+        dice = random.Random(7)
+        messages = [dice.randbytes(dice.choice((0, 1, 15, 16, 17, 255, 1000, 1024))) for _ in range(2000)]
+        source = {"file": {"path": self.write("in", gpu.harness.length32(messages)), "split": "length32"}}
+        pipeline = self.pipeline(source=source, sink={"stdout": {"join": "length32"}}, queue={"capacity": 8, "slot_bytes": 1024})
+        code, out, err = self.cuda(pipeline)
+        self.assertEqual((code, out), (0, gpu.harness.length32(messages)), err)
+
+    def test_a_source_plugin_makes_its_messages_on_the_device(self):
+        source = {"plugin": {"path": gpu.harness.ours("counter"), "first": 41, "count": 5000}}
+        code, out, err = self.cuda(self.pipeline(source=source, sink={"stdout": {"join": "lines"}}))
+        self.assertEqual((code, out), (0, b"".join(b"%d\n" % i for i in range(41, 5041))), err)
+
+    def test_auto_takes_the_gpu_and_says_so(self):
+        code, out, err = self.gpuq("run", self.lines([b"one"]))
+        self.assertEqual((code, out), (0, b"one\n"), err)
+        self.assertIn("cuda (Imaginary 9000, sm_90; auto)", err)
+
+    def test_the_device_of_the_file_is_the_device_of_the_run(self):
+        code, _, err = self.gpuq("run", self.lines([b"one"], device=1), env=self.script("devices=2"))
+        self.assertEqual(code, 0, err)
+        self.assertIn("cuda (Imaginary 9000 (1), sm_90; auto)", err)
+
+    def test_a_fault_ends_the_run_after_every_result_before_it(self):
+        code, out, err = self.cuda(self.lines(MESSAGES), "fault=1000")
+        self.assertEqual((code, out), (1, b"".join(m + b"\n" for m in MESSAGES[:1000])), err)
+        self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err.splitlines()[0])
+
+    def test_a_fault_before_the_first_message(self):
+        code, out, err = self.cuda(self.lines(MESSAGES), "fault=0")
+        self.assertEqual((code, out), (1, b""), err)
+        self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err.splitlines()[0])
+
+    def test_a_grid_that_ends_by_itself(self):
+        code, _, err = self.cuda(self.lines(MESSAGES), "ends")
+        self.assertEqual(code, 1, err)
+        self.assertIn("the grid of step 0 ended though nobody stopped it", err)
+
+    def test_a_grid_that_never_leaves_ends_with_its_process(self):
+        start = time.monotonic()
+        code, out, err = self.cuda(self.lines(MESSAGES), "stuck")
+        self.assertEqual((code, out), (0, b"".join(m + b"\n" for m in MESSAGES)), err)
+        self.assertLess(time.monotonic() - start, 15)
+
+    def test_a_killed_worker_is_a_sentence(self):
+        source = {"generate": {"count": 100000000, "bytes": 16, "rate": "20000/s"}}
+        process = self.start("run", "--backend", "cuda", self.pipeline(source=source, sink={"null": {}}))
+        worker = self.worker_of(process)
+        time.sleep(0.3)
+        os.kill(self.worker_of(process) or worker, 9)
+        code, _, err = self.finish(process)
+        self.assertEqual(code, 1, err)
+        self.assertIn("SIGKILL", err)
+
+    def test_an_interrupt_drains(self):
+        source = {"generate": {"count": 100000000, "bytes": 16, "rate": "20000/s"}}
+        process = self.start("run", "--json", "--backend", "cuda", self.pipeline(source=source, sink={"null": {}}))
+        self.worker_of(process)
+        time.sleep(0.5)
+        process.send_signal(2)
+        code, _, err = self.finish(process)
+        self.assertIn(code, (0, 130), err)
+        self.assertIn('"in_flight": 0', err)
+
+
+class EveryCall(gpu.Scenario):
+    """Start, run, stop, with the K-th call of one function failing, for every K that there is."""
+
+    def attempt(self, function, k, error, stages):
+        count = self.path(f"calls-{function}")
+        if os.path.exists(count):
+            os.remove(count)
+        script = self.script(f"fail={function},{k},{error}", f"count={count}")
+        names = [{"plugin": "builtin:echo", "name": f"s{i}"} for i in range(stages)]
+        pipeline = self.lines([b"one", b"two"], stages=names, queue={"capacity": 64, "slot_bytes": 256})
+        result = self.gpuq("run", "--backend", "cuda", pipeline, env=script)
+        return (*result, os.path.getsize(count) if os.path.exists(count) else 0)
+
+    def judge(self, function, k, error, stages):
+        start = time.monotonic()
+        code, out, err, _ = self.attempt(function, k, error, stages)
+        self.assertLess(time.monotonic() - start, 10 if gpu.harness.SANITIZED else 1.5, function)
+        what = f"{function}, call {k}, error {error}: exit {code}: {err}"
+        if function in UNNEEDED and code == 0:
+            self.assertEqual(out, b"one\ntwo\n", what)
+            return
+        self.assertIn(code, (1, 69), what)
+        self.assertIn(out, (b"", b"one\ntwo\n"), what)
+        self.assertRegex(err.splitlines()[0], r"^gpuq run: .{20,}", what)
+        self.assertNotIn("did not answer", err, what)
+        self.assertNotIn("killed by", err, what)
+
+    def sweep(self, error, stages, at_most):
+        for function in set(gpu.driver_functions()) - UNCOUNTED:
+            calls = self.attempt(function, 0, error, stages)[3]
+            self.assertGreater(calls, 0, function)
+            for k in range(1, min(calls, at_most) + 1):
+                self.judge(function, k, error, stages)
+
+    def test_a_refused_call_is_a_sentence(self):
+        self.sweep(error=2, stages=2, at_most=30 if not gpu.harness.SANITIZED else 5)
+
+    def test_a_device_that_is_lost_in_any_call_is_a_sentence(self):
+        self.sweep(error=700, stages=1, at_most=3)
+
+
+gpu.skip_without_nvrtc()
+gpu.main()
