@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""commands.py GPUQ - the frame of gpuq: dispatch, help, refusals and exit codes."""
+"""commands.py GPUQ DRIVER - the frame of gpuq: dispatch, help, refusals and exit codes."""
 import json
 import os
 import re
@@ -8,15 +8,8 @@ import sys
 import tempfile
 import unittest
 
-GPUQ = sys.argv.pop(1)
-FAKE_DRIVER = r"""
-int cuInit(unsigned flags) { return flags ? 1 : INIT; }
-int cuDriverGetVersion(int *version) { return *version = 13000, 0; }
-int cuDeviceGetCount(int *count) { return *count = 1, 0; }
-int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, 0; }
-int cuDeviceGetName(char *name, int len, int device) { return __builtin_snprintf(name, (unsigned)len, "Imaginary 9000"), device; }
-int cuDeviceGetAttribute(int *value, int attribute, int device) { return *value = attribute == 75 ? 9 : 0, device; }
-"""
+GPUQ, DRIVER = sys.argv.pop(1), sys.argv.pop(1)
+NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
 
 
 def gpuq(*arguments, env=None, **options):
@@ -99,17 +92,18 @@ class Frame(unittest.TestCase):
 
 class Doctor(unittest.TestCase):
     def test_a_machine_that_can_build_is_ready(self):
-        run = gpuq("doctor")
+        run = gpuq("doctor", env=NO_GPU)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertTrue(run.stdout.endswith("Ready: backend=cpu\n"), run.stdout)
+        self.assertRegex(run.stdout, r"note  driver .*no NVIDIA driver: .*/nowhere.*\n +-> plugins run on the CPU backend")
 
     def test_json_says_the_same(self):
-        found = json.loads(gpuq("doctor", "--json").stdout)
+        found = json.loads(gpuq("doctor", "--json", env=NO_GPU).stdout)
         self.assertEqual((found["ready"], found["backend"]), (True, "cpu"))
         self.assertEqual({f["grade"] for f in found["findings"]} - {"ok", "note"}, set())
 
     def test_without_a_compiler_no_backend_can_run(self):
-        run = gpuq("doctor", env={"PATH": "/nonexistent"})
+        run = gpuq("doctor", env={"PATH": "/nonexistent", **NO_GPU})
         self.assertEqual(run.returncode, 69)
         self.assertRegex(run.stdout, r"FAIL  compiler .*\n +-> .*install")
         self.assertIn("Not ready", run.stdout)
@@ -125,27 +119,40 @@ class Doctor(unittest.TestCase):
         found = json.loads(gpuq("doctor", "--json", env={"GPUQ_CACHE": "/proc/none"}).stdout)
         self.assertEqual([f["grade"] for f in found["findings"] if f["name"] == "cache"], ["note"])
 
-    def doctor_with_driver(self, init):
-        """The findings beside a libcuda.so.1 of our own, whose cuInit returns `init`."""
-        with tempfile.TemporaryDirectory() as folder:
-            source, library = os.path.join(folder, "cuda.c"), os.path.join(folder, "libcuda.so.1")
-            with open(source, "w", encoding="utf-8") as file:
-                file.write(FAKE_DRIVER)
-            subprocess.run(["cc", "-shared", "-fPIC", f"-DINIT={init}", source, "-o", library], check=True)
-            run = gpuq("doctor", "--json", env={"LD_LIBRARY_PATH": folder})
+    def doctor_with_driver(self, script="", **env):
+        """The findings beside the tests' own libcuda.so.1."""
+        run = gpuq("doctor", "--json", env={"GPUQ_LIBCUDA": DRIVER, "GPUQ_FAKE_CUDA": script, **env})
         self.assertEqual(run.returncode, 0, run.stderr)
-        return {f["name"]: f for f in json.loads(run.stdout)["findings"]}
+        said = json.loads(run.stdout)
+        return said["backend"], [f for f in said["findings"] if f["name"] in ("driver", "device", "nvrtc")]
 
-    def test_a_gpu_is_named_with_its_capability(self):
-        found = self.doctor_with_driver(0)
-        self.assertEqual((found["driver"]["grade"], found["driver"]["text"]), ("ok", "CUDA 13.0, devices: 1"))
-        self.assertIn("0: Imaginary 9000, sm_90", found["device"]["text"])
+    def test_every_gpu_is_named_with_its_capability(self):
+        _, (driver, *devices, _) = self.doctor_with_driver("devices=2")
+        self.assertEqual((driver["grade"], driver["text"]), ("ok", "CUDA 13.0, devices: 2"))
+        self.assertEqual([(d["grade"], d["text"]) for d in devices],
+                         [("ok", "0: Imaginary 9000, sm_90"), ("ok", "1: Imaginary 9000 (1), sm_90")])
+
+    def test_a_gpu_and_its_compiler_are_ready_together(self):
+        backend, (*_, nvrtc) = self.doctor_with_driver()
+        self.assertEqual(backend, "cuda" if nvrtc["grade"] == "ok" else "cpu", nvrtc)
+
+    def test_a_gpu_without_a_compiler_says_what_to_install(self):
+        backend, (*_, nvrtc) = self.doctor_with_driver(GPUQ_NVRTC="/nowhere/libnvrtc.so.13")
+        self.assertEqual((backend, nvrtc["grade"]), ("cpu", "note"))
+        self.assertIn("/nowhere/libnvrtc.so.13", nvrtc["text"])
+        self.assertRegex(nvrtc["follows"], "the GPU cannot be used without it: install .*GPUQ_NVRTC")
 
     def test_a_driver_without_a_device_says_its_error(self):
-        found = self.doctor_with_driver(100)
-        self.assertEqual(found["driver"]["grade"], "note")
-        self.assertIn("error 100", found["driver"]["text"])
-        self.assertNotIn("device", found)
+        backend, (driver, *rest) = self.doctor_with_driver("devices=0")
+        self.assertEqual((backend, driver["grade"]), ("cpu", "note"))
+        self.assertIn("error 100", driver["text"])
+        self.assertEqual([f["name"] for f in rest], ["nvrtc"])
+
+    def test_a_device_that_a_run_could_not_use_says_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            backend, (_, device, _) = self.doctor_with_driver(f"fail=cuDeviceGetAttribute,1,999 count={folder}/calls")
+        self.assertEqual((backend, device["grade"]), ("cpu", "note"))
+        self.assertIn("0: asking the NVIDIA driver: cuDeviceGetAttribute: CUDA_ERROR_UNKNOWN", device["text"])
 
     def test_arguments_it_does_not_know_are_refused(self):
         self.assertEqual(gpuq("doctor", "--yaml").returncode, 64)

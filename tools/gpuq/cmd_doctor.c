@@ -40,12 +40,17 @@ static void examine(struct doctor *d)
     doctor_check_nvrtc(d);
 }
 
-static bool cpu_ready(const struct doctor *d)
+/* The backend that auto would take, NULL: none. */
+static const char *ready_backend(const struct doctor *d)
 {
-    return !doctor_failed(d, "worker") && !doctor_failed(d, "compiler") && !doctor_failed(d, "system");
+    if (doctor_failed(d, "worker") || doctor_failed(d, "system"))
+        return NULL;
+    if (d->gpus && d->nvrtc)
+        return "cuda";
+    return doctor_failed(d, "compiler") ? NULL : "cpu";
 }
 
-static void print_lines(const struct doctor *d, bool ready)
+static void print_lines(const struct doctor *d, const char *backend)
 {
     static const char *const grades[] = {"ok", "note", "FAIL"};
     for (size_t i = 0; i < d->count; i++) {
@@ -54,15 +59,22 @@ static void print_lines(const struct doctor *d, bool ready)
         if (f->follows)
             printf("                 -> %s\n", f->follows);
     }
-    printf(ready ? "Ready: backend=cpu\n" : "Not ready: no backend can run until the lines that say FAIL are mended\n");
+    if (backend)
+        printf("Ready: backend=%s\n", backend);
+    else
+        printf("Not ready: no backend can run until the lines that say FAIL are mended\n");
 }
 
-static void print_json(const struct doctor *d, bool ready)
+static void print_json(const struct doctor *d, const char *backend)
 {
     static const char *const grades[] = {"ok", "note", "fail"};
     struct gq_text out = {0};
-    gq_text_printf(&out, "{\"ready\": %s, \"backend\": %s, \"findings\": [", ready ? "true" : "false",
-                   ready ? "\"cpu\"" : "null");
+    gq_text_printf(&out, "{\"ready\": %s, \"backend\": ", backend ? "true" : "false");
+    if (backend)
+        gq_text_json(&out, backend, strlen(backend));
+    else
+        gq_text_puts(&out, "null");
+    gq_text_puts(&out, ", \"findings\": [");
     for (size_t i = 0; i < d->count; i++) {
         const struct doctor_finding *f = &d->findings[i];
         gq_text_printf(&out, "%s\n  {\"name\": \"%s\", \"grade\": \"%s\", \"text\": ", i ? "," : "", f->name,
@@ -89,9 +101,9 @@ int cmd_doctor(int argc, char **argv)
     }
     struct doctor d = {0};
     examine(&d);
-    bool ready = cpu_ready(&d);
-    (json ? print_json : print_lines)(&d, ready);
+    const char *backend = ready_backend(&d);
+    (json ? print_json : print_lines)(&d, backend);
     for (size_t i = 0; i < d.count; i++)
         gq_text_finish(&d.findings[i].text);
-    return ready ? 0 : gq_status_exit_code(GQ_ERR_UNAVAILABLE);
+    return backend ? 0 : gq_status_exit_code(GQ_ERR_UNAVAILABLE);
 }

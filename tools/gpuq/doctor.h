@@ -20,6 +20,8 @@ struct doctor_finding {
 struct doctor {
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
+    unsigned gpus; /* that a run could use */
+    bool nvrtc;    /* a compiler for them */
 };
 
 void doctor_add(struct doctor *d, enum doctor_grade grade, const char *name, const char *follows, const char *format,
