@@ -83,7 +83,7 @@ static gq_status meet_compiler(struct builder *b, const struct job *job)
     return status;
 }
 
-static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
+static gq_status compile_by_cxx(struct builder *b, struct job *job, bool syntax_only)
 {
     const struct gq_workshop *w = &b->workshop;
     const struct gq_compile c = {.compiler = job->request->compiler,
@@ -109,6 +109,14 @@ static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
         gq_text_printf(&job->log, "the compiler %s was killed by signal %d\n", job->request->compiler,
                        WTERMSIG(wait_status));
     return GQ_OK;
+}
+
+static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
+{
+    const struct gq_wire_request *r = job->request;
+    if (!r->arch)
+        return compile_by_cxx(b, job, syntax_only);
+    return gq_nvrtc_compile(r->compiler, &job->unit, r->folder, r->arch, &job->compiled, &job->log, &job->object);
 }
 
 /* --- the log
@@ -140,9 +148,11 @@ static gq_status compile_alone(struct builder *b, struct job *job)
     struct gq_text first = job->log;
     job->log = (struct gq_text){0};
     job->unit.len -= tail;
+    job->unit.data[job->unit.len] = '\0';
     gq_status status = compile(b, job, true);
     bool refused = status == GQ_OK && !job->compiled;
     job->compiled = false;
+    gq_text_clear(&job->object);
     if (refused) {
         gq_text_finish(&first);
         rename_ours(&job->log, b->workshop.folder);
@@ -183,10 +193,7 @@ static gq_status work(struct builder *b, struct job *job, int unit_fd)
     b->open = status == GQ_OK;
     if (status == GQ_OK)
         status = gq_memfd_read(unit_fd, GQ_UNIT_BYTES_MAX, &job->unit);
-    if (status == GQ_OK && job->request->arch)
-        return gq_nvrtc_compile(job->request->compiler, &job->unit, job->request->folder, job->request->arch,
-                                &job->compiled, &job->log, &job->object);
-    if (status == GQ_OK)
+    if (status == GQ_OK && !job->request->arch)
         status = meet_compiler(b, job);
     if (status == GQ_OK)
         status = compile(b, job, false);
@@ -195,7 +202,7 @@ static gq_status work(struct builder *b, struct job *job, int unit_fd)
     rename_ours(&job->log, b->workshop.folder);
     if (!job->compiled && template_failed(&job->log) && !strstr(gq_text_str(&job->log), "required from"))
         return compile_alone(b, job);
-    return job->compiled ? collect(b, job) : GQ_OK;
+    return job->compiled && !job->request->arch ? collect(b, job) : GQ_OK;
 }
 
 static gq_status send_reply(const struct job *job, gq_status status)

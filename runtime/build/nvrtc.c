@@ -1,6 +1,7 @@
 #include "build/nvrtc.h"
 #include "base/dl.h"
 #include "build/embedded.h"
+#include "build/nvrtc_log.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,50 +139,6 @@ static gq_status check_arch(const char *library, uint32_t arch)
 /* --- the log
  * ---------------------------------------------------------------------------------------------------------- */
 
-/* `path(12): error: text` -> `path:12:COLUMN: error: text`; the caret two lines below says the column, two blanks in.
- */
-static void add_line(struct gq_text *out, const char *line, size_t len, unsigned column)
-{
-    const char *open = NULL, *end = line + len;
-    for (const char *s = line; s + 4 < end && !open; s++)
-        if (*s == '(' && strspn(s + 1, "0123456789") > 0 && strncmp(s + 1 + strspn(s + 1, "0123456789"), "): ", 3) == 0)
-            open = s;
-    if (!open) {
-        gq_text_add(out, line, len);
-        gq_text_puts(out, "\n");
-        return;
-    }
-    size_t digits = strspn(open + 1, "0123456789");
-    gq_text_add(out, line, (size_t)(open - line));
-    gq_text_printf(out, ":%.*s:%u%.*s\n", (int)digits, open + 1, column ? column : 1, (int)(end - (open + digits + 2)),
-                   open + digits + 2);
-}
-
-/* The column that the caret line after the next line points at, 0 without one. */
-static unsigned caret_column(const char *next)
-{
-    const char *caret_line = strchr(next, '\n');
-    if (!caret_line)
-        return 0;
-    size_t blanks = strspn(caret_line + 1, " \t");
-    return caret_line[1 + blanks] == '^' && blanks >= 2 ? (unsigned)blanks - 1 : 0;
-}
-
-/* The source and caret lines go: gq_log_clean() shows them again, from the text that was compiled. */
-static void add_log(struct gq_text *out, const char *raw)
-{
-    for (const char *s = raw; *s;) {
-        size_t len = strcspn(s, "\n");
-        const char *next = s + len + (s[len] == '\n');
-        unsigned column = caret_column(next);
-        if (strstr(s, "detected in the compilation of") == NULL || strstr(s, "detected in the compilation of") > next)
-            add_line(out, s, len, column);
-        for (int skip = column ? 2 : 0; skip > 0 && *next; skip--)
-            next += strcspn(next, "\n") + (next[strcspn(next, "\n")] == '\n');
-        s = next;
-    }
-}
-
 static void take_log(program p, struct gq_text *log)
 {
     size_t size = 0;
@@ -189,7 +146,7 @@ static void take_log(program p, struct gq_text *log)
         return;
     char *raw = calloc(1, size + 1);
     if (raw && nvrtc.log(p, raw) == 0)
-        add_log(log, raw);
+        gq_nvrtc_log_add(log, raw);
     free(raw);
 }
 
@@ -247,8 +204,15 @@ gq_status gq_nvrtc_compile(const char *library, const struct gq_text *unit, cons
     snprintf(target, sizeof target, "-arch=sm_%u", arch);
     snprintf(include, sizeof include, "-I%s", folder);
     /* Functions without __device__ are taken for device code, as the CPU backend takes them. */
-    const char *options[] = {target,      include,     "-std=c++17",          "--device-as-default-execution-space",
-                             "-lineinfo", "--minimal", "--no-source-include", "--ptxas-options=--warn-on-spills"};
+    const char *options[] = {target,
+                             include,
+                             "-std=c++17",
+                             "--device-as-default-execution-space",
+                             "-lineinfo",
+                             "--minimal",
+                             "--no-source-include",
+                             "--no-display-error-number",
+                             "--ptxas-options=--warn-on-spills"};
     *compiled = nvrtc.compile(p, sizeof options / sizeof *options, options) == 0;
     take_log(p, log);
     if (*compiled)
