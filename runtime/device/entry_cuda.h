@@ -20,6 +20,7 @@
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
 #define GQ_PATIENCE 64u      /* looks in vain before another warp may be the scout */
 #define GQ_ROUNDS 65536u     /* looks of one scout */
+#define GQ_CHUNK 256u        /* messages that one claim takes at most */
 #define GQ_RUN_BYTES 65536u  /* payload that one warp takes at a time */
 
 static __device__ void *gq_grid_state; /* the same for every thread of the grid */
@@ -254,17 +255,22 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
 /* --- claiming
  * ----------------------------------------------------------------------------------------------------------- */
 
-/* By a converged warp: a run of at most `want` messages that does not wrap around the ring. */
-static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t want)
+/* By a converged warp: a quarter of what is ready, `want` messages at least if there are as many. Warps that claim get
+ * into each other's way: one compare-and-swap succeeds in about the time of two trips to the L2, however many try, so
+ * few claims must carry many messages. Where messages take long (`slow`), others had better share them: then at most
+ * `want`. */
+static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t want, bool slow)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
     gq_claim claim = {l, 0, 0, false, 0};
     if (gq_lane_of_warp() == 0) {
         const uint64_t next = gq_dev_relaxed_u64(&c->next), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
-        const uint32_t count = ready > next ? gq_bounded(l, next, ready - next, want) : 0;
+        const uint64_t there = ready > next ? ready - next : 0;
+        const uint64_t part = slow ? 0 : there / 4 < GQ_CHUNK ? there / 4 : GQ_CHUNK;
+        const uint64_t most = part > want ? part : want, count = there < most ? there : most;
         if (count && atomicCAS((unsigned long long *)&c->next, next, next + count) == next) {
             claim.first = next;
-            claim.count = count;
+            claim.count = (uint32_t)count;
         }
     }
     claim.first = __shfl_sync(GQ_ALL, claim.first, 0);
@@ -565,7 +571,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             return claim;
         }
         gq_grid_lane *l = &g.lane[*turn % lanes];
-        claim = gq_claim_run(g, l, want);
+        claim = gq_claim_run(g, l, want, w->slow);
         if (claim.count)
             return claim;
         *turn += 1;
@@ -582,6 +588,17 @@ static __device__ uint32_t gq_want(const gq_grid &g)
     return fit < 1 ? 1 : fit < most ? fit : most;
 }
 
+/* The next part of a claim that a team serves at once: it does not wrap around the ring. */
+static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t want)
+{
+    gq_claim part = *c;
+    part.count = gq_bounded(c->lane, c->first, c->count, want);
+    c->first += part.count;
+    c->count -= part.count;
+    c->known = false;
+    return part;
+}
+
 /* A scout need not look at `over` each time: it sees the host's stop word itself. */
 static __device__ __forceinline__ bool gq_over(const gq_grid &g, const gq_watch_state &w, uint32_t round)
 {
@@ -592,16 +609,17 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
 {
     const uint32_t warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32, want = gq_want(g);
     gq_watch_state watch = {};
+    watch.slow = true; /* until a run has shown otherwise */
     uint32_t turn = warp;
     for (uint32_t idle = 0, round = 0; !gq_over(g, watch, round); idle++, round++) {
-        const gq_claim c = gq_find(g, &watch, &turn, want);
-        if (c.count) {
+        gq_claim c = gq_find(g, &watch, &turn, want);
+        if (c.count == 0 && !watch.lane)
+            gq_rest(warp, idle);
+        while (c.count) {
             const long long start = clock64();
-            gq_run_warp(g, c, desk);
+            gq_run_warp(g, gq_next_part(&c, want), desk);
             watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
-        } else if (!watch.lane) {
-            gq_rest(warp, idle);
         }
     }
     if (watch.lane)
@@ -613,6 +631,7 @@ static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
     __shared__ gq_claim claim;
     __shared__ uint32_t leave, watching;
     gq_watch_state watch = {}; /* of the block's first warp */
+    watch.slow = true;
     uint32_t turn = blockIdx.x;
     for (uint32_t idle = 0, round = 0;; idle++, round++) {
         if (threadIdx.x < 32) {
@@ -627,18 +646,18 @@ static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
             }
         }
         __syncthreads();
-        const gq_claim mine = claim;
+        gq_claim mine = claim;
         const uint32_t last = leave, awake = watching;
         __syncthreads();
         if (last)
             return;
-        if (mine.count) {
+        if (mine.count == 0 && !awake)
+            gq_rest(blockIdx.x, idle);
+        while (mine.count) {
             const long long start = clock64();
-            gq_run_block(g, mine, out_len);
+            gq_run_block(g, gq_next_part(&mine, 1), out_len);
             watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
-        } else if (!awake) {
-            gq_rest(blockIdx.x, idle);
         }
     }
 }
