@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include <sched.h>
 
-#define BATCH_NS 200000u  /* a run should take no longer: results wake their waiter once a run */
-#define SPIN_ROUNDS 64  /* looks at every lane before giving way */
-#define YIELD_ROUNDS 8  /* and giving way, before sleeping */
-#define PRESSURE 32     /* full batches in a row before another thread is woken to help */
-#define SLOW_NS 20000u  /* a run that takes longer is worth an announcement */
+#define BATCH_NS 200000u /* a run should take no longer: results wake their waiter once a run */
+#define SPIN_ROUNDS 64   /* looks at every lane before giving way */
+#define YIELD_ROUNDS 8   /* and giving way, before sleeping */
+#define PRESSURE 32      /* full batches in a row before another thread is woken to help */
+#define SLOW_NS 20000u   /* a run that takes longer is worth an announcement */
 #define SLEEP_NS 100000000u
 
 /* One claimed run of messages. */
