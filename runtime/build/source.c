@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MACHINE_CODE "machine code for a GPU; give the .cu or run with backend: cuda"
+#define MACHINE_CODE "machine code for a GPU; this release takes plugins as source: give the .cu"
 
 /* What the bytes are instead of source; NULL if they may be source. */
 static const char *other_kind(const struct gq_text *t)
@@ -62,6 +62,14 @@ static gq_status read_builtin(const char *path, const char *name, struct gq_text
     return no_builtin(path);
 }
 
+void gq_source_skip_mark(struct gq_text *text)
+{
+    if (text->len < 3 || memcmp(text->data, "\xef\xbb\xbf", 3) != 0)
+        return;
+    text->len -= 3;
+    memmove(text->data, text->data + 3, text->len + 1);
+}
+
 gq_status gq_source_read(const char *path, struct gq_text *out)
 {
     const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
@@ -72,6 +80,7 @@ gq_status gq_source_read(const char *path, struct gq_text *out)
         return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");
     if (status != GQ_OK)
         return status;
+    gq_source_skip_mark(out);
     const char *kind = other_kind(out);
     if (!kind && is_ptx(out))
         kind = MACHINE_CODE;

@@ -116,8 +116,9 @@ END_TEST
 
 START_TEST(machine_code_is_refused_by_kind)
 {
-    ck_assert_str_eq(log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
-                     "plugin " P("echo.ptx") " is machine code for a GPU; give the .cu or run with backend: cuda");
+    ck_assert_str_eq(
+        log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
+        "plugin " P("echo.ptx") " is machine code for a GPU; this release takes plugins as source: give the .cu");
     make_test_folder();
     char head[64] = "\177ELF\002\001\001";
     head[18] = (char)190; /* EM_CUDA */
@@ -147,6 +148,18 @@ START_TEST(headers_beside_the_plugin_are_found_and_shown)
 }
 END_TEST
 
+START_TEST(a_byte_order_mark_is_no_error)
+{
+    make_test_folder();
+    write_file("mine.h", "\xef\xbb\xbf#pragma once\r\n#define LENGTH in.len\r\n");
+    const char *path = write_file("marked.cu", "\xef\xbb\xbf#include <gpuqueue/plugin.h>\r\n#include \"mine.h\"\r\n"
+                                               "__device__ void process_message(const MsgView& in, ResultView* out) { "
+                                               "*out->out_len = LENGTH; }\r\n");
+    ck_assert_str_eq(log_of("g++", path, GQ_OK), "");
+    remove_test_folder();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("build_messages");
@@ -162,6 +175,7 @@ int main(void)
     tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
     tcase_add_test(tests, machine_code_is_refused_by_kind);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
+    tcase_add_test(tests, a_byte_order_mark_is_no_error);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
