@@ -25,8 +25,7 @@ QueueStatus gq_to_queue_status(gq_status status)
 
 const char *q_last_error(void) { return gq_error_text(); }
 
-/* --- lifecycle
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- lifecycle ---------------------------------------------------------------------------------------------------- */
 
 static GpuQueue *run(const gq_open_opts *opts)
 {
@@ -110,8 +109,7 @@ void q_shutdown(GpuQueue *q)
     gq_pipeline_close(p);
 }
 
-/* --- enqueue
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- enqueue ------------------------------------------------------------------------------------------------------ */
 
 static gq_status no_room(const struct gq_user *user, struct gq_lane *lane, uint32_t timeout_ms)
 {
@@ -274,8 +272,7 @@ QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count,
     return gq_to_queue_status(status);
 }
 
-/* --- in place
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- in place ----------------------------------------------------------------------------------------------------- */
 
 static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t count, size_t *claimed,
                                 uint32_t timeout_ms)

@@ -22,8 +22,7 @@ static struct gq_user *enter_take(GpuQueue *q, gq_status *status)
     return NULL;
 }
 
-/* --- one result by id
- * ------------------------------------------------------------------------------------------------------ */
+/* --- one result by id --------------------------------------------------------------------------------------------- */
 
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
@@ -74,8 +73,7 @@ QueueStatus q_try_dequeue_result(GpuQueue *q, uint64_t msg_id, void *out_buf, si
     return gq_to_queue_status(status);
 }
 
-/* --- what finished
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- what finished ------------------------------------------------------------------------------------------------ */
 
 static gq_status poll(struct gq_user *user, uint64_t *ids, size_t max, size_t *count)
 {
@@ -185,8 +183,7 @@ QueueStatus q_stats(GpuQueue *q, QueueStats *out)
     return gq_to_queue_status(status);
 }
 
-/* --- results in place
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- results in place --------------------------------------------------------------------------------------------- */
 
 static void show(const struct gq_lane *lane, const struct gq_lane_result *r, QResult *out)
 {

@@ -33,8 +33,7 @@ static uint32_t shuffle_source(const struct gq_fiber *t, uint32_t lane, uint32_t
     return mask >> from & 1u ? from : lane;
 }
 
-/* --- what all lanes get alike
- * ------------------------------------------------------------------------------------------ */
+/* --- what all lanes get alike ------------------------------------------------------------------------------------- */
 
 static uint32_t ballot(const struct lanes *l)
 {
@@ -114,8 +113,7 @@ static uint64_t lane_result(const struct lanes *l, uint32_t lane)
     return l->lane[shuffle_source(t, lane, l->mask)].value;
 }
 
-/* --- meeting
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- meeting ------------------------------------------------------------------------------------------------------ */
 
 /* Are all lanes of the caller's mask at the same operation with the same mask? */
 static bool all_here(const struct gq_fiber_warp *w, const struct lanes *l, const struct gq_fiber *caller)

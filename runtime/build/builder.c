@@ -34,8 +34,7 @@ struct job {
     bool compiled;
 };
 
-/* --- running the compiler
- * ------------------------------------------------------------------------------------------------ */
+/* --- running the compiler ----------------------------------------------------------------------------------------- */
 
 static gq_status run(struct builder *b, const struct job *job, const char *const *args, int *wait_status)
 {
@@ -119,8 +118,7 @@ static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
     return gq_nvrtc_compile(r->compiler, &job->unit, r->folder, r->arch, &job->compiled, &job->log, &job->object);
 }
 
-/* --- the log
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------------------------------------------------ */
 
 /* The compiler names our headers by the workshop's path, which nobody needs to see. */
 static void rename_ours(struct gq_text *log, const char *folder)
@@ -170,8 +168,7 @@ static bool template_failed(const struct gq_text *log)
            strstr(gq_text_str(log), GQ_UNIT_OURS "device/port.h:");
 }
 
-/* --- one request
- * --------------------------------------------------------------------------------------------------------- */
+/* --- one request -------------------------------------------------------------------------------------------------- */
 
 static gq_status collect(struct builder *b, struct job *job)
 {

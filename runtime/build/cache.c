@@ -12,8 +12,7 @@
 #define HEADER_BYTES_MAX (64u << 20)
 #define SUFFIX ".gpuq"
 
-/* --- where
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- where -------------------------------------------------------------------------------------------------------- */
 
 static const char *from_environment(const char *name)
 {
@@ -58,8 +57,7 @@ static void name_entry(const char *folder, const char *key, struct gq_text *path
     gq_text_printf(path, "%s/%s" SUFFIX, folder, key);
 }
 
-/* --- headers
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- headers ------------------------------------------------------------------------------------------------------ */
 
 static bool is_before(const struct timespec *a, const struct timespec *b)
 {
@@ -104,8 +102,7 @@ static bool headers_hold(const struct gq_entry *e)
     return hold;
 }
 
-/* --- entries
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------------------------------------------------ */
 
 bool gq_cache_get(const char *folder, const char *key, struct gq_text *bytes, struct gq_entry *out)
 {
@@ -129,8 +126,7 @@ gq_status gq_cache_put(const char *folder, const char *key, const struct gq_entr
     return status;
 }
 
-/* --- listing, clearing
- * --------------------------------------------------------------------------------------------------- */
+/* --- listing, clearing -------------------------------------------------------------------------------------------- */
 
 /* KEY.gpuq, or KEY.gpuq.XXXXXX, which an interrupted writer left. */
 static bool is_entry_name(const char *name, bool *whole)

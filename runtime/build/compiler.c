@@ -47,8 +47,7 @@ static const char *const linking[] = {"-shared", "-Wl,-z,defs", "-Wl,-z,noexecst
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
-/* --- finding
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- finding ------------------------------------------------------------------------------------------------------ */
 
 static bool is_program(const char *path)
 {
@@ -93,8 +92,7 @@ gq_status gq_compiler_find(char path[PATH_MAX])
                         "g++, clang++); install one (apt-get install g++) or set GPUQ_CXX");
 }
 
-/* --- identity
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- identity ----------------------------------------------------------------------------------------------------- */
 
 static void digest_list(struct gq_digest *d, const char *const *list, size_t count)
 {
@@ -142,8 +140,7 @@ void gq_compiler_digest(const char *path, struct gq_digest *d)
     digest_processor(d);
 }
 
-/* --- the command line
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 struct list {
     const char **args;

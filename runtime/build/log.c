@@ -24,8 +24,7 @@ struct cleaning {
     struct line held; /* clang, before that line: an error inside a template of ours */
 };
 
-/* --- reading
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static bool has(const struct line *l, const char *what) { return memmem(l->s, l->len, what, strlen(what)) != NULL; }
 
@@ -59,8 +58,7 @@ static void read_place(struct line *l)
 
 static bool is_ours(const struct line *l) { return begins(l, GQ_UNIT_OURS); }
 
-/* --- what is left out
- * -------------------------------------------------------------------------------------------------- */
+/* --- what is left out --------------------------------------------------------------------------------------------- */
 
 static bool is_noise(const struct line *l)
 {
@@ -81,8 +79,7 @@ static bool is_noise(const struct line *l)
     return is_ours(l) && (has(l, ": note:") || has(l, ": warning:") || has(l, "required from"));
 }
 
-/* --- what is said in another way
- * ----------------------------------------------------------------------------------------- */
+/* --- what is said in another way ---------------------------------------------------------------------------------- */
 
 /* The name between the marks after `what`, such as `name' or name. */
 static bool undefined_name(const struct line *l, const char *what, char *name, size_t size)
@@ -156,8 +153,7 @@ static bool say_undefined(struct cleaning *c, const struct line *l)
     return true;
 }
 
-/* --- errors inside our templates
- * ------------------------------------------------------------------------------------------ */
+/* --- errors inside our templates ---------------------------------------------------------------------------------- */
 
 static void add_caret(struct cleaning *c, const struct line *l)
 {
@@ -223,8 +219,7 @@ static bool say_at_user(struct cleaning *c, const struct line *l)
     return false;
 }
 
-/* --- one line after another
- * ------------------------------------------------------------------------------------------------ */
+/* --- one line after another --------------------------------------------------------------------------------------- */
 
 static void clean_line(struct cleaning *c, struct line *l)
 {

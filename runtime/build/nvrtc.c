@@ -42,8 +42,7 @@ static const char stdint_text[] = "#pragma once\n"
                                   "typedef long long int64_t; typedef unsigned long long uint64_t;\n"
                                   "typedef unsigned long long uintptr_t; typedef long long intptr_t;\n";
 
-/* --- the library
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the library -------------------------------------------------------------------------------------------------- */
 
 /* Where this process's loader would find it: the builder's environment is its own. */
 static bool look_in_loader_path(const char *name, char path[PATH_MAX])
@@ -136,8 +135,7 @@ static gq_status check_arch(const char *library, uint32_t arch)
                         archs[count - 1], arch);
 }
 
-/* --- the log
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------------------------------------------------ */
 
 static void take_log(program p, struct gq_text *log)
 {
@@ -150,8 +148,7 @@ static void take_log(program p, struct gq_text *log)
     free(raw);
 }
 
-/* --- compiling
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- compiling ---------------------------------------------------------------------------------------------------- */
 
 static gq_status create(const struct gq_text *unit, program *p)
 {

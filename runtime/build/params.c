@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 /* Octal escapes of three digits, because a hexadecimal one would swallow the digits that follow it. */
 static void add_string(struct gq_text *out, const char *s)
@@ -54,8 +53,7 @@ static void add_value(struct gq_text *out, const struct gq_conf_param *p)
     }
 }
 
-/* --- names
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static bool is_named(const struct gq_scan *scan, const char *name)
 {
@@ -104,8 +102,7 @@ gq_status gq_params_define(const struct gq_build_request *request, const struct 
     return GQ_OK;
 }
 
-/* --- what a plugin names
- * ------------------------------------------------------------------------------------------------ */
+/* --- what a plugin names ------------------------------------------------------------------------------------------ */
 
 gq_status gq_plugin_params(const char *path, struct gq_plugin_param **out, size_t *count)
 {

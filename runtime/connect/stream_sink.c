@@ -154,8 +154,7 @@ static gq_status open_stdout(const struct gq_conf *conf, int abandon_fd, struct 
     return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", abandon_fd, out);
 }
 
-/* --- null
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- null --------------------------------------------------------------------------------------------------------- */
 
 static gq_status null_open(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {

@@ -230,8 +230,7 @@ static inline double __drcp_rn(double x) { return 1.0 / x; }
 static inline double __dsqrt_rn(double x) { return sqrt(x); }
 static inline double __fma_rn(double x, double y, double z) { return fma(x, y, z); }
 
-/* --- loads and stores with a cache hint: on a CPU, loads and stores
- * ---------------------------------------------------- */
+/* --- loads and stores with a cache hint: on a CPU, loads and stores ----------------------------------------------- */
 #define GQ_CPU_LOAD(name) \
     template <typename T> static inline T name(const T *p) { return *p; }
 #define GQ_CPU_STORE(name) \

@@ -15,8 +15,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;                  /* runs thread_ends() when a thread ends */
 static _Thread_local struct gq_user *mine; /* this thread's records, the last used first */
 
-/* --- threads that end
- * --------------------------------------------------------------------------------------------------- */
+/* --- threads that end --------------------------------------------------------------------------------------------- */
 
 static void forget(struct gq_user *user)
 {
@@ -67,8 +66,7 @@ static void make_key(void)
     gq_assert(err == 0);
 }
 
-/* --- handles
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- handles ------------------------------------------------------------------------------------------------------ */
 
 gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out)
 {
@@ -114,8 +112,7 @@ void gq_handle_close(struct GpuQueue *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static struct gq_user *new_user(struct GpuQueue *h)
 {

@@ -11,8 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* --- open
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- open --------------------------------------------------------------------------------------------------------- */
 
 static gq_status read_conf(const gq_open_opts *opts, struct gq_conf **out)
 {
@@ -61,8 +60,7 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     return GQ_OK;
 }
 
-/* --- prepare
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- prepare ------------------------------------------------------------------------------------------------------ */
 
 static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
 {
@@ -95,8 +93,7 @@ gq_status gq_pipeline_prepare(struct gq_pipeline *p)
     return status;
 }
 
-/* --- start
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------------------------------------------------- */
 
 static gq_status load_images(struct gq_pipeline *p)
 {
@@ -180,8 +177,7 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     return status;
 }
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status)
 {
@@ -240,8 +236,7 @@ void gq_pipeline_interrupt(struct gq_pipeline *p)
     errno = saved;
 }
 
-/* --- stop
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- stop --------------------------------------------------------------------------------------------------------- */
 
 /* Everything accepted is finished and, where there is a sink, delivered; or the drain's time is over. */
 static gq_status drain(struct gq_pipeline *p, uint64_t deadline_ns)
@@ -338,8 +333,7 @@ void gq_pipeline_close(struct gq_pipeline *p)
     free(p);
 }
 
-/* --- statistics
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- statistics --------------------------------------------------------------------------------------------------- */
 
 /* From the start of the threads: 0 when a start failed before them. */
 static double seconds_run(const struct gq_pipeline *p)

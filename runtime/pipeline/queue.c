@@ -33,8 +33,7 @@ void gq_queue_destroy(struct gq_queue *queue)
     free(queue);
 }
 
-/* --- lanes and owners
- * -------------------------------------------------------------------------------------------------- */
+/* --- lanes and owners --------------------------------------------------------------------------------------------- */
 
 static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct gq_lane **out)
 {
@@ -114,8 +113,7 @@ struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)
     return index < gq_queue_lanes(queue) ? queue->lane[index] : NULL;
 }
 
-/* --- results
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 uint32_t gq_queue_take(struct gq_queue *queue, bool hold, struct gq_lane_result *results, uint32_t max,
                        struct gq_lane **lane)
@@ -222,8 +220,7 @@ uint64_t gq_queue_drain(struct gq_queue *queue, uint64_t deadline_ns)
     return left;
 }
 
-/* --- counters
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- counters ----------------------------------------------------------------------------------------------------- */
 
 void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, struct gq_histogram *latency)
 {

@@ -107,8 +107,7 @@ gq_status gq_remote_run(struct gq_remote *remote)
     return ask(remote, &packet, NULL, 0);
 }
 
-/* --- life and death
- * --------------------------------------------------------------------------------------------------- */
+/* --- life and death ----------------------------------------------------------------------------------------------- */
 
 /* The worker's last word may lie unread in the socket. */
 static void read_last_word(int channel, char *text, size_t size)

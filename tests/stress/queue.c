@@ -59,8 +59,7 @@ struct actor {
     uint64_t expected[THREADS_MAX]; /* consumer: no seq below is expected of this lane */
 };
 
-/* --- what a message holds follows from its id
- * -------------------------------------------------------------------------- */
+/* --- what a message holds follows from its id --------------------------------------------------------------------- */
 
 static uint64_t lane_of(uint64_t id) { return id >> 56; }
 static uint64_t seq_of(uint64_t id) { return (id & 0x00ffffffffffffffu) - 1; }
@@ -86,8 +85,7 @@ static bool no_room(QueueStatus status, uint32_t timeout_ms)
     return status == (timeout_ms ? Q_ERR_TIMEOUT : Q_ERR_FULL);
 }
 
-/* --- producing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- producing ---------------------------------------------------------------------------------------------------- */
 
 static void issued(struct actor *a, uint64_t id, uint64_t index)
 {
@@ -175,8 +173,7 @@ static void produce(struct actor *a)
     }
 }
 
-/* --- consuming
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- consuming ---------------------------------------------------------------------------------------------------- */
 
 static void check(struct actor *a, uint64_t id, const void *data, uint64_t len)
 {
@@ -279,8 +276,7 @@ static void *consume_all(void *arg)
     return NULL;
 }
 
-/* --- one variant
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- one variant -------------------------------------------------------------------------------------------------- */
 
 static gq_pipeline *open_pipeline(const struct variant *v)
 {

@@ -15,8 +15,7 @@
 
 #define OUT_CAP 512u
 
-/* --- a folder of the test's own
- * ----------------------------------------------------------------------------------------- */
+/* --- a folder of the test's own ----------------------------------------------------------------------------------- */
 
 static char test_folder[128];
 
@@ -49,8 +48,7 @@ static inline void remove_test_folder(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* --- building
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 static inline struct gq_builder *test_builder(const char *cache)
 {
@@ -76,8 +74,7 @@ static inline bool have_compiler(const char *name)
 /* The compilers that this machine has, to be tried one after another through GPUQ_CXX. */
 static const char *const compilers[] = {"g++", "clang++"};
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 static inline const struct gq_cpu_image *load_image(const struct gq_image *image, void **object)
 {

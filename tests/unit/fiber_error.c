@@ -126,8 +126,7 @@ static void asserts(void *arg)
 START_TEST(die_names_the_line) { ck_assert_str_eq(death_of(asserts, NULL, 32), "d.cu:12: assert(x > 0) failed"); }
 END_TEST
 
-/* --- the guard page
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the guard page ----------------------------------------------------------------------------------------------- */
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {

@@ -10,8 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- a bare C11 ring: head and tail, nothing else
- * -------------------------------------------------------------------------- */
+/* --- a bare C11 ring: head and tail, nothing else ----------------------------------------------------------------- */
 
 struct ring {
     _Alignas(128) uint64_t tail; /* written by the producer */
@@ -104,8 +103,7 @@ double bench_bare_ring(double seconds, uint32_t bytes, uint32_t capacity, uint32
     return rate;
 }
 
-/* --- two pipes and a child
- * --------------------------------------------------------------------------------------------------- */
+/* --- two pipes and a child ---------------------------------------------------------------------------------------- */
 
 static _Noreturn void pipe_child(int in, int out, uint32_t bytes)
 {

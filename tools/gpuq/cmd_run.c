@@ -20,8 +20,7 @@ struct run_opts {
     bool quiet;
 };
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- signals ------------------------------------------------------------------------------------------------------ */
 
 static gq_pipeline *running; /* what a signal interrupts */
 static volatile sig_atomic_t signals;
@@ -44,8 +43,7 @@ static void install_signals(void)
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of the sink, with a sentence */
 }
 
-/* --- reporting
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- reporting ---------------------------------------------------------------------------------------------------- */
 
 /* "12.3 M" for counts, in thousands. */
 static const char *human(double value, char text[32])
@@ -134,8 +132,7 @@ static int report_error(gq_status status)
     return gq_status_exit_code(status);
 }
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 /* Until the run ends or is asked to: gq_stop() then drains within the file's bound. True when a line of progress
  * stands. */
