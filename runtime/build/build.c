@@ -41,8 +41,7 @@ struct job {
     char key[GQ_DIGEST_HEX];
 };
 
-/* --- the builder, from outside
- * ------------------------------------------------------------------------------------------- */
+/* --- the builder, from outside ------------------------------------------------------------------------------------ */
 
 gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out)
 {
@@ -157,8 +156,7 @@ static gq_status receive_reply(struct job *job, struct gq_wire_reply *reply)
     return status;
 }
 
-/* --- what the image is made of
- * ------------------------------------------------------------------------------------------- */
+/* --- what the image is made of ------------------------------------------------------------------------------------ */
 
 static void add_template(struct gq_digest *d)
 {
@@ -176,6 +174,8 @@ static void make_key(struct job *job)
     gq_digest_part(&d, "unit", gq_text_str(&job->unit), job->unit.len);
     gq_digest_part(&d, "folder", folder, strlen(folder));
     gq_digest_part(&d, "arch", &job->request->arch, sizeof job->request->arch);
+    for (size_t i = 1; i < job->scan.file_count; i++) /* a new file may hide the one that was found before */
+        gq_digest_part(&d, "header", job->scan.file[i].path, strlen(job->scan.file[i].path));
     add_template(&d);
     gq_compiler_digest(job->compiler, &d);
     gq_digest_finish(&d, job->key);
@@ -215,8 +215,7 @@ static gq_status prepare(struct job *job)
     return status;
 }
 
-/* --- the cache
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- the cache ---------------------------------------------------------------------------------------------------- */
 
 static bool look_in_cache(struct job *job)
 {
@@ -224,7 +223,7 @@ static bool look_in_cache(struct job *job)
     struct gq_entry entry;
     struct gq_image *image = job->image;
     const char *folder = gq_text_str(&job->builder->cache);
-    bool found = *folder && gq_cache_get(folder, job->key, &bytes, &entry) &&
+    bool found = *folder && !job->scan.open_ended && gq_cache_get(folder, job->key, &bytes, &entry) &&
                  gq_memfd_from("gpuqueue image", entry.object, entry.object_len, &image->fd) == GQ_OK;
     if (found) {
         image->info = entry.info;
@@ -250,12 +249,11 @@ static void keep(const struct job *job)
                              .header_digests = (const uint8_t *)gq_text_str(&job->digests),
                              .header_count = job->header_count};
     memcpy(entry.digest, job->image->digest, sizeof entry.digest);
-    if (*folder)
+    if (*folder && !job->scan.open_ended)
         (void)gq_cache_put(folder, job->key, &entry);
 }
 
-/* --- building
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 static gq_status ask_builder(struct job *job, struct gq_wire_reply *reply)
 {
@@ -285,8 +283,11 @@ static gq_status describe(struct job *job)
     struct gq_cpu_image *info = &job->image->info;
     if (!job->request->arch)
         return gq_elf_cpu_image(gq_text_str(&job->object), job->object.len, info);
-    for (size_t i = 1; i < job->scan.file_count; i++) /* NVRTC does not say what it read; the scan does */
-        gq_text_add(&job->depends, job->scan.file[i].path, strlen(job->scan.file[i].path) + 1);
+    char real[PATH_MAX];
+    for (size_t i = 1; i < job->scan.file_count; i++) { /* NVRTC does not say what it read; the scan does */
+        const char *path = realpath(job->scan.file[i].path, real) ? real : job->scan.file[i].path;
+        gq_text_add(&job->depends, path, strlen(path) + 1);
+    }
     return gq_elf_cuda_image(gq_text_str(&job->object), job->object.len, info);
 }
 

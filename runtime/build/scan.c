@@ -30,35 +30,50 @@ static void add_problem(struct walk *w, const struct gq_token *at, const char *s
     gq_caret_add(&scan->problems, w->file->text.data, w->file->text.len, at->line, at->column);
 }
 
-/* --- includes
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- includes ----------------------------------------------------------------------------------------------------- */
 
 static bool already_read(const struct gq_scan *scan, const char *path)
 {
     return gq_scan_text(scan, path, strlen(path)) != NULL;
 }
 
-/* A header beside the file that includes it. One that cannot be read is the compiler's to report. */
-static void follow(struct walk *w, const char *name, size_t len)
+/* Reads folder/name, once. False if there is no such file. */
+static bool follow_in(struct walk *w, const char *folder, const char *name)
 {
     struct gq_scan *scan = w->scan;
-    char *folder = gq_path_folder(w->file->path), *relative = strndup(name, len);
-    char *path = folder && relative ? gq_path_join(folder, relative) : NULL;
+    char *path = gq_path_join(folder, name);
     bool room = scan->file_count < GQ_SCAN_FILES_MAX && w->depth < GQ_SCAN_DEPTH_MAX;
-    if (path && room && !already_read(scan, path)) {
+    bool found = path && (already_read(scan, path) || gq_file_exists(path));
+    if (found && !room && !already_read(scan, path))
+        scan->open_ended = true;
+    if (found && room && !already_read(scan, path)) {
         size_t index = scan->file_count;
         struct gq_scan_file *file = &scan->file[index];
         if (gq_file_read(path, GQ_SOURCE_BYTES_MAX, &file->text) == GQ_OK) {
+            gq_source_skip_mark(&file->text);
             file->path = path;
             path = NULL;
             scan->file_count++;
             walk_file(scan, index, w->conditions.target, w->depth + 1);
         } else {
             gq_text_finish(&file->text);
+            scan->open_ended = true;
         }
     }
     free(path);
-    free(folder);
+    return found;
+}
+
+/* A header beside the file that includes it, else beside the plugin. One that is not there is the compiler's to find or
+ * to report. */
+static void follow(struct walk *w, const char *name, size_t len, bool quoted)
+{
+    char *beside = gq_path_folder(w->file->path), *plugins = gq_path_folder(w->scan->file[0].path);
+    char *relative = strndup(name, len);
+    if (beside && plugins && relative && !(quoted && follow_in(w, beside, relative)))
+        follow_in(w, plugins, relative);
+    free(beside);
+    free(plugins);
     free(relative);
 }
 
@@ -77,15 +92,16 @@ static void include_line(struct walk *w)
         const char *sentence = w->conditions.target == GQ_SCAN_CPU ? gq_refuse_header(name, len) : NULL;
         if (sentence)
             add_problem(w, &t, sentence);
-        else if (closing == '"')
-            follow(w, name, len);
+        else if (closing == '"' || w->conditions.target == GQ_SCAN_CUDA) /* whose -I serves both */
+            follow(w, name, len, closing == '"');
+    } else {
+        w->scan->open_ended = true;
     }
     w->lexer.at = start;
     gq_lex_skip_line(&w->lexer);
 }
 
-/* --- directives
- * -------------------------------------------------------------------------------------------------------- */
+/* --- directives --------------------------------------------------------------------------------------------------- */
 
 /* After a '#' that begins a line. The body of a #define is read on as code is. */
 static void directive(struct walk *w)
@@ -107,8 +123,7 @@ static void directive(struct walk *w)
         gq_lex_skip_line(&w->lexer);
 }
 
-/* --- parameters
- * -------------------------------------------------------------------------------------------------------- */
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
 static bool known_param(const struct gq_scan *scan, const struct gq_token *name)
 {
@@ -173,8 +188,7 @@ static void param(struct walk *w)
         add_param(w, &name, start, (size_t)(end - start));
 }
 
-/* --- words
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- words -------------------------------------------------------------------------------------------------------- */
 
 static void word(struct walk *w, const struct gq_token *t, const struct gq_token *last)
 {
@@ -213,6 +227,7 @@ static void walk_file(struct gq_scan *scan, size_t index, enum gq_scan_target ta
     struct walk w = {.scan = scan, .file = &scan->file[index], .depth = depth};
     struct gq_token last = {.kind = GQ_TOKEN_END};
     w.conditions.target = target;
+    scan->open_ended = scan->open_ended || memmem(gq_text_str(&w.file->text), w.file->text.len, "__has_include", 13);
     gq_lex_start(&w.lexer, w.file->text.data, w.file->text.len);
     for (;;) {
         struct gq_token t = gq_lex_next(&w.lexer);

@@ -1,6 +1,6 @@
 /* scan.h - reading a plugin's text without compiling it: its parameters, and what the CPU backend cannot run. The
- * headers that it includes from its own folders ("...") are read as well. Branches that the target's macros surely
- * leave out are skipped. */
+ * headers that it includes from its own folders are read as well, as a compiler would look for them. Branches that the
+ * target's macros surely leave out are skipped. */
 #ifndef GQ_BUILD_SCAN_H
 #define GQ_BUILD_SCAN_H
 
@@ -26,6 +26,7 @@ struct gq_scan {
     struct gq_text problems; /* file:line:column: error: ..., with carets */
     size_t problem_count;
     bool defines_process, defines_generate; /* the words process_message, generate_message occur */
+    bool open_ended;                        /* what a compiler reads may depend on files that the text does not name */
 };
 
 /* Reads `path`, which must be CUDA source in a regular file of at most GQ_SOURCE_BYTES_MAX. GQ_ERR_PLUGIN with the

@@ -9,4 +9,7 @@
  * or holds something else: PTX, a cubin, a fat binary, a shared object, bytes. */
 gq_status gq_source_read(const char *path, struct gq_text *out);
 
+/* A byte order mark is harmless, and no column. */
+void gq_source_skip_mark(struct gq_text *text);
+
 #endif

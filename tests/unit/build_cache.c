@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define PLUGIN                                            \
-    "#include <gpuqueue/plugin.h>\n#include \"size.h\"\n" \
+#define PLUGIN_BODY                  \
+    "#include <gpuqueue/plugin.h>\n" \
     "__device__ void process_message(const MsgView &, ResultView *out) { *out->out_len = SIZE; }\n"
+#define PLUGIN "#include \"size.h\"\n" PLUGIN_BODY
 
 static struct gq_builder *builder;
 
@@ -75,6 +76,33 @@ START_TEST(a_changed_header_is_a_miss)
     ck_assert_str_ne(first, second);
     built(&cached, 4);
     ck_assert(cached);
+}
+END_TEST
+
+START_TEST(a_new_header_that_hides_another_is_a_miss)
+{
+    bool cached;
+    ck_assert_int_eq(mkdir(in_folder("sub"), 0700), 0);
+    write_old("sub/inner.h", "#include \"size.h\"\n");
+    write_file("p.cu", "#include \"sub/inner.h\"\n" PLUGIN_BODY);
+    built(&cached, 3);
+    built(&cached, 3);
+    ck_assert(cached);
+    write_old("sub/size.h", "#define SIZE 5\n");
+    built(&cached, 5);
+    ck_assert(!cached);
+}
+END_TEST
+
+START_TEST(a_plugin_that_asks_which_headers_there_are_is_built_every_time)
+{
+    bool cached;
+    write_file("p.cu",
+               "#if __has_include(\"more.h\")\n#include \"more.h\"\n#else\n#define SIZE 3\n#endif\n" PLUGIN_BODY);
+    built(&cached, 3);
+    write_old("more.h", "#define SIZE 6\n");
+    built(&cached, 6);
+    ck_assert(!cached);
 }
 END_TEST
 
@@ -156,6 +184,8 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, the_second_build_is_a_hit_with_the_same_digest);
     tcase_add_test(tests, a_changed_header_is_a_miss);
+    tcase_add_test(tests, a_new_header_that_hides_another_is_a_miss);
+    tcase_add_test(tests, a_plugin_that_asks_which_headers_there_are_is_built_every_time);
     tcase_add_test(tests, a_damaged_entry_is_built_again);
     tcase_add_test(tests, entries_are_listed_and_cleared);
     tcase_add_test(tests, a_folder_that_others_can_write_is_refused);

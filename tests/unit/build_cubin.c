@@ -217,6 +217,16 @@ START_TEST(the_cache_tells_headers_architectures_and_compilers_apart)
     ck_assert_str_ne(first, other);
     ck_assert(cached(builder, 90, other));
 
+    ck_assert_int_eq(mkdir(in_folder("sub"), 0700),
+                     0); /* a header of a subfolder that includes one beside the plugin */
+    write_old("sub/inner.h", "#include \"size.h\"\n");
+    write_file("p.cu", HEAD "#include <sub/inner.h>\n" MESSAGE " { *out->out_len = SIZE; }\n");
+    ck_assert(!cached(builder, 90, first));
+    ck_assert(cached(builder, 90, other));
+    write_old("size.h", "#define SIZE 5\n");
+    ck_assert(!cached(builder, 90, other));
+    ck_assert_str_ne(first, other);
+
     gq_nvrtc_find(library);
     snprintf(command, sizeof command, "cp -L '%s' '%s' && cp -L '%.*s'/libnvrtc-builtins.so* '%s'", library,
              in_folder("libnvrtc.so.13"), (int)(strrchr(library, '/') - library), library, test_folder);
