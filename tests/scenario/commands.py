@@ -40,6 +40,25 @@ class Frame(unittest.TestCase):
                 self.assertEqual(run.returncode, 74, run.stderr)
                 self.assertIn("standard output: writing 8 bytes: Bad file descriptor", run.stderr)
 
+    def test_what_is_for_programs_is_not_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "api.yaml")
+            for keys, word in (("", "source and sink are"), ("sink: { stdout: {} }\n", "source is"),
+                               ("source: { stdin: {} }\n", "sink is")):
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write("version: 1\nstages: [{ plugin: builtin:echo }]\n" + keys)
+                run = gpuq("run", path)
+                self.assertEqual((run.returncode, run.stdout), (64, ""))
+                self.assertIn(f"{path}: {word} `api`, which is for a program", run.stderr)
+
+    def test_explain_says_which_backend_wins(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "p.yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("version: 1\nstages: [{ plugin: builtin:echo }]\n")
+            self.assertIn("wins over the backend below: cuda\n", gpuq("explain", path, env={"GPUQ_BACKEND": "cuda"}).stdout)
+            self.assertNotIn("GPUQ_BACKEND", gpuq("explain", path, env={"GPUQ_BACKEND": ""}).stdout)
+
     def test_every_command_has_a_manual_both_ways(self):
         self.assertGreaterEqual(len(command_names()), 11)
         for name in command_names():

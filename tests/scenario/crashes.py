@@ -2,6 +2,7 @@
 """crashes.py - a plugin that ends its worker, in whatever way: exit code 1, a sentence that names signal, stage and messages,
 every result completed before it in the output, and nothing left behind."""
 import os
+import re
 import signal
 import subprocess
 import harness
@@ -47,6 +48,8 @@ class Crashes(harness.Scenario):
         queue = {"capacity": 256, "slot_bytes": 64}
         code, _, err = self.gpuq("run", "--threads", str(threads), self.pipeline(stages, source=source, queue=queue, **keys))
         self.assertEqual(code, 1, err)
+        counts = {what: int(n) for n, what in re.findall(r"(\d+) (in|out|failed|dropped|not finished)\b", err)}
+        self.assertEqual(counts["in"], sum(n for what, n in counts.items() if what != "in"), err)
         return err
 
     def test_each_way_to_crash_is_a_sentence_after_the_results_before_it(self):

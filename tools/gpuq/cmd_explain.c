@@ -3,6 +3,7 @@
 #include <gpuqueue/layout.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "backend/backend.h"
@@ -50,6 +51,12 @@ static int explain(const struct gq_conf *conf)
     gq_text_puts(&yaml, "# the effective configuration of ");
     gq_problem_show(&yaml, conf->file, strlen(conf->file));
     gq_text_puts(&yaml, "; relative paths count from the folder of this command\n");
+    const char *backend = getenv("GPUQ_BACKEND");
+    if (backend && *backend) {
+        gq_text_puts(&yaml, "# GPUQ_BACKEND in the environment wins over the backend below: ");
+        gq_problem_show(&yaml, backend, strlen(backend));
+        gq_text_puts(&yaml, "\n");
+    }
     gq_conf_print(conf, &yaml);
     bool failed = yaml.failed;
     if (!failed) {

@@ -1,6 +1,7 @@
 /* gpuq run: one pipeline, from its file to a summary. */
 #include "commands.h"
 #include "base/text.h"
+#include "pipeline/pipeline.h"
 #include <gpuqueue/runtime.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -92,8 +93,12 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
         fprintf(stderr, "; %" PRIu64 " in the dead letters", s->dead);
     if (s->in_flight)
         fprintf(stderr, "; %" PRIu64 " not finished", s->in_flight);
-    fprintf(stderr, "\nrate      %s messages/s, %sB/s in, %.3f s\n", human((double)s->messages_in / seconds, rate),
-            human((double)s->bytes_in / seconds, bytes), s->seconds);
+    fprintf(stderr, "\nrate      %s messages/s", human((double)s->messages_in / seconds, rate));
+    if (s->bytes_in) {
+        human((double)s->bytes_in / seconds, bytes);
+        fprintf(stderr, ", %s%sB/s in", bytes, strchr(bytes, ' ') ? "" : " ");
+    }
+    fprintf(stderr, ", %.3f s\n", s->seconds);
     fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
     if (status == GQ_OK)
         fprintf(stderr,
@@ -220,6 +225,21 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
     return true;
 }
 
+/* Where messages come from a program, or results go to one, there is nothing to run without it. */
+static bool for_programs(const gq_pipeline *p, const char *path)
+{
+    bool source = p->conf->source.kind == GQ_SOURCE_API, sink = p->conf->sink.kind == GQ_SINK_API;
+    if (source || sink)
+        fprintf(stderr,
+                "gpuq run: %s: %s `api`, which is for a program that opens the file with q_open() or gq_open(); name "
+                "another to run it here\n",
+                path,
+                source && sink ? "source and sink are"
+                : source       ? "source is"
+                               : "sink is");
+    return source || sink;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct run_opts opts;
@@ -229,7 +249,7 @@ int cmd_run(int argc, char **argv)
     gq_status status = gq_open(&opts.open, &p);
     if (status != GQ_OK)
         return report_error(status);
-    int code = run(p, &opts);
+    int code = for_programs(p, opts.open.path) ? gq_status_exit_code(GQ_ERR_INVALID_ARG) : run(p, &opts);
     running = NULL;
     gq_close(p);
     return code;

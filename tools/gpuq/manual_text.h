@@ -9,7 +9,9 @@
     "goes to standard error, and a summary ends the run: the backend and why, messages in, out and failed, the rate, " \
     "p50 and p99.\n"                                                                                                   \
     "--backend auto, cpu or cuda wins over $GPUQ_BACKEND, which wins over the file. --threads N sets how many "        \
-    "processor threads the CPU backend uses. --json prints the summary as JSON."
+    "processor threads the CPU backend uses. --json prints the summary as JSON, --quiet none. --no-cache compiles "    \
+    "plugins whatever was compiled before.\n"                                                                          \
+    "A file whose source or sink is `api`, or that names none, is for a program: see gpuqueue.h."
 #define TEXT_lint                                                                                               \
     "Checks the files without running anything and prints every error found as FILE:LINE:COLUMN: error: ..., "  \
     "with the key, what was expected and the nearest known key. Exit code 78 when there is one. --json prints " \
