@@ -62,12 +62,16 @@ static __device__ __forceinline__ uint64_t gq_globaltimer()
 
 static __device__ __forceinline__ uint32_t gq_lane_of_warp() { return threadIdx.x % 32; }
 
-/* Where message seq's word is for this step: the host's descriptor, or the state that the step before left. */
-static __device__ __forceinline__ const uint64_t *gq_word_of(const gq_grid &g, const gq_grid_lane *l, uint64_t seq)
+/* Where the words of this step are: the host's descriptors, or the states that the step before left. */
+struct gq_words {
+    const uint8_t *base;
+    uint32_t apart; /* bytes */
+};
+
+static __device__ __forceinline__ gq_words gq_words_of(const gq_grid &g, const gq_grid_lane *l)
 {
-    if (g.step == 0)
-        return &l->view.in_desc[gq_slot_index(&l->view, seq)];
-    return &l->hop[(uint64_t)(g.step - 1) * (l->view.mask + 1) + gq_slot_index(&l->view, seq)].state;
+    const gq_out_desc *hop = l->hop + (uint64_t)(g.step - 1) * (l->view.mask + 1);
+    return g.step == 0 ? gq_words{(const uint8_t *)l->view.in_desc, 8} : gq_words{(const uint8_t *)&hop->state, 16};
 }
 
 /* Ones of `mask` from bit 0 upwards. */
@@ -76,18 +80,21 @@ static __device__ __forceinline__ uint32_t gq_prefix(uint32_t mask) { return mas
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
  * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t keeps the word of message
  * from + t. */
-static __device__ uint32_t gq_look(const gq_grid &g, const gq_grid_lane *l, uint64_t from, uint32_t looks,
-                                   uint64_t (&word)[GQ_LOOKS])
+template <uint32_t Looks>
+static __device__ uint32_t gq_look(const gq_grid &g, const gq_grid_lane *l, uint64_t from, uint64_t (&word)[GQ_LOOKS])
 {
+    const gq_words at = gq_words_of(g, l);
     const uint64_t seq = from + gq_lane_of_warp();
+    /* No branch between the loads: one that had to be decided first would wait for the load before it. */
 #pragma unroll
-    for (uint32_t k = 0; k < GQ_LOOKS; k++)
-        word[k] = k < looks ? gq_load_relaxed_u64(gq_word_of(g, l, seq + k * 32)) : 0; /* A1 pairs R1, A5 pairs R5 */
+    for (uint32_t k = 0; k < Looks; k++)
+        word[k] = gq_load_relaxed_u64((const uint64_t *)(at.base + gq_slot_index(&l->view, seq + k * 32) *
+                                                                       at.apart)); /* A1 pairs R1, A5 pairs R5 */
     uint32_t found = 0;
     bool more = true;
 #pragma unroll
-    for (uint32_t k = 0; k < GQ_LOOKS; k++) {
-        const bool there = k < looks && (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
+    for (uint32_t k = 0; k < Looks; k++) {
+        const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
         more = more && run == 32;
@@ -139,7 +146,7 @@ static __device__ uint32_t gq_look_once(const gq_grid &g, gq_grid_lane *l, uint6
         const uint64_t limit = gq_slot_limit(&l->view); /* A3 pairs R3 */
         found = limit > from ? (uint32_t)min((unsigned long long)(limit - from), 1ull << 30) : 0;
     } else {
-        found = gq_look(g, l, from, wide ? GQ_LOOKS : 1, word);
+        found = wide ? gq_look<GQ_LOOKS>(g, l, from, word) : gq_look<1>(g, l, from, word);
     }
     if (gq_lane_of_warp() == 0)
         gq_watch(g, stop);
