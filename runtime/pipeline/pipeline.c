@@ -367,12 +367,13 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
             .dead = __atomic_load_n(&p->dead_file.written, __ATOMIC_RELAXED),
             .bytes_in = __atomic_load_n(&p->bytes_in, __ATOMIC_RELAXED),
             .bytes_out = __atomic_load_n(&p->bytes_out, __ATOMIC_RELAXED),
-            .in_flight = counts.submitted - counts.released + counts.lost,
             .seconds = seconds_run(p),
             .p50_ns = latency ? gq_histogram_quantile(latency, 0.5) : 0,
             .p99_ns = latency ? gq_histogram_quantile(latency, 0.99) : 0,
             .max_ns = latency ? latency->max : 0,
         };
+        uint64_t done = out->messages_out + out->dropped + out->failed; /* read after what was submitted */
+        out->in_flight = counts.submitted > done ? counts.submitted - done : 0;
     } else {
         *out = (struct gq_stats){0};
     }

@@ -2,7 +2,6 @@
 """crashes.py - a plugin that ends its worker, in whatever way: exit code 1, a sentence that names signal, stage and messages,
 every result completed before it in the output, and nothing left behind."""
 import os
-import re
 import signal
 import subprocess
 import harness
@@ -48,8 +47,7 @@ class Crashes(harness.Scenario):
         queue = {"capacity": 256, "slot_bytes": 64}
         code, _, err = self.gpuq("run", "--threads", str(threads), self.pipeline(stages, source=source, queue=queue, **keys))
         self.assertEqual(code, 1, err)
-        counts = {what: int(n) for n, what in re.findall(r"(\d+) (in|out|failed|dropped|not finished)\b", err)}
-        self.assertEqual(counts["in"], sum(n for what, n in counts.items() if what != "in"), err)
+        self.assert_adds_up(err)
         return err
 
     def test_each_way_to_crash_is_a_sentence_after_the_results_before_it(self):

@@ -108,6 +108,8 @@ class DeadLetters(harness.Scenario):
             self.assertEqual(code, 74, err)
             self.assertIn(place, err)
             self.assertIn(words, err)
+            if "messages " in err:
+                self.assert_adds_up(err)
             self.assertEqual(self.read()[:len(lines(messages[:50]))], lines(messages[:50]))
             self.assertNotIn(b"f1", self.read())
 

@@ -5,6 +5,7 @@ Each run is a session of its own with a temporary folder of its own; after every
 alive and no temporary file be left."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,11 @@ class Scenario(unittest.TestCase):
         summary = json.loads(err.splitlines()[-1])
         self.assertEqual((summary["status"], summary["in_flight"]), ("GQ_OK", 0))
         return summary
+
+    def assert_adds_up(self, summary):
+        """Each message that went in is accounted for in the text of a summary."""
+        counts = {what: int(n) for n, what in re.findall(r"(\d+) (in|out|failed|dropped|not finished)\b", summary)}
+        self.assertEqual(counts.pop("in"), sum(counts.values()), summary)
 
     def worker_of(self, process):
         """The worker's process number, once it serves."""
