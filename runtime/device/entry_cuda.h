@@ -304,7 +304,7 @@ static __device__ __forceinline__ void gq_rest(uint32_t warp, uint32_t idle)
 {
     if (idle < 16)
         return;
-    __nanosleep(warp < 32 ? 100 : idle < 64 ? 1000 : 20000);
+    __nanosleep(warp < 256 ? 100 : idle < 64 ? 1000 : 20000);
 }
 
 /* A run for this warp: claims what is ready, or looks for more. */

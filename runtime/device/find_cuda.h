@@ -7,10 +7,10 @@
 #include <device/grid.h>
 
 #define GQ_ALL 0xffffffffu
-#define GQ_LOOKS 8u      /* words a scout's thread reads at a time when messages come fast */
+#define GQ_LOOKS 16u     /* words a scout's thread reads at a time when messages come fast */
 #define GQ_PATIENCE 64u  /* looks in vain before another warp may be the scout */
 #define GQ_ROUNDS 65536u /* looks of one scout */
-#define GQ_CHUNK 256u    /* messages that one claim takes at most */
+#define GQ_CHUNK 128u    /* messages that one claim takes at most */
 
 /* --- words of device memory, at device scope ---------------------------------------------------------------------- */
 
