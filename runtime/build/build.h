@@ -48,12 +48,16 @@ struct gq_image {
 gq_status gq_build(struct gq_builder *builder, const struct gq_build_request *request, struct gq_image *out);
 void gq_image_finish(struct gq_image *image);
 
-/* Parameters that a plugin names with GQ_PARAM(name, default), from its text: in order of appearance, once each. */
+/* Parameters that a plugin names with GQ_PARAM(name, default), from its text: in order of appearance, once each; those
+ * of its CPU version alone come last. */
 struct gq_plugin_param {
     char *name, *default_text;
     unsigned line, column;
 };
 gq_status gq_plugin_params(const char *path, struct gq_plugin_param **out, size_t *count);
+/* Appends, as gq_build() says it, that the plugin has no parameter of this name. False, and nothing, if it has. */
+bool gq_plugin_lacks(const char *path, const struct gq_plugin_param *known, size_t count, const char *name,
+                     struct gq_text *sentence);
 void gq_plugin_params_destroy(struct gq_plugin_param *params, size_t count);
 
 /* The builder process: serves requests on descriptor 3 until it closes. gpuq-worker calls it. Returns an exit code. */

@@ -55,70 +55,94 @@ static void add_value(struct gq_text *out, const struct gq_conf_param *p)
 
 /* --- names -------------------------------------------------------------------------------------------------------- */
 
-static bool is_named(const struct gq_scan *scan, const char *name)
+static bool is_named(const struct gq_plugin_param *known, size_t count, const char *name)
 {
-    for (size_t i = 0; i < scan->param_count; i++)
-        if (strcmp(scan->params[i].name, name) == 0)
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(known[i].name, name) == 0)
             return true;
     return false;
 }
 
-static void add_known(struct gq_text *out, const struct gq_scan *scan, const char *path)
+bool gq_plugin_lacks(const char *path, const struct gq_plugin_param *known, size_t count, const char *name,
+                     struct gq_text *sentence)
 {
-    if (scan->param_count == 0)
-        gq_text_printf(out, "%s has no GQ_PARAM", path);
-    for (size_t i = 0; i < scan->param_count; i++)
-        gq_text_printf(out, "%s%s", i ? ", " : "it has ", scan->params[i].name);
+    if (is_named(known, count, name))
+        return false;
+    struct gq_near near = gq_near_start(name);
+    gq_text_printf(sentence, "params.%s is no parameter of %s; ", name, path);
+    if (count == 0)
+        gq_text_printf(sentence, "%s has no GQ_PARAM", path);
+    for (size_t i = 0; i < count; i++) {
+        gq_near_offer(&near, known[i].name);
+        gq_text_printf(sentence, "%s%s", i ? ", " : "it has ", known[i].name);
+    }
+    if (near.best)
+        gq_text_printf(sentence, "; did you mean %s?", near.best);
+    return true;
 }
 
-static gq_status refuse(const struct gq_build_request *request, const struct gq_scan *scan,
-                        const struct gq_conf_param *p)
+/* Appends a line for a parameter that the plugin does not name. */
+static void refuse(const struct gq_build_request *request, const struct gq_scan *scan, const struct gq_conf_param *p,
+                   struct gq_text *out)
 {
-    struct gq_text place = {0}, known = {0};
-    struct gq_near near = gq_near_start(p->name);
-    for (size_t i = 0; i < scan->param_count; i++)
-        gq_near_offer(&near, scan->params[i].name);
+    if (out->len)
+        gq_text_puts(out, "\n");
     if (request->conf_file && p->mark.line)
-        gq_text_printf(&place, "%s:%u:%u: error: ", request->conf_file, p->mark.line, p->mark.column);
-    add_known(&known, scan, request->path);
-    gq_status status = gq_error_set(GQ_ERR_CONFIG, "%sparams.%s is no parameter of %s; %s%s%s%s", gq_text_str(&place),
-                                    p->name, request->path, gq_text_str(&known), near.best ? "; did you mean " : "",
-                                    near.best ? near.best : "", near.best ? "?" : "");
-    gq_text_finish(&place);
-    gq_text_finish(&known);
-    return status;
+        gq_text_printf(out, "%s:%u:%u: error: ", request->conf_file, p->mark.line, p->mark.column);
+    gq_plugin_lacks(request->path, scan->params, scan->param_count, p->name, out);
 }
 
 gq_status gq_params_define(const struct gq_build_request *request, const struct gq_scan *scan, struct gq_text *out)
 {
+    struct gq_text refused = {0};
     for (size_t i = 0; i < request->param_count; i++) {
         const struct gq_conf_param *p = &request->params[i];
-        if (!is_named(scan, p->name))
-            return refuse(request, scan, p);
+        if (!is_named(scan->params, scan->param_count, p->name))
+            refuse(request, scan, p, &refused);
         gq_text_printf(out, "#define GQ_PARAM_%s 0,(", p->name);
         add_value(out, p);
         gq_text_puts(out, ")\n");
     }
-    return GQ_OK;
+    gq_status status = refused.len ? gq_error_set(GQ_ERR_CONFIG, "%s", gq_text_str(&refused)) : GQ_OK;
+    gq_text_finish(&refused);
+    return status;
 }
 
 /* --- what a plugin names ------------------------------------------------------------------------------------------ */
 
+/* Moves from `other` what `scan` does not name: what stands behind #ifdef GQ_CPU_SHIM. */
+static void take_rest(struct gq_scan *scan, struct gq_scan *other)
+{
+    struct gq_plugin_param *all = realloc(scan->params, (scan->param_count + other->param_count + 1) * sizeof *all);
+    if (!all)
+        return;
+    scan->params = all;
+    for (size_t i = 0; i < other->param_count; i++) {
+        if (is_named(scan->params, scan->param_count, other->params[i].name))
+            continue;
+        all[scan->param_count++] = other->params[i];
+        other->params[i] = (struct gq_plugin_param){0};
+    }
+}
+
 gq_status gq_plugin_params(const char *path, struct gq_plugin_param **out, size_t *count)
 {
-    struct gq_scan *scan = calloc(1, sizeof *scan);
+    struct gq_scan *scan = calloc(2, sizeof *scan);
     *out = NULL;
     *count = 0;
     if (!scan)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
-    gq_status status = gq_scan_plugin(path, GQ_SCAN_CUDA, scan);
+    gq_status status = gq_scan_plugin(path, GQ_SCAN_CUDA, &scan[0]);
     if (status == GQ_OK) {
-        *out = scan->params;
-        *count = scan->param_count;
-        scan->params = NULL;
-        scan->param_count = 0;
+        gq_scan_plugin(path, GQ_SCAN_CPU, &scan[1]); /* what a CPU cannot run is not asked here */
+        take_rest(&scan[0], &scan[1]);
+        *out = scan[0].params;
+        *count = scan[0].param_count;
+        scan[0].params = NULL;
+        scan[0].param_count = 0;
     }
-    gq_scan_finish(scan);
+    gq_scan_finish(&scan[0]);
+    gq_scan_finish(&scan[1]);
     free(scan);
     return status;
 }

@@ -51,6 +51,21 @@ class Frame(unittest.TestCase):
                 self.assertEqual((run.returncode, run.stdout), (64, ""))
                 self.assertIn(f"{path}: {word} `api`, which is for a program", run.stderr)
 
+    def test_lint_and_run_refuse_every_parameter_that_a_plugin_lacks_in_the_same_words(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, plugin = os.path.join(folder, "p.yaml"), os.path.join(folder, "p.cu")
+            with open(plugin, "w", encoding="utf-8") as f:
+                f.write("#include <gpuqueue/plugin.h>\n__device__ void process_message(const MsgView &, ResultView *out)\n"
+                        "{\n    *out->out_len = GQ_PARAM(length, 0);\n}\n")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("version: 1\nbackend: cpu\nsource: { generate: { count: 1 } }\nstages:\n  - plugin: p.cu\n"
+                        "    params: { lenght: 1, length: 0, colour: red }\nsink: { stdout: {} }\n")
+            expected = (f"{path}:6:23: error: params.lenght is no parameter of {plugin}; it has length; did you mean length?\n"
+                        f"{path}:6:45: error: params.colour is no parameter of {plugin}; it has length\n")
+            lint, run = gpuq("lint", path), gpuq("run", path)
+            self.assertEqual((lint.returncode, lint.stdout), (78, expected))
+            self.assertEqual((run.returncode, run.stderr), (78, expected))
+
     def test_explain_says_which_backend_wins(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "p.yaml")

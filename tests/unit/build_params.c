@@ -30,6 +30,7 @@ START_TEST(names_are_found_where_a_compiler_finds_them)
     expect_params("const char *r = R\"x(GQ_PARAM(a, 1) )\" )x\"; int n = 1'000 + GQ_PARAM(n, 2);", "n=2@1:69 ");
     expect_params("#if 0\nGQ_PARAM(no, 1)\n#elif 1\nGQ_PARAM(yes, 1)\n#else\nGQ_PARAM(no, 2)\n#endif", "yes=1@4:10 ");
     expect_params("#ifdef SOMETHING\nGQ_PARAM(a, 1)\n#else\nGQ_PARAM(b, 1)\n#endif", "a=1@2:10 b=1@4:10 ");
+    expect_params("#ifdef GQ_CPU_SHIM\nGQ_PARAM(cpu, 1)\n#else\nGQ_PARAM(gpu, 1)\n#endif", "gpu=1@4:10 cpu=1@2:10 ");
     expect_params("#error don't GQ_PARAM(a, 1)\nGQ_PARAM(b, 2)", "b=2@2:10 ");
     expect_params("GQ_PARAM\\\n(spliced, 1)", "spliced=1@2:2 ");
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/error.h"
+#include "build/build.h"
 #include "config/conf.h"
 
 static int usage(const char *sentence)
@@ -28,12 +29,40 @@ static void json_problem(struct gq_text *out, const char *file, const struct gq_
     gq_text_puts(out, "}");
 }
 
+/* Parameters that a plugin does not have. A plugin that cannot be read is the build's to explain. */
+static void lint_params(const char *path, const struct gq_conf_param *params, size_t count, struct gq_problems *out)
+{
+    struct gq_plugin_param *known;
+    size_t known_count;
+    bool readable = count && gq_plugin_params(path, &known, &known_count) == GQ_OK;
+    for (size_t i = 0; readable && i < count; i++) {
+        struct gq_text sentence = {0};
+        if (gq_plugin_lacks(path, known, known_count, params[i].name, &sentence))
+            gq_problem_add(out, params[i].mark, "", "%s", gq_text_str(&sentence));
+        gq_text_finish(&sentence);
+    }
+    if (readable)
+        gq_plugin_params_destroy(known, known_count);
+}
+
+static gq_status lint_plugins(const struct gq_conf *conf, struct gq_problems *out)
+{
+    if (conf->source.kind == GQ_SOURCE_PLUGIN)
+        lint_params(conf->source.path, conf->source.params, conf->source.param_count, out);
+    for (size_t i = 0; i < conf->stage_count; i++)
+        lint_params(conf->stages[i].plugin, conf->stages[i].params, conf->stages[i].param_count, out);
+    gq_problems_sort(out);
+    return out->count ? GQ_ERR_CONFIG : GQ_OK;
+}
+
 /* Appends what is wrong with one file, as lines or as members of a JSON array. */
 static gq_status lint(const char *file, bool json, struct gq_text *out, size_t *count)
 {
     struct gq_problems problems = {0};
     struct gq_conf *conf = NULL;
     gq_status status = gq_conf_load_list(file, &problems, &conf);
+    if (status == GQ_OK)
+        status = lint_plugins(conf, &problems);
     if (status != GQ_OK && problems.count == 0) /* out of memory */
         gq_problem_add(&problems, (struct gq_mark){0}, "", "%s", gq_error_text());
     if (json)
