@@ -113,12 +113,6 @@ int main(int argc, char **argv)
     fflush(stdout);
     alarm(ROUND_S);
     a_stopped_worker();
-    int files = fault_count_open_files();
-    for (uint64_t i = 0; i < rounds; i++) {
-        alarm(ROUND_S); /* a hang ends in SIGALRM */
-        one_round(&dice);
-        REQUIRE(fault_find_child() == 0, "a process is left after round %" PRIu64, i);
-        REQUIRE(fault_count_open_files() == files, "round %" PRIu64 " left files open", i);
-    }
+    fault_repeat(rounds, ROUND_S, &dice, one_round);
     return 0;
 }

@@ -93,4 +93,16 @@ static inline bool fault_allowed(QueueStatus status)
            status == Q_ERR_NOT_FOUND;
 }
 
+/* One round again and again, each bounded by `round_s`, after which no process and no descriptor may be left. */
+static inline void fault_repeat(uint64_t rounds, unsigned round_s, uint64_t *dice, void (*one_round)(uint64_t *dice))
+{
+    int files = fault_count_open_files();
+    for (uint64_t i = 0; i < rounds; i++) {
+        alarm(round_s); /* a hang ends in SIGALRM */
+        one_round(dice);
+        REQUIRE(fault_find_child() == 0, "a process is left after round %" PRIu64, i);
+        REQUIRE(fault_count_open_files() == files, "round %" PRIu64 " left files open", i);
+    }
+}
+
 #endif
