@@ -25,12 +25,17 @@ enum {
     GQ_CU_HOST_PORTABLE = 1,
     GQ_CU_HOST_DEVICEMAP = 2,
     GQ_CU_HOST_READ_ONLY = 8,
+    GQ_CU_CTX_SCHED_YIELD = 2,
+    GQ_CU_CTX_MAP_HOST = 8,
     /* device attributes */
     GQ_CU_ATTR_SM_COUNT = 16,
     GQ_CU_ATTR_CC_MAJOR = 75,
     GQ_CU_ATTR_CC_MINOR = 76,
+    GQ_CU_ATTR_HOST_REGISTER = 99,
     GQ_CU_ATTR_READ_ONLY_REGISTER = 113,
     /* function attributes */
+    GQ_CU_FUNC_SHARED_BYTES = 1,
+    GQ_CU_FUNC_LOCAL_BYTES = 3,
     GQ_CU_FUNC_REGISTERS = 4,
     GQ_CU_FUNC_DYNAMIC_SHARED_MAX = 8,
 };
@@ -38,6 +43,7 @@ enum {
 /* member, symbol, arguments. */
 #define GQ_CU_FUNCTIONS(X)                                                                                             \
     X(init, cuInit, (unsigned flags))                                                                                  \
+    X(driver_version, cuDriverGetVersion, (int *version))                                                              \
     X(error_name, cuGetErrorName, (int error, const char **name))                                                      \
     X(error_text, cuGetErrorString, (int error, const char **text))                                                    \
     X(device_count, cuDeviceGetCount, (int *count))                                                                    \

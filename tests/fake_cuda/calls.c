@@ -142,7 +142,6 @@ int cuInit(unsigned flags)
     return 0;
 }
 
-int cuDriverGetVersion(int *version); /* gpuq doctor asks; the backend does not */
 int cuDriverGetVersion(int *version)
 {
     ENTER(ANY);
@@ -203,6 +202,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
     case GQ_CU_ATTR_CC_MINOR:
         *value = 0;
         return 0;
+    case GQ_CU_ATTR_HOST_REGISTER:
     case GQ_CU_ATTR_READ_ONLY_REGISTER:
         *value = 1;
         return 0;
