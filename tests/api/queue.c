@@ -303,7 +303,13 @@ START_TEST(a_crash_is_a_sentence_and_what_was_done_before_is_there)
         len = sizeof buffer;
         ck_assert_int_eq(take(q, ids[i], buffer, &len), Q_OK);
     }
-    for (int i = 10; i < 20; i++)
+    for (int i = 10; i < 15; i++)
+        ck_assert_int_eq(q_enqueue(q, "good", 4, &ids[i], 0), Q_OK);
+    for (int i = 10; i < 15; i++) { /* finished, and left where they are: another thread may not have them in hand */
+        len = 1;
+        ck_assert_int_eq(take(q, ids[i], buffer, &len), Q_ERR_INVALID_ARG);
+    }
+    for (int i = 15; i < 20; i++)
         ck_assert_int_eq(q_enqueue(q, i == 15 ? "segv" : "good", 4, &ids[i], 0), Q_OK);
     len = sizeof buffer;
     ck_assert_int_eq(take(q, ids[15], buffer, &len), Q_ERR_CUDA);
