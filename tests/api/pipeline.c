@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tree.h"
 #include "unit/unit.h"
 
 static gq_pipeline *started(const char *source, const char *sink)
@@ -18,8 +19,8 @@ static gq_pipeline *started(const char *source, const char *sink)
     gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nname: edge\nbackend: cpu\nsource: { %s }\nqueue: { capacity: 64, slot_bytes: 64 }\n"
-             "stages: [{ plugin: " GPUQ_TEST_API "/fate.cu }]\nsink: { %s }\ncpu: { threads: 2 }\n",
-             source, sink);
+             "stages: [{ plugin: %s }]\nsink: { %s }\ncpu: { threads: 2 }\n",
+             source, tree_fate(), sink);
     gq_open_opts opts = {.size = sizeof opts, .path = "edge.yaml", .text = text};
     ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());
     ck_assert_msg(gq_prepare(p) == GQ_OK, "%s", gq_last_error());

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "tree.h"
 #include "unit/unit.h"
 
 static double now(void)
@@ -268,7 +269,7 @@ END_TEST
 
 START_TEST(dropped_and_failed_messages_say_so)
 {
-    GpuQueue *q = open_with(GPUQ_TEST_API "/fate.cu", 8, 16);
+    GpuQueue *q = open_with(tree_fate(), 8, 16);
     QueueStats stats;
     uint64_t drop, fail, good;
     char buffer[16];
@@ -293,7 +294,7 @@ END_TEST
 
 START_TEST(a_crash_is_a_sentence_and_what_was_done_before_is_there)
 {
-    GpuQueue *q = open_with(GPUQ_TEST_API "/fate.cu", 64, 16);
+    GpuQueue *q = open_with(tree_fate(), 64, 16);
     uint64_t ids[20];
     char buffer[16];
     size_t len, count;
@@ -349,8 +350,8 @@ START_TEST(a_long_message_holds_up_no_other)
     FILE *f = fdopen(mkstemp(path), "w");
     fprintf(f,
             "version: 1\nname: slow\ncpu: { threads: 2 }\nqueue: { capacity: 8, slot_bytes: 16 }\n"
-            "stages: [{ plugin: %s/fate.cu }]\n",
-            GPUQ_TEST_API);
+            "stages: [{ plugin: %s }]\n",
+            tree_fate());
     fclose(f);
     GpuQueue *q = q_open(path);
     unlink(path);
@@ -406,8 +407,8 @@ START_TEST(shutdown_gives_up_on_a_plugin_that_never_ends)
     FILE *f = fdopen(fd, "w");
     fprintf(f,
             "version: 1\nname: drain\ndrain: 300ms\nqueue: { capacity: 8, slot_bytes: 16 }\n"
-            "stages: [{ plugin: %s/fate.cu }]\n",
-            GPUQ_TEST_API);
+            "stages: [{ plugin: %s }]\n",
+            tree_fate());
     fclose(f);
     GpuQueue *q = q_open(path);
     unlink(path);
