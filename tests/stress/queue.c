@@ -286,7 +286,8 @@ static gq_pipeline *open_pipeline(const struct variant *v)
              "version: 1\nqueue: { capacity: %u, slot_bytes: %u }\ncpu: { threads: %u }\nstages:\n%s%s", v->capacity,
              SLOT_BYTES, v->worker_threads, "- { name: one, plugin: 'builtin:echo' }\n",
              v->stages > 1 ? "- { name: two, plugin: 'builtin:echo' }\n" : "");
-    gq_open_opts opts = {.size = sizeof opts, .path = "stress", .text = text, .backend = "cpu"};
+    const char *backend = getenv("GPUQ_BACKEND"); /* NULL: the same on every machine */
+    gq_open_opts opts = {.size = sizeof opts, .path = "stress", .text = text, .backend = backend ? backend : "cpu"};
     if (gq_open(&opts, &p) != GQ_OK || gq_prepare(p) != GQ_OK || gq_start(p) != GQ_OK) {
         fprintf(stderr, "%s\n", gq_last_error());
         exit(1);
