@@ -26,6 +26,12 @@
         }                                                                   \
     } while (0)
 
+static inline bool fault_on_gpu(void)
+{
+    const char *backend = getenv("GPUQ_BACKEND");
+    return backend && strcmp(backend, "cuda") == 0;
+}
+
 /* A queue that echoes, in an empty `path` made with mkstemp; its drain is short. */
 static inline GpuQueue *fault_open(unsigned capacity, unsigned threads)
 {

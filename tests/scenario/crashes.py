@@ -33,15 +33,10 @@ __device__ void process_message(const MsgView &in, ResultView *out)
 """
 
 
-class Crashes(harness.Scenario):
-    def crashing(self, name):
-        crash = CRASHES[name][0]
-        if name == "overflow":
-            text = TEMPLATE.replace("OVERFLOW", crash).replace("CRASH", "deeper(in, out);")
-        else:
-            text = TEMPLATE.replace("OVERFLOW", "*out->out_len = in.len;").replace("CRASH", crash)
-        return self.write(f"{name}.cu", text.replace("ECHO", ECHO))
+GPU_CRASHES = {"segv": ("*(volatile int *)8 = 1;", "CUDA_ERROR_ILLEGAL_ADDRESS"), "trap": ("__trap();", "CUDA_ERROR_")}
 
+
+class Crashing(harness.Scenario):
     def crash_run(self, stages, messages, threads, **keys):
         source = {"file": {"path": self.write("in", lines(messages)), "split": "lines"}}
         queue = {"capacity": 256, "slot_bytes": 64}
@@ -49,6 +44,17 @@ class Crashes(harness.Scenario):
         self.assertEqual(code, 1, err)
         self.assert_adds_up(err)
         return err
+
+
+@harness.only_on("cpu", "signals, and messages named by them, are a CPU's")
+class Crashes(Crashing):
+    def crashing(self, name):
+        crash = CRASHES[name][0]
+        if name == "overflow":
+            text = TEMPLATE.replace("OVERFLOW", crash).replace("CRASH", "deeper(in, out);")
+        else:
+            text = TEMPLATE.replace("OVERFLOW", "*out->out_len = in.len;").replace("CRASH", crash)
+        return self.write(f"{name}.cu", text.replace("ECHO", ECHO))
 
     def test_each_way_to_crash_is_a_sentence_after_the_results_before_it(self):
         for name, (_, words) in CRASHES.items():
@@ -102,21 +108,6 @@ class Crashes(harness.Scenario):
         self.assertEqual(self.read(), b"x\n" * whole)
         self.assertLessEqual(whole, 234)
 
-    def test_a_worker_killed_from_outside_ends_the_run_while_it_idles_or_works(self):
-        for sent in (b"", b"one\ntwo\n"):
-            pipeline = self.pipeline(source={"stdin": {"split": "lines"}})
-            process = self.start("run", pipeline, stdin=subprocess.PIPE)
-            process.stdin.write(sent)
-            process.stdin.flush()
-            worker = self.worker_of(process)
-            self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == sent))
-            os.kill(worker, signal.SIGKILL)
-            process.wait(10)  # with standard input still open
-            code, _, err = self.finish(process)
-            self.assertEqual(code, 1)
-            self.assertIn("SIGKILL", err)
-            self.assertEqual(self.read(), sent)
-
     def test_a_plugin_that_forges_results_does_not_take_the_host_with_it(self):
         # From its output buffer it reaches the lane's descriptors, gives message 2 an impossible stage, and message 2 never ends.
         forge = """
@@ -134,6 +125,50 @@ class Crashes(harness.Scenario):
         code, _, err = self.gpuq("run", self.pipeline(stages, source=source, queue={"capacity": 16, "slot_bytes": 64}))
         self.assertEqual((code, self.read()), (0, b"a\n"), err)
         self.assertIn(b"code 7", self.read("pipeline.dlq"))
+
+
+@harness.only_on("cuda", "the errors are the driver's")
+class DeviceFaults(Crashing):
+    """A device reports a fault of the whole grid: what had left it before is delivered, whole and in order."""
+
+    def test_a_fault_is_the_drivers_error_after_results_that_are_whole(self):
+        for name, (crash, words) in GPU_CRASHES.items():
+            for at in (0, 77, 3000):
+                with self.subTest(crash=name, at=at):
+                    messages = [b"m%d" % i for i in range(5000)]
+                    messages[at] = b"!"
+                    plugin = self.plugin(name, f"if (in.len && in.payload[0] == '!') {{ {crash} }}" + ECHO)
+                    err = self.crash_run([{"plugin": "builtin:echo"}, {"name": "victim", "plugin": plugin}], messages, 1)
+                    self.assertIn(words, err)
+                    whole = self.read().split(b"\n")[:-1]
+                    self.assertEqual(whole, messages[:len(whole)])
+                    self.assertLessEqual(len(whole), at)
+
+    def test_a_source_that_faults(self):
+        text = harness.PLUGIN + ("__device__ void generate_message(uint64_t index, ResultView *out)\n{\n"
+                                 "if (index == 1234) __trap(); out->out[0] = 'x'; *out->out_len = 1;\n}\n")
+        source = {"plugin": {"path": self.write("source.cu", text), "count": 5000, "first": 1000}}
+        code, _, err = self.gpuq("run", self.pipeline(source=source))
+        self.assertEqual(code, 1, err)
+        self.assertIn("CUDA_ERROR_", err)
+        self.assertLessEqual(self.read().count(b"\n"), 234)
+
+
+class Killed(Crashing):
+    def test_a_worker_killed_from_outside_ends_the_run_while_it_idles_or_works(self):
+        for sent in (b"", b"one\ntwo\n"):
+            pipeline = self.pipeline(source={"stdin": {"split": "lines"}})
+            process = self.start("run", pipeline, stdin=subprocess.PIPE)
+            process.stdin.write(sent)
+            process.stdin.flush()
+            worker = self.worker_of(process)
+            self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == sent))
+            os.kill(worker, signal.SIGKILL)
+            process.wait(10)  # with standard input still open
+            code, _, err = self.finish(process)
+            self.assertEqual(code, 1)
+            self.assertIn("SIGKILL", err)
+            self.assertEqual(self.read(), sent)
 
 
 harness.main()

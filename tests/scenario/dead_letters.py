@@ -66,9 +66,11 @@ class DeadLetters(harness.Scenario):
         tries = ("uint32_t *left = (uint32_t *)gq_state(4); if (*left < 2) { *left += 1; return gq_fail(out, 9); } *left = 0;" + ECHO)
         name = self.write("tries.cu", harness.PLUGIN + "GQ_STATE(4, 1);\n__device__ void process_message(const MsgView &in, "
                           "ResultView *out)\n{\n" + tries + "\n}\n")
-        for retries, out in ((2, lines([b"a", b"b", b"c"])), (1, b"")):
+        # The state is one for all messages, and the threads of a GPU would count each other's attempts.
+        good = [b"a", b"b", b"c"] if harness.BACKEND == "cpu" else [b"a"]
+        for retries, out in ((2, lines(good)), (1, b"")):
             on_error = {"retries": retries, "dead_letter": {"file": {"path": "tries.dlq"}}}
-            summary = self.run_ok(self.pipeline([{"plugin": name}], source=self.source([b"a", b"b", b"c"][:3 if out else 1]), on_error=on_error),
+            summary = self.run_ok(self.pipeline([{"plugin": name}], source=self.source(good if out else [b"a"]), on_error=on_error),
                                   "--threads", "1")
             self.assertEqual((self.read(), summary["failed"]), (out, 0 if out else 1))
         self.assertEqual([r["attempts"] for r in records(self.read("tries.dlq"))], [2])

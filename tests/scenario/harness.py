@@ -2,7 +2,10 @@
 run left behind. A script is called as SCRIPT GPUQ TREE [--sanitized] and ends with harness.main().
 
 Each run is a session of its own with a temporary folder of its own; after every test no process of those sessions may be
-alive and no temporary file be left."""
+alive and no temporary file be left.
+
+$GPUQ_BACKEND chooses the backend of the runs, cpu without it. What a script knows of one backend alone it marks with only_on(),
+which says why; a script of which nothing ran ends with 77, the code of a skip."""
 import json
 import os
 import re
@@ -15,8 +18,15 @@ import unittest
 
 GPUQ, TREE = sys.argv[1:3]
 SANITIZED = "--sanitized" in sys.argv
+BACKEND = os.environ.get("GPUQ_BACKEND") or "cpu"
+SKIP = 77
 PLUGIN = "#include <gpuqueue/plugin.h>\n"
 ECHO = "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[i]; *out->out_len = in.len;"
+
+
+def only_on(backend, why):
+    """Marks a test, or a class of them, that holds for one backend alone."""
+    return unittest.skipIf(BACKEND != backend, why)
 
 
 def ours(name):
@@ -113,7 +123,7 @@ class Scenario(unittest.TestCase):
 
     def start(self, *arguments, env=None, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        environment = {**os.environ, "GPUQ_BACKEND": "cpu", "TMPDIR": self.temporary, **(env or {})}
+        environment = {**os.environ, "GPUQ_BACKEND": BACKEND, "TMPDIR": self.temporary, **(env or {})}
         process = subprocess.Popen([GPUQ, *arguments], start_new_session=True, env=environment, **options)
         self.sessions.append(process.pid)
         self.addCleanup(self.end, process)
@@ -165,4 +175,7 @@ class Scenario(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=sys.argv[:1])
+    result = unittest.main(argv=sys.argv[:1], exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIP if len(result.skipped) == result.testsRun else 0)

@@ -22,7 +22,7 @@ def main():
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(content)
         run = subprocess.run([gpuq, "run", "pipeline.yaml"], cwd=folder, capture_output=True, check=False,
-                             env={**os.environ, "GPUQ_BACKEND": "cpu"})
+                             env={**os.environ, "GPUQ_BACKEND": os.environ.get("GPUQ_BACKEND") or "cpu"})
     sys.stdout.write(run.stderr.decode())
     expected = b"".join(bytes(c ^ 0x01 for c in line) + b"\n" for line in lines)
     if run.returncode != 0 or run.stdout != expected:

@@ -30,7 +30,8 @@ class Refusals(harness.Scenario):
         self.refused(65, "counter.cu", "process_message", pipeline=self.pipeline(stages, source={"stdin": {}}))
 
     def test_a_compiler_that_is_missing(self):
-        self.refused(69, "/nowhere", env={"GPUQ_CXX": "/nowhere", "GPUQ_CACHE": "off"})
+        compiler = {"cpu": "GPUQ_CXX", "cuda": "GPUQ_NVRTC"}[harness.BACKEND]
+        self.refused(69, "/nowhere", env={compiler: "/nowhere", "GPUQ_CACHE": "off"})
 
     def test_a_worker_program_that_is_missing_or_another_one(self):
         self.refused(69, "/nowhere", env={"GPUQ_WORKER": "/nowhere"})
