@@ -9,7 +9,7 @@
 /* The plugin whose messages say what becomes of them. Valid until the next call. */
 static inline const char *tree_fate(void)
 {
-    static char path[4096];
+    static char path[512];
     const char *tree = getenv("GPUQ_TEST_TREE");
     snprintf(path, sizeof path, "%s/tests/api/fate.cu", tree ? tree : GPUQ_TEST_TREE);
     return path;
