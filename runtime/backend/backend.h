@@ -16,6 +16,7 @@ struct gq_backend; /* each backend's own */
 struct gq_backend_setup {
     struct gq_link *link; /* outlives the backend */
     uint32_t device, threads, capacity, slot_bytes, retries;
+    uint32_t poll; /* GQ_GRID_ADAPTIVE, ...: how those wait who have nothing to do */
     /* Called at most once, from any thread, when the device or a plugin cannot go on; does not return. */
     void (*die)(const char *sentence);
 };

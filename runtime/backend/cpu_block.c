@@ -2,13 +2,15 @@
 #include "backend/fiber.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "device/grid.h"
 #include <sched.h>
 
 #define BATCH_NS 200000u /* a run should take no longer: results wake their waiter once a run */
 #define SPIN_ROUNDS 64   /* looks at every lane before giving way */
 #define YIELD_ROUNDS 8   /* and giving way, before sleeping */
-#define PRESSURE 32      /* full batches in a row before another thread is woken to help */
-#define SLOW_NS 20000u   /* a run that takes longer is worth an announcement */
+#define REST_ROUNDS (SPIN_ROUNDS + YIELD_ROUNDS)
+#define PRESSURE 32    /* full batches in a row before another thread is woken to help */
+#define SLOW_NS 20000u /* a run that takes longer is worth an announcement */
 #define SLEEP_NS 100000000u
 
 /* One claimed run of messages. */
@@ -193,6 +195,18 @@ static void serve(struct gq_cpu_block *b, const struct run *run)
     learn(b, (gq_clock_ns() - start) / run->count);
 }
 
+/* Looks again, gives its turn away, sleeps: in that order, or only one of the latter two. */
+static void rest(struct gq_cpu_grid *grid, uint32_t idle)
+{
+    const uint32_t poll = grid->setup.poll;
+    if (poll == GQ_GRID_SLEEP || (poll == GQ_GRID_ADAPTIVE && idle % REST_ROUNDS == 0))
+        gq_link_wait_work(grid->setup.link, SLEEP_NS, work_waits, grid);
+    else if (idle % REST_ROUNDS < SPIN_ROUNDS)
+        gq_cpu_relax();
+    else
+        sched_yield(); /* a thread that spins may share its processor with the host */
+}
+
 void *gq_cpu_block_main(void *arg)
 {
     struct gq_cpu_block *b = arg;
@@ -205,13 +219,8 @@ void *gq_cpu_block_main(void *arg)
         if (claim(b, &run)) {
             serve(b, &run);
             idle = 0;
-        } else if (++idle < SPIN_ROUNDS) {
-            gq_cpu_relax();
-        } else if (idle < SPIN_ROUNDS + YIELD_ROUNDS) {
-            sched_yield();
         } else {
-            gq_link_wait_work(grid->setup.link, SLEEP_NS, work_waits, grid);
-            idle = 0;
+            rest(grid, ++idle);
         }
     }
     gq_cpu_fault_thread_end(b->signal_stack);

@@ -150,6 +150,7 @@ static gq_status launch(struct gq_cuda *c, uint32_t step)
         .generation = s->generation,
         .out_cap = c->setup.slot_bytes,
         .retries = c->setup.retries,
+        .poll = c->setup.poll,
         .staged = s->staged,
     };
     void *params[] = {&grid};

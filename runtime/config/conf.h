@@ -13,6 +13,8 @@
 #define GQ_BUILTIN_PREFIX "builtin:"
 
 enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
+/* How a side that has nothing to do waits for more. */
+enum gq_poll { GQ_POLL_ADAPTIVE, GQ_POLL_SPIN, GQ_POLL_SLEEP };
 enum gq_source_kind { GQ_SOURCE_FILE, GQ_SOURCE_STDIN, GQ_SOURCE_GENERATE, GQ_SOURCE_PLUGIN, GQ_SOURCE_API };
 enum gq_sink_kind { GQ_SINK_FILE, GQ_SINK_STDOUT, GQ_SINK_NULL, GQ_SINK_API };
 enum gq_framing { GQ_FRAME_LINES, GQ_FRAME_LENGTH32, GQ_FRAME_VARINT, GQ_FRAME_FIXED, GQ_FRAME_WHOLE, GQ_FRAME_RAW };
@@ -33,6 +35,7 @@ struct gq_conf_stage {
     char *name;   /* unique; by default the plugin's file name without its ending */
     char *plugin; /* path as opened: the file's folder joined with what was written, unless absolute */
     struct gq_mark plugin_mark;
+    uint32_t blocks; /* of its grid on a GPU; 0: as many as are of use and fit */
     struct gq_conf_param *params;
     size_t param_count;
 };
@@ -49,6 +52,7 @@ struct gq_conf_source {
     uint64_t seed;
     double rate_per_s;            /* generate: 0 is as fast as it goes */
     uint64_t first;               /* plugin: index of the first message */
+    uint32_t blocks;              /* plugin: as of a stage */
     struct gq_conf_param *params; /* plugin */
     size_t param_count;
 };
@@ -68,6 +72,7 @@ struct gq_conf {
     struct gq_conf_source source;
     uint32_t capacity; /* slots of each lane */
     uint32_t slot_bytes;
+    enum gq_poll poll;
     struct gq_conf_stage *stages;
     size_t stage_count;
     struct gq_conf_sink sink;

@@ -17,6 +17,8 @@ static const struct gq_schema_word joins[] = {{"lines", GQ_FRAME_LINES},
                                               {NULL, 0}};
 static const struct gq_schema_word patterns[] = {
     {"counter", GQ_PATTERN_COUNTER}, {"random", GQ_PATTERN_RANDOM}, {NULL, 0}};
+static const struct gq_schema_word polls[] = {
+    {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
@@ -25,6 +27,10 @@ static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 #define TEXT_RECORD "length of every message, with split: fixed"
 #define TEXT_JOIN "how results are told apart in the output; raw writes them one after another"
 #define TEXT_PARAMS "what GQ_PARAM(name, default) is in the plugin: true or false, a number, or text"
+
+#define TEXT_BLOCKS \
+    "blocks of threads of its grid on a GPU, all of them resident; auto takes as many as are of use and fit"
+#define GRID_BLOCKS_MAX 65536u
 
 #define AT(field) .offset = offsetof(struct gq_conf, field), .width = sizeof(((struct gq_conf *)0)->field)
 #define AT_STAGE(field) \
@@ -73,6 +79,8 @@ const struct gq_schema_row gq_schema_rows[] = {
      .example = "1000000", .sentence = "how many messages"},
     {"source.plugin.first", GQ_SCHEMA_COUNT, .fallback = "0", .max = INT64_MAX, AT(source.first),
      .sentence = "index of the first message; a run can start again at any index"},
+    {"source.plugin.blocks", GQ_SCHEMA_COUNT, .fallback = "auto", .min = 1, .max = GRID_BLOCKS_MAX, .words = automatic,
+     AT(source.blocks), .sentence = TEXT_BLOCKS},
     {"source.plugin.params", GQ_SCHEMA_PARAMS, AT(source.params), BESIDE(source.param_count),
      .example = "{ step: 2 }", .sentence = TEXT_PARAMS},
     {"source.api", GQ_SCHEMA_MAP, .sentence = "messages come through q_enqueue"},
@@ -82,6 +90,8 @@ const struct gq_schema_row gq_schema_rows[] = {
      .sentence = "messages that a lane holds, a power of two"},
     {"queue.slot_bytes", GQ_SCHEMA_SIZE, .fallback = "1KiB", .min = GQ_SLOT_BYTES_MIN, .max = GQ_SLOT_BYTES_MAX, AT(slot_bytes),
      .sentence = "the longest message and the longest result"},
+    {"queue.poll", GQ_SCHEMA_WORD, .fallback = "adaptive", .words = polls, AT(poll),
+     .sentence = "how host and workers wait for messages: spin answers soonest and never rests, sleep takes the least power"},
 
     {"stages", GQ_SCHEMA_LIST, .required = true, .min = 1, .max = GQ_STAGES_MAX, AT(stages), BESIDE(stage_count),
      .sentence = "the plugins that each message passes, in order"},
@@ -89,6 +99,8 @@ const struct gq_schema_row gq_schema_rows[] = {
      .example = "hash", .sentence = "the stage's name; no two stages have the same"},
     {"stages[].plugin", GQ_SCHEMA_PLUGIN, .required = true, AT_STAGE(plugin), BESIDE_STAGE(plugin_mark),
      .example = "../plugins/sha256.cu", .sentence = "the plugin's file; builtin:echo is one that needs no file"},
+    {"stages[].blocks", GQ_SCHEMA_COUNT, .fallback = "auto", .min = 1, .max = GRID_BLOCKS_MAX, .words = automatic,
+     AT_STAGE(blocks), .sentence = TEXT_BLOCKS},
     {"stages[].params", GQ_SCHEMA_PARAMS, AT_STAGE(params), BESIDE_STAGE(param_count),
      .example = "{ uppercase: false }", .sentence = TEXT_PARAMS},
 

@@ -47,6 +47,11 @@ struct gq_grid_shared {
     uint8_t pad2[GQ_LINE_BYTES - 8];
 };
 
+/* How warps without work wait; numbers of the pipeline file's queue.poll. */
+#define GQ_GRID_ADAPTIVE 0u /* longer and longer, but for the first warps */
+#define GQ_GRID_SPIN 1u     /* never long */
+#define GQ_GRID_SLEEP 2u    /* all of them long, when nothing has come for a while */
+
 /* Kernel parameters. */
 struct gq_grid {
     const struct gq_host_page *host;
@@ -60,7 +65,7 @@ struct gq_grid {
     uint32_t generation;
     uint32_t out_cap, retries;
     uint32_t staged; /* stride of the slots, if a warp works on them in shared memory; else 0 */
-    uint32_t reserved0;
+    uint32_t poll;   /* GQ_GRID_ADAPTIVE, ... */
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == GQ_LINE_BYTES, "cursors do not share lines");

@@ -5,8 +5,6 @@
 #include <time.h>
 #include <stdlib.h>
 
-#define SPIN_ROUNDS 128
-#define YIELD_ROUNDS 4
 #define SLEEP_NS 20000000u /* a lost kick costs at most this */
 
 gq_status gq_queue_create(struct gq_remote *remote, bool timed, struct gq_queue **out)
@@ -151,7 +149,8 @@ static bool results_or_spent(void *arg)
 
 static bool lane_results(void *arg) { return gq_lane_has_results(arg); }
 
-/* Spins, gives way, sleeps: in that order, because a result is usually near. */
+/* Spins, gives way, sleeps: in that order, because a result is usually near; the pipeline's queue.poll says how long.
+ */
 static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns)
 {
     uint64_t start = 0;
@@ -159,7 +158,7 @@ static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, 
     for (uint32_t round = 0; !ready(arg); round++) {
         if (gq_link_dead(link) || gq_link_closing(link))
             return ready(arg);
-        if (round < SPIN_ROUNDS) {
+        if (round < link->wait.looks) {
             gq_cpu_relax();
             continue;
         }
@@ -168,9 +167,9 @@ static bool wait_for(struct gq_link *link, bool (*ready)(void *arg), void *arg, 
             return false;
         if (start == 0)
             start = now;
-        if (now - start < link->spin_ns)
+        if (now - start < link->wait.spin_ns)
             gq_cpu_relax();
-        else if (yields++ < YIELD_ROUNDS)
+        else if (yields++ < link->wait.yields)
             sched_yield();
         else
             gq_link_wait_results(link, deadline_ns - now < SLEEP_NS ? deadline_ns - now : SLEEP_NS, ready, arg);

@@ -3,12 +3,15 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "device/grid.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define LOOKS 128        /* that a waiting thread takes before it asks for the time */
+#define YIELDS 4         /* turns it gives away before it sleeps */
 #define ANSWER_MS 30000u /* a request is answered within this, or the worker is taken for dead */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
@@ -80,6 +83,7 @@ static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, 
     packet.setup.capacity = conf->capacity;
     packet.setup.slot_bytes = conf->slot_bytes;
     packet.setup.retries = conf->retries;
+    packet.setup.poll = conf->poll;
     int fds[] = {remote->link.host_fd, remote->link.worker_fd};
     return ask(remote, &packet, fds, 2);
 }
@@ -149,6 +153,19 @@ static void *watch(void *arg)
     return NULL;
 }
 
+_Static_assert(GQ_POLL_ADAPTIVE == GQ_GRID_ADAPTIVE && GQ_POLL_SPIN == GQ_GRID_SPIN && GQ_POLL_SLEEP == GQ_GRID_SLEEP,
+               "files, packets and grids number the ways of waiting alike");
+
+/* A device wakes nobody: its worker looks for sleepers every 50 us, so a waiter had better stay awake for some time. */
+static struct gq_link_wait how_to_wait(enum gq_poll poll, enum gq_backend_kind backend)
+{
+    if (poll == GQ_POLL_SLEEP)
+        return (struct gq_link_wait){0};
+    if (poll == GQ_POLL_SPIN)
+        return (struct gq_link_wait){LOOKS, UINT64_MAX, 0};
+    return (struct gq_link_wait){LOOKS, backend == GQ_BACKEND_CUDA ? 200000 : 0, YIELDS};
+}
+
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_remote **out)
 {
@@ -161,9 +178,7 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     pthread_mutex_init(&remote->lock, NULL);
     struct gq_text path = {0};
     gq_status status = gq_link_create(&remote->link);
-    /* A device wakes nobody: its worker looks for sleepers every 50 us, so a waiter had better stay awake for some
-     * time. */
-    remote->link.spin_ns = backend == GQ_BACKEND_CUDA ? 200000 : 0;
+    remote->link.wait = how_to_wait(conf->poll, backend);
     if (status == GQ_OK)
         status = gq_process_find("gpuq-worker", &path);
     if (status == GQ_OK) {

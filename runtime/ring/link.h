@@ -12,12 +12,19 @@
 #include <gpuqueue/layout.h>
 #include "base/error.h"
 
+/* What a host thread that waits for results does before it sleeps, in this order. */
+struct gq_link_wait {
+    uint32_t looks;   /* one after another */
+    uint64_t spin_ns; /* from then on, looking; UINT64_MAX: it never sleeps */
+    uint32_t yields;  /* looks between which it gives its turn away */
+};
+
 struct gq_link {
     struct gq_host_page *host;     /* written by the host process */
     struct gq_worker_page *worker; /* written by the worker process */
     int host_fd, worker_fd;        /* host side: the files behind them; -1 on the worker's side */
     uint32_t dead;                 /* host side, atomic: the worker is reaped; what is not finished never will be */
-    uint64_t spin_ns;              /* host side: how long a waiting thread spins before it sleeps */
+    struct gq_link_wait wait;      /* host side */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 

@@ -30,6 +30,7 @@ struct gq_packet {
     union {
         struct {
             uint32_t layout_version, backend, device, threads, slot_bytes, retries, capacity;
+            uint32_t poll; /* GQ_GRID_ADAPTIVE, ... of device/grid.h */
         } setup;
         struct {
             uint32_t generation;

@@ -62,6 +62,7 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
         .capacity = p->setup.capacity,
         .slot_bytes = p->setup.slot_bytes,
         .retries = p->setup.retries,
+        .poll = p->setup.poll,
         .die = die,
     };
     worker.ops = p->setup.backend == GQ_PACKET_CUDA ? &gq_cuda_backend : &gq_cpu_backend;

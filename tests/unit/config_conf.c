@@ -20,6 +20,7 @@ START_TEST(the_shortest_file_has_every_default)
     ck_assert_int_eq(c->sink.kind, GQ_SINK_API);
     ck_assert_uint_eq(c->capacity, 4096);
     ck_assert_uint_eq(c->slot_bytes, 1024);
+    ck_assert_int_eq(c->poll, GQ_POLL_ADAPTIVE);
     ck_assert_uint_eq(c->retries, 3);
     ck_assert_ptr_null(c->dead_letter);
     ck_assert_uint_eq(c->cpu_threads, 0);
@@ -29,6 +30,7 @@ START_TEST(the_shortest_file_has_every_default)
     ck_assert_str_eq(c->stages[0].plugin, PLUGIN);
     ck_assert_uint_eq(c->stages[0].plugin_mark.line, 3);
     ck_assert_uint_eq(c->stages[0].plugin_mark.column, 13);
+    ck_assert_uint_eq(c->stages[0].blocks, 0);
     gq_conf_destroy(c);
 }
 END_TEST
@@ -51,6 +53,25 @@ START_TEST(generate_has_its_defaults_and_its_values)
     ck_assert_uint_eq(c->source.seed, 0);
     ck_assert(c->source.rate_per_s == 0.5);
     gq_conf_destroy(c);
+}
+END_TEST
+
+START_TEST(every_way_of_waiting_has_its_name_and_grids_have_sizes)
+{
+    static const char *const names[] = {
+        [GQ_POLL_ADAPTIVE] = "adaptive", [GQ_POLL_SPIN] = "spin", [GQ_POLL_SLEEP] = "sleep"};
+    char text[256];
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(text, sizeof text,
+                 "version: 1\nsource: { plugin: { path: /bin/sh, count: 1, blocks: 7 } }\nqueue: { poll: %s }\n"
+                 "stages: [{ plugin: /bin/sh, blocks: 65536 }]\n",
+                 names[i]);
+        struct gq_conf *c = parse_good("t.yaml", text);
+        ck_assert_uint_eq(c->poll, i);
+        ck_assert_uint_eq(c->source.blocks, 7);
+        ck_assert_uint_eq(c->stages[0].blocks, 65536);
+        gq_conf_destroy(c);
+    }
 }
 END_TEST
 
@@ -263,6 +284,7 @@ int main(void)
 {
     const TTest *const tests[] = {the_shortest_file_has_every_default,
                                   generate_has_its_defaults_and_its_values,
+                                  every_way_of_waiting_has_its_name_and_grids_have_sizes,
                                   every_framing_has_its_name,
                                   every_source_and_sink_is_the_one_that_was_named,
                                   dead_letters_lie_beside_the_file_unless_the_program_takes_results,
