@@ -30,14 +30,24 @@ static inline uint32_t gq_batch_messages(uint32_t stride)
     return most == 0 ? 1 : most < GQ_BATCH_MAX ? most : GQ_BATCH_MAX;
 }
 
+/* What an image is to be, beside its bytes. */
+struct gq_backend_image {
+    const char *name; /* of the stage, for sentences; not kept by pointer */
+    uint32_t generation;
+    uint32_t blocks; /* of its grid; 0: as many as are of use and fit. The CPU backend has no grids. */
+};
+
 struct gq_backend_ops {
     const char *name;
     /* Takes the device. Nothing runs yet. */
     gq_status (*open)(const struct gq_backend_setup *setup, struct gq_backend **out);
     /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only.
      */
-    gq_status (*load_source)(struct gq_backend *backend, int fd);
-    gq_status (*load_stage)(struct gq_backend *backend, int fd, uint32_t generation);
+    gq_status (*load_source)(struct gq_backend *backend, int fd, const struct gq_backend_image *image);
+    gq_status (*load_stage)(struct gq_backend *backend, int fd, const struct gq_backend_image *image);
+    /* All images are loaded, and nothing runs: can they run together? GQ_ERR_PLUGIN says with numbers why not. NULL:
+     * they always can. */
+    gq_status (*fit)(struct gq_backend *backend);
     /* Serves one more lane; before start or while running. The memory behind `view` outlives the backend. */
     gq_status (*add_lane)(struct gq_backend *backend, const struct gq_lane_view *view);
     /* Messages flow from here on. */

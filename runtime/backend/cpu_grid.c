@@ -86,16 +86,16 @@ static gq_status cpu_open(const struct gq_backend_setup *setup, struct gq_backen
     return GQ_OK;
 }
 
-static gq_status cpu_load_source(struct gq_backend *backend, int fd)
+static gq_status cpu_load_source(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cpu_load(fd, GQ_IMAGE_SOURCE, 1, &grid_of(backend)->source);
+    return gq_cpu_load(fd, GQ_IMAGE_SOURCE, image->generation, &grid_of(backend)->source);
 }
 
-static gq_status cpu_load_stage(struct gq_backend *backend, int fd, uint32_t generation)
+static gq_status cpu_load_stage(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
     struct gq_cpu_grid *grid = grid_of(backend);
     gq_assert(grid->stage_count < GQ_STAGES_MAX && grid->started == 0);
-    gq_status status = gq_cpu_load(fd, GQ_IMAGE_STAGE, generation, &grid->stage[grid->stage_count]);
+    gq_status status = gq_cpu_load(fd, GQ_IMAGE_STAGE, image->generation, &grid->stage[grid->stage_count]);
     if (status == GQ_OK)
         grid->stage_count++;
     return status;

@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include "backend/backend.h"
 #include "backend/cuda_api.h"
+#include "backend/cuda_fit.h"
 #include "device/grid.h"
 
 #define GQ_CUDA_STEPS_MAX (GQ_STAGES_MAX + 1)
 
 /* One step: a loaded image and its grid. */
 struct gq_cuda_step {
+    char name[64]; /* of the stage */
     gq_cu_module module;
     gq_cu_function function;
     gq_cu_stream stream;
@@ -19,7 +21,9 @@ struct gq_cuda_step {
     uint32_t scope, threads, state_bytes;
     uint32_t generation, stage;
     int registers, occupancy; /* blocks of `block_threads` that an SM holds */
-    uint32_t block_threads, blocks;
+    int static_shared;        /* bytes a block, beside shared_bytes */
+    uint32_t block_threads;
+    uint32_t asked, blocks; /* asked: 0 leaves it to gq_cuda_fit */
     uint32_t staged,
         shared_bytes; /* stride of slots that a warp keeps in shared memory, and what a block needs for it */
     bool launched;
@@ -34,7 +38,8 @@ struct gq_cuda_lane {
 struct gq_cuda {
     struct gq_backend_setup setup;
     const struct gq_cu_api *cu;
-    int device, sm_count;
+    int device;
+    struct gq_fit_device room; /* what the device has */
     gq_cu_context context;
     gq_cu_stream copy;
     gq_cu_ptr host_page, worker_page; /* device addresses of the control pages */
@@ -51,7 +56,9 @@ struct gq_cuda {
 };
 
 /* cuda_grid.c */
-gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint32_t generation);
+gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, const struct gq_backend_image *image);
+/* Sizes the grids of all steps, so that all run at the same time. */
+gq_status gq_cuda_fit(struct gq_cuda *c);
 gq_status gq_cuda_launch(struct gq_cuda *c);
 void gq_cuda_unload(struct gq_cuda *c);
 /* GQ_OK while every grid runs; the sentence says which one ended, and how. */

@@ -29,15 +29,21 @@ enum {
     GQ_CU_CTX_MAP_HOST = 8,
     /* device attributes */
     GQ_CU_ATTR_SM_COUNT = 16,
+    GQ_CU_ATTR_SM_THREADS = 39,
     GQ_CU_ATTR_CC_MAJOR = 75,
     GQ_CU_ATTR_CC_MINOR = 76,
+    GQ_CU_ATTR_SM_SHARED_BYTES = 81,
+    GQ_CU_ATTR_SM_REGISTERS = 82,
     GQ_CU_ATTR_HOST_REGISTER = 99,
+    GQ_CU_ATTR_SM_BLOCKS = 106,
+    GQ_CU_ATTR_BLOCK_SHARED_RESERVED = 111,
     GQ_CU_ATTR_READ_ONLY_REGISTER = 113,
     /* function attributes */
     GQ_CU_FUNC_SHARED_BYTES = 1,
     GQ_CU_FUNC_LOCAL_BYTES = 3,
     GQ_CU_FUNC_REGISTERS = 4,
     GQ_CU_FUNC_DYNAMIC_SHARED_MAX = 8,
+    GQ_CU_FUNC_SHARED_PERCENT = 9, /* of an SM's memory that is shared memory, the rest being cache */
 };
 
 /* member, symbol, arguments. */

@@ -23,12 +23,29 @@ static gq_status find_device(struct gq_cuda *c)
     return status == GQ_OK ? GQ_CU(c, device_get(&c->device, (int)c->setup.device)) : status;
 }
 
+/* What its SMs have, for grids that share them. */
+static gq_status measure_device(struct gq_cuda *c)
+{
+    const struct {
+        int attribute, *value;
+    } asked[] = {{GQ_CU_ATTR_SM_COUNT, &c->room.sms},
+                 {GQ_CU_ATTR_SM_THREADS, &c->room.threads},
+                 {GQ_CU_ATTR_SM_BLOCKS, &c->room.blocks},
+                 {GQ_CU_ATTR_SM_REGISTERS, &c->room.registers},
+                 {GQ_CU_ATTR_SM_SHARED_BYTES, &c->room.shared_bytes},
+                 {GQ_CU_ATTR_BLOCK_SHARED_RESERVED, &c->room.shared_reserved}};
+    gq_status status = GQ_OK;
+    for (size_t i = 0; i < sizeof asked / sizeof *asked && status == GQ_OK; i++)
+        status = GQ_CU(c, device_attribute(asked[i].value, asked[i].attribute, c->device));
+    return status;
+}
+
 static gq_status take_device(struct gq_cuda *c)
 {
     int read_only = 0;
     gq_status status = find_device(c);
     if (status == GQ_OK)
-        status = GQ_CU(c, device_attribute(&c->sm_count, GQ_CU_ATTR_SM_COUNT, c->device));
+        status = measure_device(c);
     if (status == GQ_OK)
         status = GQ_CU(c, device_attribute(&read_only, GQ_CU_ATTR_READ_ONLY_REGISTER, c->device));
     if (status == GQ_OK && !read_only)
@@ -123,15 +140,17 @@ static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backe
     return GQ_OK;
 }
 
-static gq_status cuda_load_source(struct gq_backend *backend, int fd)
+static gq_status cuda_load_source(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_SOURCE, 1);
+    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_SOURCE, image);
 }
 
-static gq_status cuda_load_stage(struct gq_backend *backend, int fd, uint32_t generation)
+static gq_status cuda_load_stage(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_STAGE, generation);
+    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_STAGE, image);
 }
+
+static gq_status cuda_fit(struct gq_backend *backend) { return gq_cuda_fit(cuda_of(backend)); }
 
 static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
 {
@@ -199,6 +218,7 @@ const struct gq_backend_ops gq_cuda_backend = {
     .open = cuda_open,
     .load_source = cuda_load_source,
     .load_stage = cuda_load_stage,
+    .fit = cuda_fit,
     .add_lane = cuda_add_lane,
     .start = cuda_start,
     .stop = cuda_stop,

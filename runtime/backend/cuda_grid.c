@@ -1,12 +1,13 @@
 #include "backend/cuda.h"
 #include "base/assert.h"
 #include "base/channel.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define IMAGE_BYTES_MAX (128u << 20)
 #define BLOCK_THREADS 256u /* of thread and warp scope */
-#define BLOCKS_A_SM 2      /* more warps than this do not make the bus faster */
+#define BLOCKS_AN_SM 2     /* more warps than this do not make the bus faster */
 #define STAGED_MAX 256u    /* bytes: larger slots are worked on in device memory */
 #define KERNEL "gq_grid_main"
 
@@ -70,13 +71,15 @@ static void unload(struct gq_cuda *c, const struct gq_cuda_step *s)
         c->cu->module_unload(s->module);
 }
 
-gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint32_t generation)
+gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, const struct gq_backend_image *image)
 {
     gq_assert(c->steps < GQ_CUDA_STEPS_MAX);
     struct gq_cuda_step *s = &c->step[c->steps];
     struct gq_text cubin = {0};
-    *s = (struct gq_cuda_step){.generation = generation,
+    *s = (struct gq_cuda_step){.generation = image->generation,
+                               .asked = image->blocks,
                                .stage = kind == GQ_IMAGE_SOURCE ? GQ_CRUMB_SOURCE : c->steps - (c->has_source ? 1 : 0)};
+    snprintf(s->name, sizeof s->name, "%s", image->name);
     gq_status status = gq_memfd_read(fd, IMAGE_BYTES_MAX, &cubin);
     if (status == GQ_OK)
         status = GQ_CU(c, module_load(&s->module, gq_text_str(&cubin)));
@@ -89,6 +92,8 @@ gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, uint3
         status = make_state(c, s);
     if (status == GQ_OK)
         status = GQ_CU(c, function_attribute(&s->registers, GQ_CU_FUNC_REGISTERS, s->function));
+    if (status == GQ_OK)
+        status = GQ_CU(c, function_attribute(&s->static_shared, GQ_CU_FUNC_SHARED_BYTES, s->function));
     if (status == GQ_OK)
         status = stage_small(c, s);
     if (status == GQ_OK)
@@ -118,19 +123,38 @@ void gq_cuda_unload(struct gq_cuda *c)
 /* --- grids ----------------------------------------------------------------------------------------------------------
  */
 
-/* Each step gets an equal share of every SM, so that all grids are resident together; a block that finds no place would
- * wait for one that never leaves. */
-static void size_grid(const struct gq_cuda *c, struct gq_cuda_step *s)
+/* Grids that share an SM share one division of its memory into cache and shared memory: it can change only when the SM
+ * is empty, and it never is again. */
+static gq_status divide_memory(struct gq_cuda *c, uint32_t shared_an_sm)
 {
-    int an_sm = s->occupancy / (int)c->steps;
-    if (an_sm > BLOCKS_A_SM && s->scope != 2)
-        an_sm = BLOCKS_A_SM;
-    if (an_sm >= 1)
-        s->blocks = (uint32_t)(an_sm * c->sm_count);
-    else
-        s->blocks = (uint32_t)(c->sm_count * s->occupancy / (int)c->steps);
-    if (s->blocks == 0)
-        s->blocks = 1;
+    const int percent =
+        (int)((100 * (uint64_t)shared_an_sm + (uint64_t)c->room.shared_bytes - 1) / (uint64_t)c->room.shared_bytes);
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && c->steps > 1 && status == GQ_OK; i++)
+        status = GQ_CU(c, function_set(c->step[i].function, GQ_CU_FUNC_SHARED_PERCENT, percent));
+    return status;
+}
+
+gq_status gq_cuda_fit(struct gq_cuda *c)
+{
+    struct gq_fit_step fit[GQ_CUDA_STEPS_MAX];
+    uint32_t shared_an_sm = 0;
+    for (uint32_t i = 0; i < c->steps; i++) {
+        const struct gq_cuda_step *s = &c->step[i];
+        fit[i] = (struct gq_fit_step){
+            .name = s->name,
+            .threads = s->block_threads,
+            .registers = (uint32_t)s->registers,
+            .shared_bytes = (uint32_t)s->static_shared + s->shared_bytes,
+            .alone = (uint32_t)s->occupancy,
+            .asked = s->asked,
+            .of_use = s->scope == 2 ? UINT32_MAX : BLOCKS_AN_SM,
+        };
+    }
+    gq_status status = gq_fit(&c->room, fit, c->steps, &shared_an_sm);
+    for (uint32_t i = 0; i < c->steps; i++)
+        c->step[i].blocks = fit[i].blocks;
+    return status == GQ_OK ? divide_memory(c, shared_an_sm) : status;
 }
 
 static gq_status launch(struct gq_cuda *c, uint32_t step)
@@ -154,7 +178,6 @@ static gq_status launch(struct gq_cuda *c, uint32_t step)
         .staged = s->staged,
     };
     void *params[] = {&grid};
-    size_grid(c, s);
     gq_status status = GQ_CU(
         c, launch(s->function, s->blocks, 1, 1, s->block_threads, 1, 1, s->shared_bytes, s->stream, params, NULL));
     s->launched = status == GQ_OK;

@@ -79,6 +79,17 @@ static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
     return status;
 }
 
+/* Starts the worker, which loads the images and says whether they can run together. */
+static gq_status load_images(struct gq_pipeline *p)
+{
+    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, &p->remote);
+    if (status == GQ_OK && p->source_image.fd >= 0)
+        status = gq_remote_load(p->remote, &p->source_image, "source", 1, p->conf->source.blocks);
+    for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
+        status = gq_remote_load(p->remote, &p->stage_image[i], p->conf->stages[i].name, 1, p->conf->stages[i].blocks);
+    return status == GQ_OK ? gq_remote_fit(p->remote) : status;
+}
+
 gq_status gq_pipeline_prepare(struct gq_pipeline *p)
 {
     if (p->phase != GQ_PHASE_OPEN)
@@ -88,22 +99,18 @@ gq_status gq_pipeline_prepare(struct gq_pipeline *p)
     if (status == GQ_OK)
         status = build_all(p, builder);
     gq_builder_destroy(builder);
-    if (status == GQ_OK)
+    if (status == GQ_OK && p->backend == GQ_BACKEND_CUDA)
+        status = load_images(p);
+    if (status == GQ_OK) {
         p->phase = GQ_PHASE_PREPARED;
+        return GQ_OK;
+    }
+    gq_remote_destroy(p->remote);
+    p->remote = NULL;
     return status;
 }
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
-
-static gq_status load_images(struct gq_pipeline *p)
-{
-    gq_status status = GQ_OK;
-    if (p->source_image.fd >= 0)
-        status = gq_remote_load(p->remote, &p->source_image, "source", 1);
-    for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
-        status = gq_remote_load(p->remote, &p->stage_image[i], p->conf->stages[i].name, 1);
-    return status;
-}
 
 /* The lane of a source of our own is there before the worker runs: a device takes memory more cheaply then. */
 static gq_status add_first_lane(struct gq_pipeline *p)
@@ -156,9 +163,7 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     const struct gq_conf *conf = p->conf;
     if (p->phase != GQ_PHASE_PREPARED)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_start comes once, after gq_prepare");
-    gq_status status = gq_remote_create(conf, p->backend, p->cpu_threads, &p->remote);
-    if (status == GQ_OK)
-        status = load_images(p);
+    gq_status status = p->backend == GQ_BACKEND_CUDA ? gq_remote_check(p->remote) : load_images(p);
     if (status == GQ_OK)
         status = gq_queue_create(p->remote, conf->sink.kind != GQ_SINK_API, &p->queue);
     if (status == GQ_OK)

@@ -89,13 +89,20 @@ static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, 
 }
 
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
-                         uint32_t generation)
+                         uint32_t generation, uint32_t blocks)
 {
     struct gq_packet packet = {.type = image->info.kind == GQ_IMAGE_SOURCE ? GQ_PACKET_SOURCE : GQ_PACKET_STAGE};
     packet.stage.generation = generation;
+    packet.stage.blocks = blocks;
     snprintf(packet.stage.name, sizeof packet.stage.name, "%s", stage_name);
     gq_status status = ask(remote, &packet, &image->fd, 1);
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "loading stage '%s': ", stage_name);
+}
+
+gq_status gq_remote_fit(struct gq_remote *remote)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_FIT};
+    return ask(remote, &packet, NULL, 0);
 }
 
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane)

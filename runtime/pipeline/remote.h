@@ -29,7 +29,9 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
  * none. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size);
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
-                         uint32_t generation);
+                         uint32_t generation, uint32_t blocks);
+/* After every image: GQ_ERR_PLUGIN if the device does not hold all their grids at the same time. */
+gq_status gq_remote_fit(struct gq_remote *remote);
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
 gq_status gq_remote_run(struct gq_remote *remote);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. */

@@ -11,6 +11,7 @@ enum gq_packet_type {
     GQ_PACKET_SETUP,  /* setup; descriptors: host page, worker page */
     GQ_PACKET_SOURCE, /* image of the source plugin; descriptor: the image */
     GQ_PACKET_STAGE,  /* image of the next stage; descriptor: the image */
+    GQ_PACKET_FIT,    /* there are no more images: can they run together? */
     GQ_PACKET_LANE,   /* one more lane, before or after START; descriptors: ingress, egress */
     GQ_PACKET_START,
     GQ_PACKET_STOP,  /* finish what is held, answer, and exit */
@@ -33,7 +34,7 @@ struct gq_packet {
             uint32_t poll; /* GQ_GRID_ADAPTIVE, ... of device/grid.h */
         } setup;
         struct {
-            uint32_t generation;
+            uint32_t generation, blocks;
             char name[64]; /* of the stage */
         } stage;
         struct {

@@ -109,8 +109,11 @@ static gq_status load_stage(const struct gq_packet *p, const int *fds, size_t fd
 {
     if (fd_count != 1)
         return gq_error_set(GQ_ERR_INTERNAL, "an image came with %zu descriptors", fd_count);
-    return source ? worker.ops->load_source(worker.backend, fds[0])
-                  : worker.ops->load_stage(worker.backend, fds[0], p->stage.generation);
+    char name[sizeof p->stage.name];
+    snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, p->stage.name);
+    struct gq_backend_image image = {name, p->stage.generation, p->stage.blocks};
+    return source ? worker.ops->load_source(worker.backend, fds[0], &image)
+                  : worker.ops->load_stage(worker.backend, fds[0], &image);
 }
 
 static gq_status probe(struct gq_packet *p)
@@ -133,6 +136,8 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
         return load_stage(p, fds, fd_count, true);
     case GQ_PACKET_STAGE:
         return load_stage(p, fds, fd_count, false);
+    case GQ_PACKET_FIT:
+        return worker.ops->fit ? worker.ops->fit(worker.backend) : GQ_OK;
     case GQ_PACKET_LANE:
         return add_lane(fds, fd_count);
     case GQ_PACKET_START:

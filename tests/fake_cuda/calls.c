@@ -14,9 +14,10 @@ GQ_CU_FUNCTIONS(DECLARE)
 #define OBJECTS_MAX 4096
 #define NAME "Imaginary 9000"
 #define REGISTERS 64
-#define THREADS_A_SM 2048
-#define FUNC_DYNAMIC_SHARED_MAX 8
-#define SHARED_A_BLOCK (227 << 10)
+#define BLOCKS_AN_SM 32
+#define SHARED_AN_SM (228 << 10)
+#define SHARED_RESERVED 1024
+#define SHARED_A_BLOCK (SHARED_AN_SM - SHARED_RESERVED)
 #define SHARED_UNASKED (48u << 10) /* what a block may have without asking for more */
 
 /* What the rules ask of a call. */
@@ -192,23 +193,22 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     ENTER(ANY);
     (void)device;
-    switch (attribute) {
-    case GQ_CU_ATTR_SM_COUNT:
-        *value = fake_script()->sms;
-        return 0;
-    case GQ_CU_ATTR_CC_MAJOR:
-        *value = 9;
-        return 0;
-    case GQ_CU_ATTR_CC_MINOR:
-        *value = 0;
-        return 0;
-    case GQ_CU_ATTR_HOST_REGISTER:
-    case GQ_CU_ATTR_READ_ONLY_REGISTER:
-        *value = 1;
-        return 0;
-    default:
-        return FAKE_INVALID_VALUE;
-    }
+    const int known[][2] = {{GQ_CU_ATTR_SM_COUNT, fake_script()->sms},
+                            {GQ_CU_ATTR_SM_THREADS, fake_script()->threads},
+                            {GQ_CU_ATTR_SM_REGISTERS, fake_script()->registers},
+                            {GQ_CU_ATTR_SM_SHARED_BYTES, SHARED_AN_SM},
+                            {GQ_CU_ATTR_SM_BLOCKS, BLOCKS_AN_SM},
+                            {GQ_CU_ATTR_BLOCK_SHARED_RESERVED, SHARED_RESERVED},
+                            {GQ_CU_ATTR_CC_MAJOR, 9},
+                            {GQ_CU_ATTR_CC_MINOR, 0},
+                            {GQ_CU_ATTR_HOST_REGISTER, 1},
+                            {GQ_CU_ATTR_READ_ONLY_REGISTER, 1}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i][0] == attribute) {
+            *value = known[i][1];
+            return 0;
+        }
+    return FAKE_INVALID_VALUE;
 }
 
 int cuDevicePrimaryCtxRetain(gq_cu_context *context, int device)
@@ -226,6 +226,8 @@ int cuDevicePrimaryCtxRelease_v2(int device)
     if (!retained || device != primary.device)
         return FAKE_INVALID_CONTEXT;
     expect_nothing_owned();
+    if (fake_script()->launched >= 0 && fake_grid_threads() != (uint32_t)fake_script()->launched)
+        fake_complain("grids of %u threads were launched", fake_grid_threads());
     retained = false;
     return 0;
 }
@@ -303,16 +305,19 @@ __attribute__((visibility("default"))) int cuFuncSetAttribute(gq_cu_function fun
 int cuFuncSetAttribute(gq_cu_function function, int attribute, int value)
 {
     ENTER(CONTEXT);
-    if (attribute != FUNC_DYNAMIC_SHARED_MAX || value < 0 || value > SHARED_A_BLOCK)
+    const bool shared_max = attribute == GQ_CU_FUNC_DYNAMIC_SHARED_MAX;
+    if ((!shared_max && attribute != GQ_CU_FUNC_SHARED_PERCENT) || value < 0 ||
+        value > (shared_max ? SHARED_A_BLOCK : 100))
         return FAKE_INVALID_VALUE;
-    function->shared_max = (size_t)value;
+    if (shared_max)
+        function->shared_max = (size_t)value;
     return 0;
 }
 
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, gq_cu_function function, int threads, size_t shared_bytes)
 {
     ENTER(CONTEXT);
-    *blocks = threads > 0 ? THREADS_A_SM / threads : 0;
+    *blocks = threads > 0 ? fake_script()->threads / threads : 0;
     return shared_bytes <= function->shared_max ? 0 : FAKE_INVALID_VALUE;
 }
 

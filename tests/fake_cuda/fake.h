@@ -5,6 +5,9 @@
  *
  * $GPUQ_FAKE_CUDA is a script of words:
  *   devices=N sms=N                how many devices, and multiprocessors of each; 1 and 4 without
+ *   threads=N registers=N          what a multiprocessor has; 2048 and 65536 without
+ *   launched=N                     how many threads the grids of a run have together, when it stops
+ *   poll=N                         what the grids must be told of waiting (GQ_GRID_SPIN, ...)
  *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails; calls are counted over all processes by `count`
  *   count=PATH                     a file that grows by one byte a call of FUNCTION
  *   fault=N                        the grids fault after N messages
@@ -31,7 +34,8 @@ enum {
 };
 
 struct fake_script {
-    int devices, sms;
+    int devices, sms, threads, registers;
+    int poll, launched; /* -1: anything */
     char fail[64];
     long fail_at;
     int fail_error;
@@ -55,7 +59,8 @@ struct gq_cu_stream_s {
 int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads);
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
 void fake_grid_wait_all(const char *function);
-int fake_sticky(void); /* the error that every call returns after a fault, 0 before */
+uint32_t fake_grid_threads(void); /* of all grids so far */
+int fake_sticky(void);            /* the error that every call returns after a fault, 0 before */
 void fake_set_sticky(int error);
 
 #endif

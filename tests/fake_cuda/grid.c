@@ -14,9 +14,10 @@ struct player {
     uint32_t kind;
 };
 
-static uint32_t running; /* atomic: grids */
-static uint64_t served;  /* atomic: messages, by all grids */
-static int sticky;       /* atomic */
+static uint32_t resident; /* atomic: threads of all grids */
+static uint32_t running;  /* atomic: grids */
+static uint64_t served;   /* atomic: messages, by all grids */
+static int sticky;        /* atomic */
 
 int fake_sticky(void) { return __atomic_load_n(&sticky, __ATOMIC_ACQUIRE); }
 void fake_set_sticky(int error) { __atomic_store_n(&sticky, error, __ATOMIC_RELEASE); }
@@ -117,14 +118,16 @@ static void *play(void *arg)
 
 int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads)
 {
-    static uint32_t resident;
     pthread_t thread;
     struct player *p = malloc(sizeof *p);
     if (!p)
         return 2;
     *p = (struct player){stream, *grid, kind};
-    if (__atomic_add_fetch(&resident, threads, __ATOMIC_RELAXED) > (uint32_t)fake_script()->sms * 2048)
+    if (__atomic_add_fetch(&resident, threads, __ATOMIC_RELAXED) >
+        (uint32_t)(fake_script()->sms * fake_script()->threads))
         fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
+    if (fake_script()->poll >= 0 && grid->poll != (uint32_t)fake_script()->poll)
+        fake_complain("a grid is told to wait in way %u", grid->poll);
     __atomic_store_n(&stream->running, 1, __ATOMIC_RELEASE);
     __atomic_add_fetch(&running, 1, __ATOMIC_ACQUIRE);
     if (pthread_create(&thread, NULL, play, p) != 0)
@@ -132,6 +135,8 @@ int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t ki
     pthread_detach(thread);
     return 0;
 }
+
+uint32_t fake_grid_threads(void) { return __atomic_load_n(&resident, __ATOMIC_RELAXED); }
 
 void fake_grid_wait_all(const char *function)
 {

@@ -47,6 +47,38 @@ class Runs(gpu.Scenario):
         self.assertEqual(code, 0, err)
         self.assertIn("cuda (Imaginary 9000 (1), sm_90; auto)", err)
 
+    def test_the_grids_are_told_how_to_wait(self):
+        for number, poll in enumerate(("adaptive", "spin", "sleep")):
+            code, out, err = self.cuda(self.lines([b"one"], queue={"poll": poll}), f"poll={number}")
+            self.assertEqual((code, out), (0, b"one\n"), err)
+
+    def sized(self, *blocks):
+        stages = [{"plugin": "builtin:echo", "name": f"s{i}", "blocks": b} for i, b in enumerate(blocks)]
+        return self.lines([b"one"], stages=stages, queue={"slot_bytes": 64})
+
+    def test_grids_have_the_size_that_was_asked_for(self):
+        for blocks, threads in ((("auto",), 2 * 4 * 256), ((3,), 3 * 256), ((1, 2), 3 * 256), ((1, "auto", 5), (6 + 8) * 256)):
+            script = [f"launched={threads}"]
+            code, out, err = self.cuda(self.sized(*blocks), *script)
+            self.assertEqual((code, out), (0, b"one\n"), err)
+
+    def test_stages_that_do_not_fit_together_are_refused_with_the_numbers(self):
+        block = r"of 256 threads, 64 registers each, \d+ bytes shared, \d an SM alone"
+        device = "4 SMs of 65536 registers, 2048 threads, 233472 bytes of shared memory and 32 blocks each"
+        for blocks, said in (((17,), f"'s0' asks for 17 blocks {block}"),
+                             ((16, "auto"), f"'s0' asks for 16 blocks {block}, 's1' needs 1 block {block}")):
+            code, out, err = self.cuda(self.sized(*blocks))
+            self.assertEqual((code, out), (65, b""), err)
+            self.assertRegex(err, rf"^gpuq run: the stages' grids do not fit on the device together, {device}: {said}; lower `blocks`,"
+                                  " or take fewer stages or plugins that need less\n$")
+
+    def test_a_device_that_is_too_small_for_two_stages_runs_one(self):
+        code, out, err = self.cuda(self.sized("auto"), "sms=1", "registers=16384")
+        self.assertEqual((code, out), (0, b"one\n"), err)
+        code, out, err = self.cuda(self.sized("auto", "auto"), "sms=1", "registers=16384")
+        self.assertEqual((code, out), (65, b""), err)
+        self.assertIn("'s0' needs 1 block", err)
+
     def test_a_fault_ends_the_run_after_every_result_before_it(self):
         code, out, err = self.cuda(self.lines(MESSAGES), "fault=1000")
         self.assertEqual((code, out), (1, b"".join(m + b"\n" for m in MESSAGES[:1000])), err)

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct fake_script script = {.devices = 1, .sms = 4, .fault = UINT64_MAX};
+static struct fake_script script = {
+    .devices = 1, .sms = 4, .threads = 2048, .registers = 65536, .poll = -1, .launched = -1, .fault = UINT64_MAX};
 
 static void read_fail(char *value)
 {
@@ -30,6 +31,14 @@ static void read_word(char *word)
         script.devices = (int)strtol(value, NULL, 10);
     else if (strncmp(word, "sms=", 4) == 0)
         script.sms = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "threads=", 8) == 0)
+        script.threads = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "registers=", 10) == 0)
+        script.registers = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "launched=", 9) == 0)
+        script.launched = (int)strtol(value, NULL, 10);
+    else if (strncmp(word, "poll=", 5) == 0)
+        script.poll = (int)strtol(value, NULL, 10);
     else if (strncmp(word, "fail=", 5) == 0)
         read_fail(value);
     else if (strncmp(word, "count=", 6) == 0)
