@@ -1,7 +1,7 @@
 /* The competitors that need no plugin: a bare ring between two threads, and pipes between two processes. */
 #include "bench.h"
+#include "bench_message.h"
 #include "base/clock.h"
-#include "base/histogram.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -61,27 +61,31 @@ static void *echo(void *arg)
     return NULL;
 }
 
-/* Puts what fits and takes what came, in batches; returns messages that came back. */
+/* Puts what fits and takes what came, in batches, copying each message in and out; returns those that came back right.
+ */
 static uint64_t drive(struct pair *p, double seconds)
 {
     uint8_t message[4096] = {1}, got[4096];
-    uint64_t sent = 0, taken = 0, capacity = p->there.mask + 1, end_ns = gq_clock_ns() + (uint64_t)(seconds * 1e9);
+    uint64_t wrong = 0, sent = 0, taken = 0, capacity = p->there.mask + 1,
+             end_ns = gq_clock_ns() + (uint64_t)(seconds * 1e9);
     uint32_t idle = 0;
     while (gq_clock_ns() < end_ns) {
         uint64_t room = taken + capacity - sent;
         for (uint64_t n = room < p->batch ? room : p->batch; n > 0; n--, sent++) {
-            memcpy(message, &sent, sizeof sent);
+            bench_message_number(message, p->there.bytes, sent);
             memcpy(slot(&p->there, sent), message, p->there.bytes);
         }
         release(&p->there.tail, sent);
         uint64_t end = acquire(&p->back.tail);
         if (end == taken && room == 0)
             give_way(&idle);
-        for (; taken < end; taken++, idle = 0)
+        for (; taken < end; taken++, idle = 0) {
             memcpy(got, slot(&p->back, taken), p->back.bytes);
+            wrong += !bench_message_ends(got, p->back.bytes, taken);
+        }
         release(&p->back.head, taken);
     }
-    return taken;
+    return taken - wrong;
 }
 
 double bench_bare_ring(double seconds, uint32_t bytes, uint32_t capacity, uint32_t batch)
@@ -113,7 +117,7 @@ static _Noreturn void pipe_child(int in, int out, uint32_t bytes)
     _exit(0);
 }
 
-static void ping(int out, int in, uint32_t bytes, double seconds, struct gq_histogram *h)
+static void ping(int out, int in, uint32_t bytes, double seconds, struct bench_times *times)
 {
     uint8_t buffer[4096] = {0};
     uint64_t end = gq_clock_ns() + (uint64_t)(seconds * 1e9);
@@ -122,35 +126,51 @@ static void ping(int out, int in, uint32_t bytes, double seconds, struct gq_hist
         if (write(out, buffer, bytes) != (ssize_t)bytes || read(in, buffer, bytes) != (ssize_t)bytes)
             return;
         now = gq_clock_ns();
-        gq_histogram_add(h, now - start, 1);
+        bench_times_add(times, now - start, 1);
     }
 }
 
-gq_status bench_pipe_round_trips(double seconds, uint32_t bytes, uint64_t *p50_ns, uint64_t *p99_ns, double *rate)
+static gq_status open_pipes(int there[2], int back[2])
+{
+    if (pipe(there) != 0)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "pipe");
+    if (pipe(back) == 0)
+        return GQ_OK;
+    gq_status status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "pipe");
+    close(there[0]), close(there[1]);
+    return status;
+}
+
+static gq_status run_pipes(double seconds, uint32_t bytes, struct bench_times *times)
 {
     int there[2], back[2];
-    struct gq_histogram *h = calloc(1, sizeof *h);
-    if (!h || pipe(there) != 0)
-        return free(h), gq_error_errno(GQ_ERR_NO_MEMORY, errno, "pipe");
-    if (pipe(back) != 0) {
-        free(h);
-        close(there[0]), close(there[1]);
-        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "pipe");
-    }
+    gq_status status = open_pipes(there, back);
+    if (status != GQ_OK)
+        return status;
     pid_t child = fork();
     if (child == 0) {
         close(there[1]), close(back[0]);
         pipe_child(there[0], back[1], bytes);
     }
+    if (child < 0)
+        status = gq_error_errno(GQ_ERR_NO_MEMORY, errno, "fork");
     close(there[0]), close(back[1]);
     if (child > 0)
-        ping(there[1], back[0], bytes, seconds, h);
+        ping(there[1], back[0], bytes, seconds, times);
     close(there[1]), close(back[0]);
     if (child > 0)
         waitpid(child, NULL, 0);
-    *p50_ns = gq_histogram_quantile(h, 0.5);
-    *p99_ns = gq_histogram_quantile(h, 0.99);
-    *rate = (double)h->total / seconds;
-    free(h);
-    return child > 0 ? GQ_OK : gq_error_errno(GQ_ERR_NO_MEMORY, errno, "fork");
+    return status;
+}
+
+gq_status bench_pipe_round_trips(double seconds, uint32_t bytes, struct bench_row *row)
+{
+    struct bench_times *times = calloc(1, sizeof *times);
+    if (!times)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "bench: out of memory");
+    gq_status status = run_pipes(seconds, bytes, times);
+    row->rate_per_s = (double)times->total / seconds;
+    bench_row_times(row, times);
+    free(times);
+    return status;
 }

@@ -38,10 +38,13 @@
 #define TEXT_doctor                                                                                               \
     "Looks at the compiler, the GPU driver, NVRTC, the system calls and the folders that gpuqueue needs. A line " \
     "that is not ok says what follows from it. Exit code 0 when a backend can run, 69 when none can."
-#define TEXT_bench                                                                                               \
-    "Every case is run beside a simpler way of doing the same work, in the same process run. --json prints the " \
-    "figures, --backend chooses cpu or cuda, --seconds is the time for each measurement, --threads the worker "  \
-    "threads."
+#define TEXT_bench                                                                                                    \
+    "Every case is run beside simpler ways of doing the same work, in the same run; CASE... chooses among echo, "     \
+    "latency, sizes, oneway, paced, stages, source, sha256 and bus. Each reply's id, length, first and last 8 bytes " \
+    "are compared, and every 64th reply in full. On a GPU the program gpuq-rivals measures other ways of using it; "  \
+    "what cannot be measured here is skipped with its reason. --json prints the figures, null where nothing was "     \
+    "measured, --backend chooses cpu or cuda, --seconds is the time for each measurement, --threads the worker "      \
+    "threads of the CPU backend."
 #define TEXT_cache                                                                                                  \
     "Compiled plugins are kept in $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue under the digest of everything "    \
     "that reached the compiler. ls lists them, clear removes them; GPUQ_CACHE=off, or =FOLDER, in the environment " \
@@ -61,7 +64,8 @@
     "--json --help"
 #define WORDS_new "--block --source --help"
 #define WORDS_doctor "--json --help"
-#define WORDS_bench "--json --backend --seconds --threads --help"
+#define WORDS_bench \
+    "echo latency sizes oneway paced stages source sha256 bus --json --backend --seconds --threads --help"
 #define WORDS_cache "ls clear --help"
 #define WORDS_version "--help"
 #define WORDS_help "--man --completion --status"

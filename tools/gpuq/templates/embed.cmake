@@ -1,11 +1,11 @@
-# Writes the templates of `gpuq new` as C strings: cmake -D OUT=FILE.h -D FOLDER=... -P embed.cmake FILE...
-set(out "/* Made from tools/gpuq/templates; do not edit. */\n")
+# Writes files as C strings named PREFIX_file_name: cmake -D OUT=FILE.h -D FOLDER=... -D PREFIX=new -P embed.cmake FILE...
+set(out "/* Made by tools/gpuq/templates/embed.cmake; do not edit. */\n")
 set(names FALSE)
 math(EXPR last "${CMAKE_ARGC} - 1")
 foreach(i RANGE ${last})
   if(names)
     set(file "${CMAKE_ARGV${i}}")
-    string(MAKE_C_IDENTIFIER "new_${file}" name)
+    string(MAKE_C_IDENTIFIER "${PREFIX}_${file}" name)
     file(READ "${FOLDER}/${file}" text)
     string(REPLACE "\\" "\\\\" text "${text}")
     string(REPLACE "\"" "\\\"" text "${text}")
