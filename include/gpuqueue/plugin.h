@@ -44,6 +44,16 @@ struct ResultView {
 __device__ void process_message(const MsgView &in, ResultView *out);
 __device__ void generate_message(uint64_t index, ResultView *out);
 
+/* A plugin that is compiled to PTX or to a cubin is read before any device sees it: it carries its mark, a few words
+ * that say by which of these headers it was made, and what it declares. `gpuq` needs none where it compiles itself. */
+#if defined(GQ_IMAGE_KIND) || defined(GQ_CPU_SHIM)
+#define GQ_MARK(name, ...) static_assert(true, "")
+#else
+#define GQ_MARK(name, ...) extern "C" __device__ __constant__ const uint32_t name[] = {__VA_ARGS__}
+#define GQ_MARK_MAGIC 0x4b4d5147u /* "GQMK" */
+#endif
+GQ_MARK(gq_plugin_mark, GQ_MARK_MAGIC, GQ_PLUGIN_ABI, sizeof(MsgView), sizeof(ResultView));
+
 /* Who serves a message: GQ_SCOPE(thread), GQ_SCOPE(warp) or GQ_SCOPE(block, N) at file scope, N a multiple of 32 up to
  * 1024. Without it: thread. */
 struct gq_scope_default {
@@ -56,13 +66,14 @@ __device__ gq_scope_default gq_scope_of(...);
 #define GQ_SCOPE_THREADS_thread(...) 1
 #define GQ_SCOPE_THREADS_warp(...) 32
 #define GQ_SCOPE_THREADS_block(n, ...) n
-#define GQ_SCOPE(scope_kind, ...)                                                           \
-    struct gq_scope_chosen {                                                                \
-        static constexpr unsigned kind = GQ_SCOPE_KIND_##scope_kind,                        \
-                                  threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__);     \
-        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024), \
-                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");        \
-    };                                                                                      \
+#define GQ_SCOPE(scope_kind, ...)                                                             \
+    struct gq_scope_chosen {                                                                  \
+        static constexpr unsigned kind = GQ_SCOPE_KIND_##scope_kind,                          \
+                                  threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__);       \
+        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024),   \
+                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");          \
+    };                                                                                        \
+    GQ_MARK(gq_plugin_scope, GQ_MARK_MAGIC, gq_scope_chosen::kind, gq_scope_chosen::threads); \
     __device__ gq_scope_chosen gq_scope_of(int)
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
@@ -82,10 +93,11 @@ struct gq_state_default {
     static constexpr uint32_t bytes = 0, version = 0;
 };
 __device__ gq_state_default gq_state_of(...);
-#define GQ_STATE(state_bytes, state_version)                                        \
-    struct gq_state_chosen {                                                        \
-        static constexpr uint32_t bytes = (state_bytes), version = (state_version); \
-    };                                                                              \
+#define GQ_STATE(state_bytes, state_version)                                                   \
+    struct gq_state_chosen {                                                                   \
+        static constexpr uint32_t bytes = (state_bytes), version = (state_version);            \
+    };                                                                                         \
+    GQ_MARK(gq_plugin_state, GQ_MARK_MAGIC, gq_state_chosen::bytes, gq_state_chosen::version); \
     __device__ gq_state_chosen gq_state_of(int)
 __device__ void *gq_state(uint32_t bytes);
 

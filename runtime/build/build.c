@@ -4,29 +4,20 @@
 #include "base/channel.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "build/cache.h"
+#include "build/client.h"
 #include "build/compiler.h"
 #include "build/elf.h"
-#include "build/embedded.h"
+#include "build/jitlink.h"
+#include "build/link.h"
 #include "build/log.h"
 #include "build/nvrtc.h"
 #include "build/unit.h"
-#include "build/wire.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define TIMEOUT_MS 60000u
-#define GRACE_MS 2000u /* the builder kills its compiler and says so; past this it is killed itself */
-
-struct gq_builder {
-    struct gq_text cache; /* folder; empty: none */
-    uint32_t timeout_ms;
-    struct gq_process process;
-};
 
 /* One gq_build() on its way. */
 struct job {
@@ -35,149 +26,33 @@ struct job {
     struct gq_image *image;
     struct gq_scan scan;
     char compiler[PATH_MAX], folder[PATH_MAX];
-    struct gq_text unit, raw_log, depends, object, digests;
+    char linker[PATH_MAX]; /* empty: nothing is linked */
+    struct gq_text unit, depends, object, digests;
     uint32_t header_count;
     struct timespec started;
     char key[GQ_DIGEST_HEX];
 };
 
-/* --- the builder, from outside ------------------------------------------------------------------------------------ */
-
-gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out)
-{
-    struct gq_builder *b = calloc(1, sizeof *b);
-    *out = NULL;
-    if (!b)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a builder");
-    b->process.channel = -1;
-    b->timeout_ms = opts && opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
-    const char *chosen = opts ? opts->cache_folder : NULL;
-    if (!opts || !opts->no_cache)
-        gq_cache_locate(chosen, &b->cache);
-    gq_status status = b->cache.len ? gq_cache_prepare(b->cache.data) : GQ_OK;
-    if (status == GQ_ERR_IO && !chosen && !getenv("GPUQ_CACHE")) {
-        gq_text_clear(&b->cache); /* nobody asked for one: a home that cannot be written is no error */
-        status = GQ_OK;
-    }
-    if (status != GQ_OK) {
-        gq_builder_destroy(b);
-        return status;
-    }
-    *out = b;
-    return GQ_OK;
-}
-
-void gq_builder_destroy(struct gq_builder *b)
-{
-    if (!b)
-        return;
-    gq_process_end(&b->process, GRACE_MS);
-    gq_text_finish(&b->cache);
-    free(b);
-}
-
-static gq_status start_process(struct gq_builder *b)
-{
-    int wait_status;
-    if (b->process.pid > 0 && !gq_process_wait(&b->process, 0, &wait_status))
-        return GQ_OK;
-    gq_process_end(&b->process, 0);
-    struct gq_text path = {0};
-    char name[] = "gpuq-worker", argument[] = "builder";
-    char *argv[] = {name, argument, NULL};
-    gq_status status = gq_process_find(name, &path);
-    if (status == GQ_OK)
-        status = gq_process_start(gq_text_str(&path), argv, &b->process);
-    gq_text_finish(&path);
-    return status;
-}
-
-static gq_status send_request(struct job *job)
-{
-    static _Thread_local struct gq_wire_request request;
-    memset(&request, 0, sizeof request);
-    request.version = GQ_WIRE_VERSION;
-    request.timeout_ms = job->builder->timeout_ms;
-    request.arch = job->request->arch;
-    snprintf(request.compiler, sizeof request.compiler, "%s", job->compiler);
-    snprintf(request.folder, sizeof request.folder, "%s", job->folder);
-    int fd;
-    gq_status status = gq_memfd_from("gpuqueue unit", gq_text_str(&job->unit), job->unit.len, &fd);
-    if (status != GQ_OK)
-        return status;
-    status = gq_channel_send(job->builder->process.channel, &request, sizeof request, &fd, 1);
-    close(fd);
-    return status;
-}
-
-/* The builder is gone, or does not answer: it is ended, and the next build starts another. */
-static gq_status lost_builder(struct gq_builder *b, gq_status status)
-{
-    struct gq_text how = {0};
-    int wait_status;
-    if (status == GQ_ERR_TIMEOUT)
-        gq_text_printf(&how, "did not answer within %u ms and was killed", b->timeout_ms + GRACE_MS);
-    else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status))
-        gq_process_describe(wait_status, &how);
-    else
-        gq_text_puts(&how, "does not answer");
-    gq_process_end(&b->process, 0);
-    status = gq_error_set(status == GQ_ERR_TIMEOUT ? GQ_ERR_PLUGIN : GQ_ERR_INTERNAL, "the builder process %s",
-                          gq_text_str(&how));
-    gq_text_finish(&how);
-    return status;
-}
-
-static gq_status take_parts(struct job *job, const struct gq_wire_reply *reply, const int *fds, size_t fd_count)
-{
-    if (fd_count != (reply->compiled ? 3u : 2u))
-        return gq_error_set(GQ_ERR_INTERNAL, "the builder's answer has %zu parts", fd_count);
-    gq_status status = gq_memfd_read(fds[0], GQ_RAW_LOG_BYTES_MAX * 2, &job->raw_log);
-    if (status == GQ_OK)
-        status = gq_memfd_read(fds[1], GQ_DEPENDS_BYTES_MAX, &job->depends);
-    if (status == GQ_OK && reply->compiled)
-        status = gq_memfd_read(fds[2], GQ_OBJECT_BYTES_MAX, &job->object);
-    return status;
-}
-
-static gq_status receive_reply(struct job *job, struct gq_wire_reply *reply)
-{
-    int fds[GQ_CHANNEL_FDS_MAX];
-    size_t len, fd_count;
-    struct gq_builder *b = job->builder;
-    gq_status status =
-        gq_channel_receive(b->process.channel, reply, sizeof *reply, &len, fds, &fd_count, b->timeout_ms + GRACE_MS);
-    if (status != GQ_OK || len != sizeof *reply || reply->version != GQ_WIRE_VERSION)
-        status = lost_builder(b, status);
-    else
-        status = take_parts(job, reply, fds, fd_count);
-    while (fd_count > 0)
-        close(fds[--fd_count]);
-    return status;
-}
+static bool is_source(const struct job *job) { return job->scan.origin == GQ_ORIGIN_SOURCE; }
 
 /* --- what the image is made of ------------------------------------------------------------------------------------ */
-
-static void add_template(struct gq_digest *d)
-{
-    for (size_t i = 0; i < gq_embedded_count; i++)
-        gq_digest_part(d, gq_embedded[i].name, gq_embedded[i].bytes, gq_embedded[i].len);
-}
 
 static void make_key(struct job *job)
 {
     struct gq_digest d;
     char real[PATH_MAX];
+    const struct gq_text *machine = &job->scan.file[0].text;
     const char *folder = realpath(job->folder, real) ? real : job->folder;
-    gq_digest_start(&d);
-    gq_digest_part(&d, "release", GQ_VERSION, strlen(GQ_VERSION));
+    gq_cache_key_start(&d, job->compiler, job->request->arch);
     gq_digest_part(&d, "unit", gq_text_str(&job->unit), job->unit.len);
     gq_digest_part(&d, "folder", folder, strlen(folder));
-    gq_digest_part(&d, "arch", &job->request->arch, sizeof job->request->arch);
     for (size_t i = 1; i < job->scan.file_count; i++) /* a new file may hide the one that was found before */
         gq_digest_part(&d, "header", job->scan.file[i].path, strlen(job->scan.file[i].path));
-    add_template(&d);
-    gq_compiler_digest(job->compiler, &d);
+    if (!is_source(job))
+        gq_digest_part(&d, "machine code", gq_text_str(machine), machine->len);
+    if (*job->linker)
+        gq_compiler_digest(job->linker, &d);
+    gq_digest_part(&d, "kind", &job->request->kind, sizeof job->request->kind);
     gq_digest_finish(&d, job->key);
 }
 
@@ -192,24 +67,57 @@ static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
     gq_digest_finish(&d, digest);
 }
 
-static gq_status prepare(struct job *job)
+static gq_status scan(struct job *job)
 {
     const struct gq_build_request *r = job->request;
     gq_status status = gq_scan_plugin(r->path, r->arch ? GQ_SCAN_CUDA : GQ_SCAN_CPU, &job->scan);
+    job->image->origin = job->scan.origin;
+    job->image->unmarked = !is_source(job) && !job->scan.machine.marked[GQ_MARK_ABI];
+    if (status == GQ_OK && !is_source(job))
+        status = gq_machine_check(r->path, &job->scan.machine, r->kind, r->arch);
     if (status != GQ_OK) {
         gq_text_puts(&job->image->log, gq_text_str(&job->scan.problems));
         return status;
     }
     char *folder = gq_path_folder(r->path);
-    bool fits = folder && snprintf(job->folder, sizeof job->folder, "%s", folder) < (int)sizeof job->folder;
+    bool fits = folder && strlen(r->path) < PATH_MAX &&
+                snprintf(job->folder, sizeof job->folder, "%s", folder) < (int)sizeof job->folder;
     free(folder);
-    if (!fits)
-        return gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");
-    status = gq_unit_write(r, &job->scan, r->arch ? "device/entry_cuda.h" : "device/entry_cpu.h", &job->unit);
-    if (status == GQ_OK && r->arch)
-        gq_nvrtc_find(job->compiler);
-    else if (status == GQ_OK)
-        status = gq_compiler_find(job->compiler);
+    return fits ? GQ_OK : gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");
+}
+
+/* Which compiler, and whether its work is linked with the template. Machine code always is. */
+static gq_status choose_tools(struct job *job, enum gq_unit_kind *kind)
+{
+    bool linked = true;
+    *kind = GQ_UNIT_CPU;
+    if (!job->request->arch)
+        return gq_compiler_find(job->compiler);
+    gq_nvrtc_find(job->compiler);
+    gq_jitlink_find(job->linker);
+    gq_status status = is_source(job) ? gq_link_wanted(job->compiler, job->linker, &linked) : gq_jitlink_check();
+    if (!linked)
+        job->linker[0] = '\0';
+    *kind = linked ? GQ_UNIT_APART : GQ_UNIT_WHOLE;
+    return status;
+}
+
+/* Machine code takes no parameters: its unit holds nothing else, so that those given are refused as always. */
+static gq_status write_unit(struct job *job, enum gq_unit_kind kind)
+{
+    if (is_source(job))
+        return gq_unit_write(job->request, &job->scan, kind, &job->unit);
+    return gq_params_define(job->request, &job->scan, &job->unit);
+}
+
+static gq_status prepare(struct job *job)
+{
+    enum gq_unit_kind kind;
+    gq_status status = scan(job);
+    if (status == GQ_OK)
+        status = choose_tools(job, &kind);
+    if (status == GQ_OK)
+        status = write_unit(job, kind);
     if (status == GQ_OK)
         make_key(job);
     return status;
@@ -255,27 +163,85 @@ static void keep(const struct job *job)
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
 
-static gq_status ask_builder(struct job *job, struct gq_wire_reply *reply)
+static gq_status judge(const struct job *job, const struct gq_made *made, const char *program)
 {
-    gq_status status = start_process(job->builder);
-    if (status != GQ_OK)
-        return status;
-    clock_gettime(CLOCK_REALTIME_COARSE, &job->started);
-    if (send_request(job) != GQ_OK)
-        return lost_builder(job->builder, GQ_ERR_INTERNAL);
-    return receive_reply(job, reply);
+    if (made->status == GQ_ERR_TIMEOUT)
+        return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: %s", job->request->path, made->error);
+    if (made->status != GQ_OK)
+        return gq_error_set(made->status, "building %s: %s", job->request->path, made->error);
+    if (!made->compiled && job->image->log.len == 0)
+        return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: the compiler %s failed without a word", job->request->path,
+                            program);
+    return made->compiled ? GQ_OK : gq_error_set(GQ_ERR_PLUGIN, "%s", gq_text_str(&job->image->log));
 }
 
-static gq_status judge(const struct job *job, const struct gq_wire_reply *reply)
+/* What the builder made becomes the job's; `status` is whether it answered. */
+static gq_status take(struct job *job, gq_status status, struct gq_made *made, const char *program)
 {
-    if (reply->status == GQ_ERR_TIMEOUT)
-        return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: %s", job->request->path, reply->error);
-    if (reply->status != GQ_OK)
-        return gq_error_set((gq_status)reply->status, "building %s: %s", job->request->path, reply->error);
-    if (!reply->compiled && job->image->log.len == 0)
-        return gq_error_set(GQ_ERR_PLUGIN, "plugin %s: the compiler %s failed without a word", job->request->path,
-                            job->compiler);
-    return reply->compiled ? GQ_OK : gq_error_set(GQ_ERR_PLUGIN, "%s", gq_text_str(&job->image->log));
+    if (status != GQ_OK) {
+        status = gq_error_prefix(status, "building %s: ", job->request->path);
+    } else {
+        if (!made->compiled) /* warnings of the step before do not explain it */
+            gq_text_clear(&job->image->log);
+        gq_log_clean(gq_text_str(&made->raw_log), job->request->path, job->request->kind, &job->scan, &job->image->log);
+        status = judge(job, made, program);
+    }
+    if (status == GQ_OK) {
+        gq_text_finish(&job->object);
+        job->object = made->object;
+        made->object = (struct gq_text){0};
+        gq_text_add(&job->depends, gq_text_str(&made->depends), made->depends.len);
+    }
+    gq_made_finish(made);
+    return status;
+}
+
+static enum gq_wire_work work_of(const struct job *job)
+{
+    return !job->request->arch ? GQ_WIRE_CXX : *job->linker ? GQ_WIRE_APART : GQ_WIRE_WHOLE;
+}
+
+static gq_status compile_unit(struct job *job)
+{
+    struct gq_made made;
+    const struct gq_work work = {.kind = work_of(job),
+                                 .program = job->compiler,
+                                 .folder = job->folder,
+                                 .arch = job->request->arch,
+                                 .part = {&job->unit}};
+    gq_status status = gq_client_ask(job->builder, &work, &made);
+    return take(job, status, &made, job->compiler);
+}
+
+/* What the template must be to fit: as the plugin's unit exports it, or as the mark of machine code says. */
+static gq_status describe_plugin(const struct job *job, struct gq_cpu_image *info)
+{
+    const struct gq_machine *m = &job->scan.machine;
+    if (is_source(job))
+        return gq_elf_cuda_image(gq_text_str(&job->object), job->object.len, info);
+    *info = (struct gq_cpu_image){.kind = (uint32_t)job->request->kind,
+                                  .scope = m->mark[GQ_MARK_SCOPE][1],
+                                  .threads = m->mark[GQ_MARK_SCOPE][2],
+                                  .state_bytes = m->mark[GQ_MARK_STATE][1],
+                                  .state_version = m->mark[GQ_MARK_STATE][2]};
+    return GQ_OK;
+}
+
+static gq_status link_plugin(struct job *job)
+{
+    struct gq_cpu_image info;
+    struct gq_made made;
+    gq_status status = describe_plugin(job, &info);
+    if (status != GQ_OK)
+        return status;
+    const struct gq_link link = {.nvrtc = job->compiler,
+                                 .linker = job->linker,
+                                 .path = job->request->path,
+                                 .arch = job->request->arch,
+                                 .info = &info,
+                                 .machine = is_source(job) ? NULL : &job->scan.machine,
+                                 .plugin = is_source(job) ? &job->object : &job->scan.file[0].text};
+    return take(job, gq_link_plugin(job->builder, &link, &made), &made, job->linker);
 }
 
 static gq_status describe(struct job *job)
@@ -291,18 +257,19 @@ static gq_status describe(struct job *job)
     return gq_elf_cuda_image(gq_text_str(&job->object), job->object.len, info);
 }
 
+static gq_status make_object(struct job *job)
+{
+    clock_gettime(CLOCK_REALTIME_COARSE, &job->started);
+    gq_status status = is_source(job) ? compile_unit(job) : GQ_OK;
+    if (status == GQ_OK && *job->linker)
+        status = link_plugin(job);
+    return status == GQ_OK ? describe(job) : status;
+}
+
 static gq_status compile(struct job *job)
 {
-    struct gq_wire_reply reply = {0};
     struct gq_image *image = job->image;
-    gq_status status = ask_builder(job, &reply);
-    if (status != GQ_OK)
-        return gq_error_prefix(status, "building %s: ", job->request->path);
-    reply.error[sizeof reply.error - 1] = '\0';
-    gq_log_clean(gq_text_str(&job->raw_log), job->request->path, job->request->kind, &job->scan, &image->log);
-    status = judge(job, &reply);
-    if (status == GQ_OK)
-        status = describe(job);
+    gq_status status = make_object(job);
     if (status == GQ_OK)
         status = gq_memfd_from("gpuqueue image", gq_text_str(&job->object), job->object.len, &image->fd);
     if (status != GQ_OK)
@@ -319,7 +286,6 @@ static void finish_job(struct job *job)
 {
     gq_scan_finish(&job->scan);
     gq_text_finish(&job->unit);
-    gq_text_finish(&job->raw_log);
     gq_text_finish(&job->depends);
     gq_text_finish(&job->object);
     gq_text_finish(&job->digests);

@@ -1,5 +1,8 @@
 /* build.h - from a plugin file to an image that a worker can load.
  *
+ * For a GPU the plugin's unit and the template are compiled apart and linked, so that the template is compiled once;
+ * GPUQ_LINK=whole compiles them as one, which takes longer to build and may run faster.
+ *
  * gq_build() reads the plugin once, looks in the cache under the digest of everything that reaches the compiler
  * (source, every included header, options, parameters, compiler, template, ABI), and otherwise asks the builder
  * process, which is killed past its limits. The log belongs to the image: kept, shown on failure, silent on success.
@@ -26,7 +29,8 @@ gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builde
 void gq_builder_destroy(struct gq_builder *builder);
 
 struct gq_build_request {
-    const char *path; /* as the user wrote it: diagnostics show it */
+    const char
+        *path; /* CUDA source, or, with `arch`, PTX or a relocatable cubin; as the user wrote it: diagnostics show it */
     enum gq_image_kind kind;
     const struct gq_conf_param *params;
     size_t param_count;
@@ -34,8 +38,12 @@ struct gq_build_request {
     uint32_t arch;         /* 90: a cubin for sm_90, by NVRTC; 0: a shared object for the CPU backend */
 };
 
+enum gq_origin { GQ_ORIGIN_SOURCE, GQ_ORIGIN_PTX, GQ_ORIGIN_CUBIN };
+
 struct gq_image {
-    int fd;                     /* sealed memfd with the shared object or the cubin; -1: none */
+    enum gq_origin origin; /* what the plugin's file holds */
+    bool unmarked;         /* PTX or a cubin that does not say what it was made for: taken as of this release's ABI */
+    int fd;                /* sealed memfd with the shared object or the cubin; -1: none */
     char digest[GQ_DIGEST_HEX]; /* of everything that reached the compiler */
     struct gq_cpu_image info;   /* as the image exports it; `run` is NULL on this side */
     struct gq_text log;         /* the compiler's messages, at the user's file and line */

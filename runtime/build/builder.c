@@ -6,6 +6,7 @@
 #include "build/build.h"
 #include "build/compiler.h"
 #include "build/depends.h"
+#include "build/jitlink.h"
 #include "build/nvrtc.h"
 #include "build/run.h"
 #include "build/unit.h"
@@ -30,7 +31,7 @@ struct builder {
 struct job {
     const struct gq_wire_request *request;
     uint64_t deadline_ns;
-    struct gq_text unit, log, depends, object;
+    struct gq_text unit, machine, log, depends, object;
     bool compiled;
 };
 
@@ -60,12 +61,15 @@ static void read_log(const char *path, struct gq_text *out)
         gq_text_add(out, bytes[i] ? &bytes[i] : "?", 1);
 }
 
+static bool by_cxx(const struct job *job) { return job->request->work == GQ_WIRE_CXX; }
+static bool is_link(const struct gq_wire_request *r) { return r->work == GQ_WIRE_CUBINS || r->work == GQ_WIRE_PTX; }
+
 /* Asks a compiler what it is, once. */
 static gq_status meet_compiler(struct builder *b, const struct job *job)
 {
-    if (strcmp(b->compiler, job->request->compiler) == 0)
+    if (strcmp(b->compiler, job->request->program) == 0)
         return GQ_OK;
-    const char *args[] = {job->request->compiler, "--version", NULL};
+    const char *args[] = {job->request->program, "--version", NULL};
     int wait_status;
     gq_status status = run(b, job, args, &wait_status);
     if (status != GQ_OK)
@@ -74,18 +78,18 @@ static gq_status meet_compiler(struct builder *b, const struct job *job)
     read_log(b->workshop.log, &said);
     if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0)
         status = gq_error_set(GQ_ERR_UNAVAILABLE, "%s --version failed, so it cannot compile plugins: %.200s",
-                              job->request->compiler, gq_text_str(&said));
+                              job->request->program, gq_text_str(&said));
     b->clang = strstr(gq_text_str(&said), "clang") != NULL;
     gq_text_finish(&said);
     if (status == GQ_OK)
-        snprintf(b->compiler, sizeof b->compiler, "%s", job->request->compiler);
+        snprintf(b->compiler, sizeof b->compiler, "%s", job->request->program);
     return status;
 }
 
 static gq_status compile_by_cxx(struct builder *b, struct job *job, bool syntax_only)
 {
     const struct gq_workshop *w = &b->workshop;
-    const struct gq_compile c = {.compiler = job->request->compiler,
+    const struct gq_compile c = {.compiler = job->request->program,
                                  .clang = b->clang,
                                  .syntax_only = syntax_only,
                                  .plugin_folder = job->request->folder,
@@ -105,17 +109,41 @@ static gq_status compile_by_cxx(struct builder *b, struct job *job, bool syntax_
     job->compiled = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
     read_log(w->log, &job->log);
     if (WIFSIGNALED(wait_status))
-        gq_text_printf(&job->log, "the compiler %s was killed by signal %d\n", job->request->compiler,
+        gq_text_printf(&job->log, "the compiler %s was killed by signal %d\n", job->request->program,
                        WTERMSIG(wait_status));
     return GQ_OK;
 }
 
-static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
+static gq_status compile_by_nvrtc(struct job *job)
 {
     const struct gq_wire_request *r = job->request;
-    if (!r->arch)
-        return compile_by_cxx(b, job, syntax_only);
-    return gq_nvrtc_compile(r->compiler, &job->unit, r->folder, r->arch, &job->compiled, &job->log, &job->object);
+    const struct gq_nvrtc_unit unit = {.library = r->program,
+                                       .folder = r->folder,
+                                       .text = &job->unit,
+                                       .arch = r->arch,
+                                       .registers = r->registers,
+                                       .relocatable = r->work == GQ_WIRE_APART};
+    return gq_nvrtc_compile(&unit, &job->compiled, &job->log, &job->object);
+}
+
+static gq_status link_parts(struct job *job)
+{
+    const struct gq_wire_request *r = job->request;
+    const struct gq_jitlink link = {.library = r->program,
+                                    .name = r->folder,
+                                    .template_cubin = &job->unit,
+                                    .plugin = &job->machine,
+                                    .plugin_is_ptx = r->work == GQ_WIRE_PTX,
+                                    .arch = r->arch,
+                                    .suffix = r->suffix};
+    return gq_jitlink_link(&link, &job->compiled, &job->log, &job->object);
+}
+
+static gq_status compile(struct builder *b, struct job *job, bool syntax_only)
+{
+    if (is_link(job->request))
+        return link_parts(job);
+    return by_cxx(job) ? compile_by_cxx(b, job, syntax_only) : compile_by_nvrtc(job);
 }
 
 /* --- the log ------------------------------------------------------------------------------------------------------ */
@@ -137,16 +165,25 @@ static void rename_ours(struct gq_text *log, const char *folder)
     *log = renamed;
 }
 
+/* Where the plugin's own text ends; NULL in a unit that has no such place. */
+static char *find_tail(const struct gq_text *unit)
+{
+    char *found = NULL;
+    for (char *at = unit->data; at && (at = strstr(at, GQ_UNIT_TAIL)) != NULL; at++)
+        found = at;
+    return found;
+}
+
 /* An unclosed brace of the plugin's makes the template fail. Without the template, the compiler names the brace. */
 static gq_status compile_alone(struct builder *b, struct job *job)
 {
-    size_t tail = strlen(GQ_UNIT_TAIL);
-    if (job->unit.len < tail)
+    char *tail = find_tail(&job->unit);
+    if (!tail)
         return GQ_OK;
     struct gq_text first = job->log;
     job->log = (struct gq_text){0};
-    job->unit.len -= tail;
-    job->unit.data[job->unit.len] = '\0';
+    job->unit.len = (size_t)(tail - job->unit.data);
+    *tail = '\0';
     gq_status status = compile(b, job, true);
     bool refused = status == GQ_OK && !job->compiled;
     job->compiled = false;
@@ -165,6 +202,8 @@ static bool template_failed(const struct gq_text *log)
 {
     return strstr(gq_text_str(log), GQ_UNIT_OURS "device/kernel.cu:") ||
            strstr(gq_text_str(log), GQ_UNIT_OURS "device/entry_") ||
+           strstr(gq_text_str(log), GQ_UNIT_OURS "device/plugin_unit.h:") ||
+           strstr(gq_text_str(log), GQ_UNIT_OURS "device/seam.h:") ||
            strstr(gq_text_str(log), GQ_UNIT_OURS "device/port.h:");
 }
 
@@ -182,15 +221,22 @@ static gq_status collect(struct builder *b, struct job *job)
     return status;
 }
 
-static gq_status work(struct builder *b, struct job *job, int unit_fd)
+static gq_status take_parts(struct job *job, const int *fds)
+{
+    const bool link = is_link(job->request);
+    gq_status status = gq_memfd_read(fds[0], link ? GQ_OBJECT_BYTES_MAX : GQ_UNIT_BYTES_MAX, &job->unit);
+    return status == GQ_OK && link ? gq_memfd_read(fds[1], GQ_OBJECT_BYTES_MAX, &job->machine) : status;
+}
+
+static gq_status work(struct builder *b, struct job *job, const int *fds)
 {
     gq_status status = GQ_OK;
     if (!b->open || access(b->workshop.shim, R_OK) != 0) /* cleaners of /tmp remove what is old */
         status = gq_workshop_open(&b->workshop);
     b->open = status == GQ_OK;
     if (status == GQ_OK)
-        status = gq_memfd_read(unit_fd, GQ_UNIT_BYTES_MAX, &job->unit);
-    if (status == GQ_OK && !job->request->arch)
+        status = take_parts(job, fds);
+    if (status == GQ_OK && by_cxx(job))
         status = meet_compiler(b, job);
     if (status == GQ_OK)
         status = compile(b, job, false);
@@ -199,7 +245,7 @@ static gq_status work(struct builder *b, struct job *job, int unit_fd)
     rename_ours(&job->log, b->workshop.folder);
     if (!job->compiled && template_failed(&job->log) && !strstr(gq_text_str(&job->log), "required from"))
         return compile_alone(b, job);
-    return job->compiled && !job->request->arch ? collect(b, job) : GQ_OK;
+    return job->compiled && by_cxx(job) ? collect(b, job) : GQ_OK;
 }
 
 static gq_status send_reply(const struct job *job, gq_status status)
@@ -222,18 +268,19 @@ static gq_status send_reply(const struct job *job, gq_status status)
 
 static gq_status serve(struct builder *b, struct gq_wire_request *request, size_t len, const int *fds, size_t fd_count)
 {
-    if (len != sizeof *request || request->version != GQ_WIRE_VERSION || fd_count != 1)
+    if (len != sizeof *request || request->version != GQ_WIRE_VERSION || fd_count != (is_link(request) ? 2u : 1u))
         return gq_error_set(GQ_ERR_INTERNAL, "the builder and its host are of different releases");
-    request->compiler[sizeof request->compiler - 1] = '\0';
+    request->program[sizeof request->program - 1] = '\0';
     request->folder[sizeof request->folder - 1] = '\0';
     struct job job = {.request = request, .deadline_ns = gq_clock_deadline(request->timeout_ms)};
-    gq_status status = work(b, &job, fds[0]);
+    gq_status status = work(b, &job, fds);
     if (status != GQ_OK)
         job.compiled = false;
     gq_status sent = send_reply(&job, status);
     if (b->open)
         gq_workshop_clear(&b->workshop);
     gq_text_finish(&job.unit);
+    gq_text_finish(&job.machine);
     gq_text_finish(&job.log);
     gq_text_finish(&job.depends);
     gq_text_finish(&job.object);

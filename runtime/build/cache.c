@@ -1,8 +1,11 @@
 #include "build/cache.h"
 #include "base/file.h"
+#include "build/compiler.h"
+#include "build/embedded.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gpuqueue/version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,6 +103,18 @@ static bool headers_hold(const struct gq_entry *e)
                 count == e->header_count && memcmp(gq_text_str(&digests), e->header_digests, (size_t)count * 32) == 0;
     gq_text_finish(&digests);
     return hold;
+}
+
+/* --- keys --------------------------------------------------------------------------------------------------------- */
+
+void gq_cache_key_start(struct gq_digest *d, const char *program, uint32_t arch)
+{
+    gq_digest_start(d);
+    gq_digest_part(d, "release", GQ_VERSION, strlen(GQ_VERSION));
+    gq_digest_part(d, "arch", &arch, sizeof arch);
+    for (size_t i = 0; i < gq_embedded_count; i++)
+        gq_digest_part(d, gq_embedded[i].name, gq_embedded[i].bytes, gq_embedded[i].len);
+    gq_compiler_digest(program, d);
 }
 
 /* --- entries ------------------------------------------------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <time.h>
+#include "base/digest.h"
 #include "base/error.h"
 #include "build/entry.h"
 
@@ -15,6 +16,10 @@
 void gq_cache_locate(const char *chosen, struct gq_text *folder);
 /* Makes the folder. GQ_ERR_UNAVAILABLE if others may write it, since what lies there is run. */
 gq_status gq_cache_prepare(const char *folder);
+
+/* Begins a key: this release, its headers and its template, the compiler or library `program`, and what it compiles
+ * for. */
+void gq_cache_key_start(struct gq_digest *digest, const char *program, uint32_t arch);
 
 /* The entry of `key`, if it is whole and every header is as it was. `bytes` holds it. */
 bool gq_cache_get(const char *folder, const char *key, struct gq_text *bytes, struct gq_entry *out);

@@ -1,12 +1,12 @@
 #include "build/nvrtc.h"
 #include "base/dl.h"
 #include "build/embedded.h"
+#include "build/library.h"
 #include "build/nvrtc_log.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define HEADERS_MAX 64
 #define LOG_MAX (1u << 20)
@@ -44,44 +44,7 @@ static const char stdint_text[] = "#pragma once\n"
 
 /* --- the library -------------------------------------------------------------------------------------------------- */
 
-/* Where this process's loader would find it: the builder's environment is its own. */
-static bool look_in_loader_path(const char *name, char path[PATH_MAX])
-{
-    const char *folders = secure_getenv("LD_LIBRARY_PATH");
-    for (const char *at = folders ? folders : ""; *at; at += strcspn(at, ":"), at += *at == ':') {
-        snprintf(path, PATH_MAX, "%.*s/%s", (int)strcspn(at, ":"), at, name);
-        if (path[0] == '/' && access(path, R_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool look_in_folders(const char *name, char path[PATH_MAX])
-{
-    static const char *const folders[] = {"/usr/local/cuda/lib64",      "/usr/lib/x86_64-linux-gnu",
-                                          "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
-                                          "/usr/lib/cuda/lib64",        "/opt/cuda/lib64"};
-    for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
-        snprintf(path, PATH_MAX, "%s/%s", folders[f], name);
-        if (access(path, R_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-void gq_nvrtc_find(char path[PATH_MAX])
-{
-    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12"};
-    const char *chosen = getenv("GPUQ_NVRTC");
-    if (chosen && *chosen) {
-        snprintf(path, PATH_MAX, "%s", chosen);
-        return;
-    }
-    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
-        if (look_in_loader_path(names[n], path) || look_in_folders(names[n], path))
-            return;
-    snprintf(path, PATH_MAX, "%s", names[0]);
-}
+void gq_nvrtc_find(char path[PATH_MAX]) { gq_library_find("GPUQ_NVRTC", "libnvrtc.so.13", "libnvrtc.so.12", path); }
 
 static gq_status missing(void)
 {
@@ -93,13 +56,8 @@ static gq_status missing(void)
 gq_status gq_nvrtc_check(void)
 {
     char path[PATH_MAX];
-    void *object = NULL;
     gq_nvrtc_find(path);
-    if (strchr(path, '/') && access(path, R_OK) == 0)
-        return GQ_OK;
-    gq_status status = gq_dl_open(path, &object);
-    gq_dl_close(object);
-    return status == GQ_OK ? GQ_OK : missing();
+    return gq_library_check(path) == GQ_OK ? GQ_OK : missing();
 }
 
 static gq_status open_library(const char *library)
@@ -185,22 +143,10 @@ static gq_status take_cubin(program p, struct gq_text *object)
     return object->len == size ? GQ_OK : gq_error_set(GQ_ERR_INTERNAL, "nvrtcGetCUBIN failed");
 }
 
-gq_status gq_nvrtc_compile(const char *library, const struct gq_text *unit, const char *folder, uint32_t arch,
-                           bool *compiled, struct gq_text *log, struct gq_text *object)
+/* Functions without __device__ are taken for device code, as the CPU backend takes them. */
+static bool compile(const struct gq_nvrtc_unit *u, program p)
 {
-    char target[32], include[PATH_MAX + 2];
-    program p = NULL;
-    *compiled = false;
-    gq_status status = open_library(library);
-    if (status == GQ_OK)
-        status = check_arch(library, arch);
-    if (status == GQ_OK)
-        status = create(unit, &p);
-    if (status != GQ_OK)
-        return status;
-    snprintf(target, sizeof target, "-arch=sm_%u", arch);
-    snprintf(include, sizeof include, "-I%s", folder);
-    /* Functions without __device__ are taken for device code, as the CPU backend takes them. */
+    char target[32], include[PATH_MAX + 2], registers[32];
     const char *options[] = {target,
                              include,
                              "-std=c++17",
@@ -209,8 +155,27 @@ gq_status gq_nvrtc_compile(const char *library, const struct gq_text *unit, cons
                              "--minimal",
                              "--no-source-include",
                              "--no-display-error-number",
-                             "--ptxas-options=--warn-on-spills"};
-    *compiled = nvrtc.compile(p, sizeof options / sizeof *options, options) == 0;
+                             u->registers ? registers : "--ptxas-options=--warn-on-spills",
+                             "-rdc=true"};
+    const int count = sizeof options / sizeof *options;
+    snprintf(target, sizeof target, "-arch=sm_%u", u->arch);
+    snprintf(include, sizeof include, "-I%s", u->folder);
+    snprintf(registers, sizeof registers, "-maxrregcount=%u", u->registers);
+    return nvrtc.compile(p, u->relocatable ? count : count - 1, options) == 0;
+}
+
+gq_status gq_nvrtc_compile(const struct gq_nvrtc_unit *u, bool *compiled, struct gq_text *log, struct gq_text *object)
+{
+    program p = NULL;
+    *compiled = false;
+    gq_status status = open_library(u->library);
+    if (status == GQ_OK)
+        status = check_arch(u->library, u->arch);
+    if (status == GQ_OK)
+        status = create(u->text, &p);
+    if (status != GQ_OK)
+        return status;
+    *compiled = compile(u, p);
     take_log(p, log);
     if (*compiled)
         status = take_cubin(p, object);

@@ -74,15 +74,23 @@ static void add_place(struct gq_text *out, const struct line *l, const char *ope
                    (int)(l->s + l->len - rest), rest);
 }
 
-/* ptxas fatal   : Unresolved extern function '_Z6helperj' */
+/* What stands behind `words`; NULL without them. */
+static const char *behind(const struct line *l, const char *words)
+{
+    const char *at = memmem(l->s, l->len, words, strlen(words));
+    return at ? at + strlen(words) : NULL;
+}
+
+/* ptxas fatal   : Unresolved extern function '_Z6helperj'
+ * error   : Undefined reference to '_Z6helperj' in 'plugins/echo.cubin' */
 static bool add_unresolved(struct gq_text *out, const struct line *l)
 {
-    static const char words[] = "Unresolved extern function '";
-    const char *s = memmem(l->s, l->len, words, sizeof words - 1), *end = l->s + l->len;
+    const char *s = behind(l, "Unresolved extern function '"), *end = l->s + l->len;
     size_t len = 0;
     if (!s)
+        s = behind(l, "Undefined reference to '");
+    if (!s)
         return false;
-    s += sizeof words - 1;
     if (strncmp(s, "_Z", 2) == 0)
         for (s += 2; s < end && *s >= '0' && *s <= '9' && len < 10000; s++)
             len = len * 10 + (size_t)(*s - '0');
@@ -92,12 +100,29 @@ static bool add_unresolved(struct gq_text *out, const struct line *l)
     return true;
 }
 
+/* unit(4): error: function "process_message" was referenced but not defined: declared by the unit's head, which nobody
+ * needs to see; its line and caret go with it. */
+static bool add_not_defined(struct gq_text *out, const struct line *l, const char **raw)
+{
+    struct line skipped;
+    unsigned before = 0;
+    const char *name = behind(l, "error: function \"");
+    bool ours = name && (strncmp(name, "process_message\"", 16) == 0 || strncmp(name, "generate_message\"", 17) == 0);
+    if (!ours || !has(l, "was referenced but not defined"))
+        return false;
+    gq_text_printf(out, "undefined symbol: %.*s(...)\n", (int)strcspn(name, "\""), name);
+    if (find_caret(*raw, &before))
+        for (unsigned i = 0; i <= before; i++)
+            next_line(raw, &skipped);
+    return true;
+}
+
 void gq_nvrtc_log_add(struct gq_text *out, const char *raw)
 {
     struct line l;
     while (next_line(&raw, &l)) {
         const char *open = find_place(&l);
-        if (is_noise(&l) || add_unresolved(out, &l))
+        if (is_noise(&l) || add_unresolved(out, &l) || add_not_defined(out, &l, &raw))
             continue;
         if (!open) {
             gq_text_add(out, l.s, l.len);
@@ -111,5 +136,38 @@ void gq_nvrtc_log_add(struct gq_text *out, const char *raw)
                 gq_text_add(out, l.s, l.len);
                 gq_text_puts(out, "\n");
             }
+    }
+}
+
+/* --- nvJitLink ---------------------------------------------------------------------------------------------------- */
+
+/* ptxas application ptx input, line 31; error   : Unknown modifier '.qqq'
+ * ptxas fatal   : Ptx assembly aborted due to errors */
+static bool add_ptxas(struct gq_text *out, const char *name, const struct line *l)
+{
+    const char *place = behind(l, "ptx input, line "), *colon = behind(l, " : ");
+    if (!begins(l, "ptxas ") || !colon || has(l, "Ptx assembly aborted"))
+        return begins(l, "ptxas ") && colon;
+    bool warns = has(l, "warning");
+    gq_text_puts(out, name);
+    if (place)
+        gq_text_printf(out, ":%.*s:1", (int)strspn(place, "0123456789"), place);
+    gq_text_printf(out, ": %s: %.*s\n", warns ? "warning" : "error", (int)(l->s + l->len - colon), colon);
+    return true;
+}
+
+/* ERROR 9: finish, ERROR NVJITLINK_ERROR_PTX_COMPILE: ...: what failed is said in another line. */
+static bool is_code(const struct line *l) { return begins(l, "ERROR ") && !has(l, "bad input"); }
+
+void gq_jitlink_log_add(struct gq_text *out, const char *name, const char *raw)
+{
+    struct line l;
+    while (next_line(&raw, &l)) {
+        if (l.len == 0 || is_code(&l) || add_unresolved(out, &l) || add_ptxas(out, name, &l))
+            continue;
+        const char *text = behind(&l, " : ");
+        text = text ? text : l.s;
+        gq_text_printf(out, "%s: %s: %.*s\n", name, begins(&l, "warning") ? "warning" : "error",
+                       (int)(l.s + l.len - text), text);
     }
 }

@@ -243,16 +243,33 @@ static void walk_file(struct gq_scan *scan, size_t index, enum gq_scan_target ta
     }
 }
 
+/* The CPU backend refuses machine code, and a GPU's is described by itself. */
+static gq_status scan_machine(const char *path, enum gq_scan_target target, struct gq_scan *out)
+{
+    if (target == GQ_SCAN_CPU)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "plugin %s is %s, machine code for a GPU, which the CPU backend cannot run; give the .cu, or "
+            "run it on a GPU with --backend cuda",
+            path, out->origin == GQ_ORIGIN_PTX ? "PTX" : "a cubin");
+    gq_status status = gq_machine_read(path, out->origin, &out->file[0].text, &out->machine);
+    out->defines_process = out->machine.process;
+    out->defines_generate = out->machine.generate;
+    return status;
+}
+
 gq_status gq_scan_plugin(const char *path, enum gq_scan_target target, struct gq_scan *out)
 {
     memset(out, 0, sizeof *out);
-    gq_status status = gq_source_read(path, &out->file[0].text);
+    gq_status status = gq_source_read(path, &out->file[0].text, &out->origin);
     if (status != GQ_OK)
         return status;
     out->file[0].path = strdup(path);
     if (!out->file[0].path)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
     out->file_count = 1;
+    if (out->origin != GQ_ORIGIN_SOURCE)
+        return scan_machine(path, target, out);
     walk_file(out, 0, target, 0);
     if (out->problem_count > PROBLEMS_MAX)
         gq_text_printf(&out->problems, "%s: %zu more errors like these\n", path, out->problem_count - PROBLEMS_MAX);

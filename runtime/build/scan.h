@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "build/build.h"
 #include "build/condition.h"
+#include "build/machine.h"
 
 #define GQ_SOURCE_BYTES_MAX (1u << 20) /* one file */
 #define GQ_SCAN_FILES_MAX 64
@@ -19,6 +20,8 @@ struct gq_scan_file {
 };
 
 struct gq_scan {
+    enum gq_origin origin;
+    struct gq_machine machine; /* of PTX and cubins, which have nothing else to scan */
     struct gq_plugin_param *params;
     size_t param_count;
     struct gq_scan_file file[GQ_SCAN_FILES_MAX]; /* 0: the plugin */
@@ -29,7 +32,7 @@ struct gq_scan {
     bool open_ended;                        /* what a compiler reads may depend on files that the text does not name */
 };
 
-/* Reads `path`, which must be CUDA source in a regular file of at most GQ_SOURCE_BYTES_MAX. GQ_ERR_PLUGIN with the
+/* Reads `path`: CUDA source in a regular file of at most GQ_SOURCE_BYTES_MAX, PTX or a cubin. GQ_ERR_PLUGIN with the
  * problems as its text if the target cannot run it; `out` is then filled all the same. gq_scan_finish() in every case.
  */
 gq_status gq_scan_plugin(const char *path, enum gq_scan_target target, struct gq_scan *out);

@@ -10,21 +10,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MACHINE_CODE "machine code for a GPU; this release takes plugins as source: give the .cu"
+#define MACHINE_BYTES_MAX (64u << 20) /* of PTX or a cubin */
 
-/* What the bytes are instead of source; NULL if they may be source. */
+static bool is_elf(const struct gq_text *t, uint16_t *machine)
+{
+    if (t->len < 20 || memcmp(t->data, ELFMAG, SELFMAG) != 0)
+        return false;
+    memcpy(machine, t->data + offsetof(Elf64_Ehdr, e_machine), sizeof *machine);
+    return true;
+}
+
+/* What the bytes are that no backend takes; NULL if they may be source, PTX or a cubin. */
 static const char *other_kind(const struct gq_text *t)
 {
     static const unsigned char fat_binary[] = {0x50, 0xed, 0x55, 0xba};
-    bool elf = t->len >= 20 && memcmp(t->data, ELFMAG, SELFMAG) == 0;
-    if (elf) {
-        uint16_t machine = 0;
-        memcpy(&machine, t->data + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
-        return machine == EM_CUDA ? MACHINE_CODE : "a compiled program; a plugin is CUDA C++ source";
-    }
+    uint16_t machine;
+    if (is_elf(t, &machine))
+        return machine == EM_CUDA ? NULL
+                                  : "a program or an object file for this machine; a plugin is CUDA C++ source, PTX or "
+                                    "a cubin";
     if (t->len >= 4 && memcmp(t->data, fat_binary, 4) == 0)
-        return MACHINE_CODE;
-    return memchr(t->data, '\0', t->len) ? "not text; a plugin is CUDA C++ source" : NULL;
+        return "a fat binary; give one cubin, made with nvcc -rdc=true -cubin -arch=sm_NN, or PTX";
+    return memchr(t->data, '\0', t->len) ? "not text; a plugin is CUDA C++ source, PTX or a cubin" : NULL;
 }
 
 /* PTX begins, after comments, with .version and then .target (PTX ISA, directives of a module). */
@@ -70,19 +77,35 @@ void gq_source_skip_mark(struct gq_text *text)
     memmove(text->data, text->data + 3, text->len + 1);
 }
 
-gq_status gq_source_read(const char *path, struct gq_text *out)
+/* Files written by a machine may be long; the rest is read whole by people, or is no plugin. */
+static gq_status read_plugin(const char *path, struct gq_text *out, enum gq_origin *origin)
+{
+    uint16_t machine = 0;
+    gq_status status = gq_file_read(path, MACHINE_BYTES_MAX, out);
+    if (status != GQ_OK)
+        return status;
+    if (is_elf(out, &machine) && machine == EM_CUDA) {
+        *origin = GQ_ORIGIN_CUBIN;
+        return GQ_OK;
+    }
+    gq_source_skip_mark(out);
+    *origin = is_ptx(out) ? GQ_ORIGIN_PTX : GQ_ORIGIN_SOURCE;
+    if (*origin == GQ_ORIGIN_SOURCE && out->len > GQ_SOURCE_BYTES_MAX)
+        return gq_error_set(GQ_ERR_IO, "%s: is %zu bytes, at most %u are allowed", path, out->len, GQ_SOURCE_BYTES_MAX);
+    return GQ_OK;
+}
+
+gq_status gq_source_read(const char *path, struct gq_text *out, enum gq_origin *origin)
 {
     const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
+    *origin = GQ_ORIGIN_SOURCE;
     if (strncmp(path, GQ_BUILTIN_PREFIX, prefix) == 0)
         return read_builtin(path, path + prefix, out);
-    gq_status status = gq_file_read(path, GQ_SOURCE_BYTES_MAX, out);
+    gq_status status = read_plugin(path, out, origin);
     if (status == GQ_ERR_IO)
         return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");
     if (status != GQ_OK)
         return status;
-    gq_source_skip_mark(out);
     const char *kind = other_kind(out);
-    if (!kind && is_ptx(out))
-        kind = MACHINE_CODE;
     return kind ? gq_error_set(GQ_ERR_PLUGIN, "plugin %s is %s", path, kind) : GQ_OK;
 }

@@ -3,10 +3,16 @@
  *
  * The unit defines before this file: GQ_IMAGE_KIND (0 stage, 1 source) and GQ_ENTRY (the entry's header).
  * An entry defines: static __device__ void *gq_entry_state(void), the stage's memory or null.
+ *
+ * With GQ_LINKED there is no plugin in the unit: it is compiled by itself (plugin_unit.h), and a linker joins the two.
  */
 #include <gpuqueue/plugin.h>
 #include <gpuqueue/layout.h>
 #include <device/port.h>
+#if defined(GQ_LINKED)
+#include <device/seam.h>
+#define gq_cuda_image gq_cuda_template /* the plugin's unit says what the image is */
+#endif
 
 typedef decltype(gq_scope_of(0)) gq_scope;
 typedef decltype(gq_state_of(0)) gq_state_declared;
@@ -32,6 +38,10 @@ __device__ void *gq_state(uint32_t bytes)
 {
     return gq_state_declared::bytes > 0 && bytes <= gq_state_declared::bytes ? gq_entry_state() : nullptr;
 }
+
+#if defined(GQ_LINKED)
+extern "C" __device__ void *gq_seam_state(void) { return gq_entry_state(); }
+#endif
 
 /* What a plugin's *out_len means. */
 struct gq_outcome {
@@ -62,12 +72,19 @@ struct gq_message {
 /* Every thread that serves the message calls this once an attempt; *out_len is 0 and shared by them. */
 static __device__ __forceinline__ void gq_call(const gq_message &m, uint32_t *out_len)
 {
+#if defined(GQ_LINKED)
+    if constexpr (gq_scope::kind == GQ_SCOPE_THREAD)
+        *out_len = gq_seam_call(m.in, m.in_len, m.id, m.out, m.cap, nullptr);
+    else
+        gq_seam_call(m.in, m.in_len, m.id, m.out, m.cap, out_len);
+#else
     ResultView result = {m.out, m.cap, out_len};
 #if GQ_IMAGE_KIND == 0
     const MsgView view = {m.in, m.in_len, m.id};
     process_message(view, &result);
 #else
     generate_message(m.id, &result);
+#endif
 #endif
 }
 

@@ -166,7 +166,7 @@ START_TEST(a_cubin_says_what_it_is_and_takes)
     ck_assert_int_eq(gq_memfd_read(image.fd, 1 << 26, &bytes), GQ_OK);
     ck_assert_int_eq(gq_elf_cuda_usage(bytes.data, bytes.len, &usage), GQ_OK);
     ck_assert(usage.registers > 16 && usage.registers <= 255);
-    ck_assert_uint_eq(usage.stack_bytes, 0);
+    ck_assert_uint_lt(usage.stack_bytes, 1024);
     for (size_t len = 0; len < bytes.len; len += 1 + bytes.len / 500) { /* cut anywhere, it is refused or the same */
         ck_assert(gq_elf_cuda_usage(bytes.data, len, &usage) != GQ_OK || usage.registers <= 255);
         ck_assert(gq_elf_cuda_image(bytes.data, len, &info) != GQ_OK || info.threads == 96);

@@ -116,15 +116,16 @@ END_TEST
 
 START_TEST(machine_code_is_refused_by_kind)
 {
-    ck_assert_str_eq(
-        log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
-        "plugin " P("echo.ptx") " is machine code for a GPU; this release takes plugins as source: give the .cu");
+    ck_assert_str_eq(log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
+                     "plugin " P("echo.ptx") " is PTX, machine code for a GPU, which the CPU backend cannot run; give "
+                                             "the .cu, or run it on a GPU with --backend cuda");
     make_test_folder();
     char head[64] = "\177ELF\002\001\001";
     head[18] = (char)190; /* EM_CUDA */
     const char *path = in_folder("k.cubin");
     ck_assert_int_eq(gq_file_write_atomic(path, head, sizeof head, 0644), GQ_OK);
-    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "k.cubin is machine code for a GPU"));
+    ck_assert_ptr_nonnull(
+        strstr(log_of("g++", path, GQ_ERR_PLUGIN), "k.cubin is a cubin, machine code for a GPU, which"));
     ck_assert_ptr_nonnull(strstr(log_of("g++", "/proc/self/exe", GQ_ERR_PLUGIN), "is"));
     ck_assert_ptr_nonnull(strstr(log_of("g++", "/dev/null", GQ_ERR_PLUGIN), "is not a regular file"));
     ck_assert_ptr_nonnull(strstr(log_of("g++", in_folder("none.cu"), GQ_ERR_PLUGIN), "No such file"));

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include "build/lex.h"
+#include "build/machine.h"
 #include "build/source.h"
 
 /* A string that reads back as it is: in quotes, and without ${...} being expanded. */
@@ -74,11 +75,18 @@ static bool has_word(const struct gq_text *text, const char *word)
 gq_status plugin_text_kind(const char *file, enum gq_image_kind *out)
 {
     struct gq_text text = {0};
-    gq_status status = gq_source_read(file, &text);
-    if (status == GQ_OK) {
-        bool stage = has_word(&text, "process_message");
-        *out = !stage && has_word(&text, "generate_message") ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE;
+    enum gq_origin origin;
+    struct gq_machine machine = {0};
+    *out = GQ_IMAGE_STAGE;
+    gq_status status = gq_source_read(file, &text, &origin);
+    if (status == GQ_OK && origin != GQ_ORIGIN_SOURCE)
+        status = gq_machine_read(file, origin, &text, &machine);
+    else if (status == GQ_OK) {
+        machine.process = has_word(&text, "process_message");
+        machine.generate = has_word(&text, "generate_message");
     }
+    if (machine.generate && !machine.process)
+        *out = GQ_IMAGE_SOURCE;
     gq_text_finish(&text);
     return status;
 }

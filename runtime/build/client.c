@@ -1,0 +1,157 @@
+#include "build/client.h"
+#include "base/channel.h"
+#include "build/cache.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS 60000u
+#define GRACE_MS 2000u /* the builder kills its compiler and says so; past this it is killed itself */
+
+gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out)
+{
+    struct gq_builder *b = calloc(1, sizeof *b);
+    *out = NULL;
+    if (!b)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a builder");
+    b->process.channel = -1;
+    b->timeout_ms = opts && opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
+    const char *chosen = opts ? opts->cache_folder : NULL;
+    if (!opts || !opts->no_cache)
+        gq_cache_locate(chosen, &b->cache);
+    gq_status status = b->cache.len ? gq_cache_prepare(b->cache.data) : GQ_OK;
+    if (status == GQ_ERR_IO && !chosen && !getenv("GPUQ_CACHE")) {
+        gq_text_clear(&b->cache); /* nobody asked for one: a home that cannot be written is no error */
+        status = GQ_OK;
+    }
+    if (status != GQ_OK) {
+        gq_builder_destroy(b);
+        return status;
+    }
+    *out = b;
+    return GQ_OK;
+}
+
+void gq_builder_destroy(struct gq_builder *b)
+{
+    if (!b)
+        return;
+    gq_process_end(&b->process, GRACE_MS);
+    gq_text_finish(&b->cache);
+    for (unsigned i = 0; i < GQ_TEMPLATES_KEPT; i++)
+        gq_text_finish(&b->kept[i].cubin);
+    free(b);
+}
+
+static gq_status start_process(struct gq_builder *b)
+{
+    int wait_status;
+    if (b->process.pid > 0 && !gq_process_wait(&b->process, 0, &wait_status))
+        return GQ_OK;
+    gq_process_end(&b->process, 0);
+    struct gq_text path = {0};
+    char name[] = "gpuq-worker", argument[] = "builder";
+    char *argv[] = {name, argument, NULL};
+    gq_status status = gq_process_find(name, &path);
+    if (status == GQ_OK)
+        status = gq_process_start(gq_text_str(&path), argv, &b->process);
+    gq_text_finish(&path);
+    return status;
+}
+
+static void write_request(const struct gq_builder *b, const struct gq_work *work, struct gq_wire_request *out)
+{
+    memset(out, 0, sizeof *out);
+    out->version = GQ_WIRE_VERSION;
+    out->timeout_ms = b->timeout_ms;
+    out->work = work->kind;
+    out->arch = work->arch;
+    out->suffix = work->suffix;
+    out->registers = work->registers;
+    snprintf(out->program, sizeof out->program, "%s", work->program);
+    snprintf(out->folder, sizeof out->folder, "%s", work->folder);
+}
+
+static gq_status send_request(const struct gq_builder *b, const struct gq_work *work)
+{
+    static _Thread_local struct gq_wire_request request;
+    int fds[2];
+    size_t count = 0;
+    gq_status status = GQ_OK;
+    write_request(b, work, &request);
+    for (; count < 2 && work->part[count] && status == GQ_OK; count += status == GQ_OK)
+        status = gq_memfd_from("gpuqueue unit", gq_text_str(work->part[count]), work->part[count]->len, &fds[count]);
+    if (status == GQ_OK)
+        status = gq_channel_send(b->process.channel, &request, sizeof request, fds, count);
+    while (count > 0)
+        close(fds[--count]);
+    return status;
+}
+
+/* The builder is gone, or does not answer: it is ended, and the next build starts another. */
+static gq_status lost_builder(struct gq_builder *b, gq_status status)
+{
+    struct gq_text how = {0};
+    int wait_status;
+    if (status == GQ_ERR_TIMEOUT)
+        gq_text_printf(&how, "did not answer within %u ms and was killed", b->timeout_ms + GRACE_MS);
+    else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status))
+        gq_process_describe(wait_status, &how);
+    else
+        gq_text_puts(&how, "does not answer");
+    gq_process_end(&b->process, 0);
+    status = gq_error_set(status == GQ_ERR_TIMEOUT ? GQ_ERR_PLUGIN : GQ_ERR_INTERNAL, "the builder process %s",
+                          gq_text_str(&how));
+    gq_text_finish(&how);
+    return status;
+}
+
+static gq_status take_parts(struct gq_made *made, const struct gq_wire_reply *reply, const int *fds, size_t fd_count)
+{
+    if (fd_count != (reply->compiled ? 3u : 2u))
+        return gq_error_set(GQ_ERR_INTERNAL, "the builder's answer has %zu parts", fd_count);
+    made->status = (gq_status)reply->status;
+    made->compiled = reply->compiled;
+    snprintf(made->error, sizeof made->error, "%.*s", (int)sizeof reply->error - 1, reply->error);
+    gq_status status = gq_memfd_read(fds[0], GQ_RAW_LOG_BYTES_MAX * 2, &made->raw_log);
+    if (status == GQ_OK)
+        status = gq_memfd_read(fds[1], GQ_DEPENDS_BYTES_MAX, &made->depends);
+    if (status == GQ_OK && reply->compiled)
+        status = gq_memfd_read(fds[2], GQ_OBJECT_BYTES_MAX, &made->object);
+    return status;
+}
+
+static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
+{
+    struct gq_wire_reply reply = {0};
+    int fds[GQ_CHANNEL_FDS_MAX];
+    size_t len, fd_count;
+    gq_status status =
+        gq_channel_receive(b->process.channel, &reply, sizeof reply, &len, fds, &fd_count, b->timeout_ms + GRACE_MS);
+    if (status != GQ_OK || len != sizeof reply || reply.version != GQ_WIRE_VERSION)
+        status = lost_builder(b, status);
+    else
+        status = take_parts(made, &reply, fds, fd_count);
+    while (fd_count > 0)
+        close(fds[--fd_count]);
+    return status;
+}
+
+gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
+{
+    *out = (struct gq_made){0};
+    gq_status status = start_process(b);
+    if (status != GQ_OK)
+        return status;
+    if (send_request(b, work) != GQ_OK)
+        return lost_builder(b, GQ_ERR_INTERNAL);
+    return receive_reply(b, out);
+}
+
+void gq_made_finish(struct gq_made *made)
+{
+    gq_text_finish(&made->raw_log);
+    gq_text_finish(&made->depends);
+    gq_text_finish(&made->object);
+}
