@@ -1,8 +1,8 @@
 /* gpuqueue/runtime.h - running pipelines: open, prepare, start, stop, close.
  *
  *   gq_open     reads and checks the pipeline file. Nothing is compiled, no process is started, no file is written.
- *   gq_prepare  builds every plugin. On a GPU it also starts the worker, which loads the images and refuses stages whose
- *               grids do not fit on the device together (GQ_ERR_PLUGIN, with the numbers). Nothing runs there yet.
+ *   gq_prepare  builds every plugin. On a GPU it also loads them, in the worker, and refuses stages whose grids do
+ *               not fit there together (GQ_ERR_PLUGIN, with the numbers). Nothing runs yet.
  *   gq_start    starts the worker, or the grids of the one that waits, opens source and sink. Messages flow.
  *   gq_wait     until the source has ended and every result is with the sink, or the pipeline failed.
  *   gq_stop     stops the source, drains within a bound, stops the worker. The summary stays readable.

@@ -10,6 +10,7 @@
 #include "device/image.h"
 #include "device/slot.h"
 #include "ring/link.h"
+#include "ring/packets.h"
 
 struct gq_backend; /* each backend's own */
 
@@ -62,5 +63,8 @@ extern const struct gq_backend_ops gq_cpu_backend, gq_cuda_backend;
 
 /* What device number `device` is: compute capability (90 for sm_90) and name. GQ_ERR_UNAVAILABLE: why there is none. */
 gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size);
+/* What moves between the host and device number `device`: less than a second of copies and small kernels, which end by
+ * themselves. */
+gq_status gq_cuda_bus(uint32_t device, struct gq_bus *out);
 
 #endif

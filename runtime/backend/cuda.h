@@ -55,6 +55,9 @@ struct gq_cuda {
     uint32_t stopping; /* atomic */
 };
 
+/* cuda_backend.c: opens the driver's device number setup.device and makes its context current. */
+gq_status gq_cuda_take_device(struct gq_cuda *c);
+
 /* cuda_grid.c */
 gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, const struct gq_backend_image *image);
 /* Sizes the grids of all steps, so that all run at the same time. */

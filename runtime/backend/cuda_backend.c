@@ -12,10 +12,21 @@
 
 static struct gq_cuda *cuda_of(struct gq_backend *backend) { return (struct gq_cuda *)backend; }
 
+/* Once in a process: a worker that was probed may serve later. Lazy loading would load code at first use, and wait for
+ * the running grids, which never end; the driver asks here whether it is wanted. */
+static gq_status initialize(struct gq_cuda *c)
+{
+    static bool initialized;
+    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    gq_status status = initialized ? GQ_OK : GQ_CU(c, init(0));
+    initialized = status == GQ_OK;
+    return status;
+}
+
 static gq_status find_device(struct gq_cuda *c)
 {
     int count = 0;
-    gq_status status = GQ_CU(c, init(0));
+    gq_status status = initialize(c);
     if (status == GQ_OK)
         status = GQ_CU(c, device_count(&count));
     if (status == GQ_OK && c->setup.device >= (uint32_t)count)
@@ -40,7 +51,7 @@ static gq_status measure_device(struct gq_cuda *c)
     return status;
 }
 
-static gq_status take_device(struct gq_cuda *c)
+gq_status gq_cuda_take_device(struct gq_cuda *c)
 {
     int read_only = 0;
     gq_status status = find_device(c);
@@ -125,11 +136,9 @@ static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backe
     if (!c)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CUDA backend");
     c->setup = *setup;
-    /* Lazy loading would load code at first use, and wait for the running grids, which never end. */
-    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
     gq_status status = gq_cu_open(&c->cu);
     if (status == GQ_OK)
-        status = take_device(c);
+        status = gq_cuda_take_device(c);
     if (status == GQ_OK)
         status = make_shared(c);
     if (status != GQ_OK) {

@@ -36,21 +36,20 @@ static gq_status wanted_backend(const struct gq_pipeline *p, const char *asked, 
 
 /* A process of its own asks the driver: this one must stay free of CUDA, and the question costs nothing where there is
  * no driver at all. */
-gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size)
+gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)
 {
     void *driver = NULL;
     gq_status status = gq_dl_open(gq_dl_driver_name(), &driver);
     gq_dl_close(driver);
     if (status != GQ_OK)
         return gq_error_prefix(GQ_ERR_UNAVAILABLE, "no NVIDIA driver: ");
-    return gq_remote_probe(device, arch, name, size);
+    return gq_remote_probe(device, arch, name, size, keep);
 }
 
 /* auto takes a GPU only with a compiler for it; who asks for cuda gets the compiler's absence as an error. */
-static gq_status look_for_gpu(const struct gq_pipeline *p, enum gq_backend_kind kind, uint32_t *arch, char *name,
-                              size_t size)
+static gq_status look_for_gpu(struct gq_pipeline *p, enum gq_backend_kind kind, uint32_t *arch, char *name, size_t size)
 {
-    gq_status status = gq_pipeline_find_gpu(p->conf->device, arch, name, size);
+    gq_status status = gq_pipeline_find_gpu(p->conf->device, arch, name, size, &p->probed);
     return status == GQ_OK && kind == GQ_BACKEND_AUTO ? gq_nvrtc_check() : status;
 }
 
@@ -82,5 +81,6 @@ gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
     }
     p->arch = 0;
     snprintf(p->backend_reason, sizeof p->backend_reason, "auto: %s", gq_error_text());
+    gq_process_end(&p->probed, 100);
     return GQ_OK;
 }

@@ -40,6 +40,7 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     p->interrupt_fd = p->abandon_fd = -1;
     p->dead_file.fd = -1;
     p->source_image.fd = -1;
+    p->probed.channel = -1;
     for (size_t i = 0; i < GQ_STAGES_MAX; i++)
         p->stage_image[i].fd = -1;
     p->cpu_threads = opts->cpu_threads;
@@ -82,7 +83,7 @@ static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
 /* Starts the worker, which loads the images and says whether they can run together. */
 static gq_status load_images(struct gq_pipeline *p)
 {
-    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, &p->remote);
+    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, &p->probed, &p->remote);
     if (status == GQ_OK && p->source_image.fd >= 0)
         status = gq_remote_load(p->remote, &p->source_image, "source", 1, p->conf->source.blocks);
     for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
@@ -325,6 +326,7 @@ void gq_pipeline_close(struct gq_pipeline *p)
         p->source->ops->close(p->source);
     gq_queue_destroy(p->queue);
     gq_remote_destroy(p->remote);
+    gq_process_end(&p->probed, 100);
     gq_image_finish(&p->source_image);
     for (size_t i = 0; i < GQ_STAGES_MAX; i++)
         gq_image_finish(&p->stage_image[i]);

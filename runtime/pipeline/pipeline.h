@@ -20,7 +20,8 @@ struct gq_pipeline {
     struct gq_conf *conf;
     enum gq_backend_kind backend;
     char backend_reason[256];
-    uint32_t arch; /* of the GPU: 90 for sm_90; 0 on the CPU backend */
+    uint32_t arch;            /* of the GPU: 90 for sm_90; 0 on the CPU backend */
+    struct gq_process probed; /* a worker that waits for gq_prepare: it answered for the device */
     uint32_t cpu_threads;
     struct gq_builder_opts builder_opts;
 
@@ -60,8 +61,9 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
 
 /* choose.c: sets backend, backend_reason and arch. */
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
-/* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. */
-gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size);
+/* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. `keep` as for gq_remote_probe.
+ */
+gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);
 
 /* Keeps the first failure: its status and this thread's sentence. Returns `status`. */
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);

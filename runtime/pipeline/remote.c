@@ -12,16 +12,17 @@
 
 #define LOOKS 128        /* that a waiting thread takes before it asks for the time */
 #define YIELDS 4         /* turns it gives away before it sleeps */
+#define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
 #define ANSWER_MS 30000u /* a request is answered within this, or the worker is taken for dead */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
 
-static gq_status receive_reply(int channel, struct gq_packet *reply)
+static gq_status receive_reply(int channel, struct gq_packet *reply, uint32_t timeout_ms)
 {
     int fds[GQ_CHANNEL_FDS_MAX];
     size_t len, fd_count;
-    gq_status status = gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, ANSWER_MS);
+    gq_status status = gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, timeout_ms);
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
     if (status != GQ_OK)
@@ -59,7 +60,7 @@ static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, c
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
-        status = receive_reply(remote->process.channel, &reply);
+        status = receive_reply(remote->process.channel, &reply, ANSWER_MS);
     if (status != GQ_OK && reply.type == GQ_PACKET_DIED)
         snprintf(remote->last_word, sizeof remote->last_word, "%s", reply.text);
     if (status == GQ_ERR_TIMEOUT)
@@ -173,8 +174,20 @@ static struct gq_link_wait how_to_wait(enum gq_poll poll, enum gq_backend_kind b
     return (struct gq_link_wait){LOOKS, backend == GQ_BACKEND_CUDA ? 200000 : 0, YIELDS};
 }
 
+static gq_status start_worker(struct gq_process *out)
+{
+    struct gq_text path = {0};
+    gq_status status = gq_process_find("gpuq-worker", &path);
+    if (status == GQ_OK) {
+        char *argv[] = {path.data, "worker", NULL};
+        status = gq_process_start(path.data, argv, out);
+    }
+    gq_text_finish(&path);
+    return status;
+}
+
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_remote **out)
+                           struct gq_process *probed, struct gq_remote **out)
 {
     *out = NULL;
     struct gq_remote *remote = calloc(1, sizeof *remote);
@@ -183,16 +196,14 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     remote->conf = conf;
     remote->process.channel = -1;
     pthread_mutex_init(&remote->lock, NULL);
-    struct gq_text path = {0};
     gq_status status = gq_link_create(&remote->link);
     remote->link.wait = how_to_wait(conf->poll, backend);
-    if (status == GQ_OK)
-        status = gq_process_find("gpuq-worker", &path);
-    if (status == GQ_OK) {
-        char *argv[] = {path.data, "worker", NULL};
-        status = gq_process_start(path.data, argv, &remote->process);
+    if (status == GQ_OK && probed->pid > 0) {
+        remote->process = *probed;
+        *probed = (struct gq_process){.channel = -1};
+    } else if (status == GQ_OK) {
+        status = start_worker(&remote->process);
     }
-    gq_text_finish(&path);
     if (status == GQ_OK)
         status = gq_thread_start(&remote->watcher, watch, remote, "watching the worker");
     remote->watched = status == GQ_OK;
@@ -248,27 +259,42 @@ gq_status gq_remote_check(struct gq_remote *remote)
 /* --- asking about a device -------------------------------------------------------------------------------------------
  */
 
-gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size)
+/* One question to a worker of its own. */
+static gq_status ask_new(const struct gq_packet *question, struct gq_packet *reply, uint32_t timeout_ms,
+                         struct gq_process *process)
 {
-    struct gq_text path = {0};
-    struct gq_process process = {.channel = -1};
+    *process = (struct gq_process){.channel = -1};
+    gq_status status = start_worker(process);
+    if (status == GQ_OK)
+        status = gq_channel_send(process->channel, question, sizeof *question, NULL, 0);
+    return status == GQ_OK ? receive_reply(process->channel, reply, timeout_ms) : status;
+}
+
+gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)
+{
+    struct gq_process process;
     struct gq_packet packet = {.type = GQ_PACKET_PROBE}, reply = {0};
     packet.setup.device = device;
-    gq_status status = gq_process_find("gpuq-worker", &path);
-    if (status == GQ_OK) {
-        char *argv[] = {path.data, "worker", NULL};
-        status = gq_process_start(path.data, argv, &process);
-    }
-    gq_text_finish(&path);
-    if (status == GQ_OK)
-        status = gq_channel_send(process.channel, &packet, sizeof packet, NULL, 0);
-    if (status == GQ_OK)
-        status = receive_reply(process.channel, &reply);
-    gq_process_end(&process, 100);
+    gq_status status = ask_new(&packet, &reply, ANSWER_MS, &process);
+    if (status == GQ_OK && keep)
+        *keep = process;
+    else
+        gq_process_end(&process, 100);
     if (status != GQ_OK)
         return status;
     reply.device.name[sizeof reply.device.name - 1] = '\0';
     *arch = reply.device.arch;
     snprintf(name, size, "%s", reply.device.name);
     return GQ_OK;
+}
+
+gq_status gq_remote_measure_bus(uint32_t device, struct gq_bus *out)
+{
+    struct gq_process process;
+    struct gq_packet packet = {.type = GQ_PACKET_BUS}, reply = {0};
+    packet.setup.device = device;
+    gq_status status = ask_new(&packet, &reply, BUS_MS, &process);
+    gq_process_end(&process, 100);
+    *out = reply.bus;
+    return status;
 }

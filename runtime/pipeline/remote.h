@@ -22,12 +22,14 @@ struct gq_remote {
     char why[GQ_ERROR_TEXT_MAX];    /* of its death; "" while it lives */
 };
 
-/* Starts the worker process and sets it up for this configuration. */
+/* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. */
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_remote **out);
-/* What the driver says of a device, asked by a process that ends with the answer. GQ_ERR_UNAVAILABLE: why there is
- * none. */
-gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size);
+                           struct gq_process *probed, struct gq_remote **out);
+/* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
+ * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */
+gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);
+/* Moves bytes between the host and a device for less than a second, in a process of its own. */
+gq_status gq_remote_measure_bus(uint32_t device, struct gq_bus *out);
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
                          uint32_t generation, uint32_t blocks);
 /* After every image: GQ_ERR_PLUGIN if the device does not hold all their grids at the same time. */

@@ -7,6 +7,12 @@
 
 #define GQ_PACKET_TEXT 2000
 
+/* What moves between host and device, in GB/s. */
+struct gq_bus {
+    double copied_in, copied_out; /* by the copy engines */
+    double read, written;         /* by the SMs, in the host's memory */
+};
+
 enum gq_packet_type {
     GQ_PACKET_SETUP,  /* setup; descriptors: host page, worker page */
     GQ_PACKET_SOURCE, /* image of the source plugin; descriptor: the image */
@@ -16,6 +22,7 @@ enum gq_packet_type {
     GQ_PACKET_START,
     GQ_PACKET_STOP,  /* finish what is held, answer, and exit */
     GQ_PACKET_PROBE, /* setup.device: what is it? The reply's `device`, and nothing stays open */
+    GQ_PACKET_BUS,   /* setup.device: how fast is the way to it? The reply's `bus`; an error ends the worker */
     GQ_PACKET_REPLY,
     GQ_PACKET_DIED /* text: why; the worker exits with GQ_WORKER_DIED */
 };
@@ -41,6 +48,7 @@ struct gq_packet {
             uint32_t arch; /* 90 for sm_90 */
             char name[128];
         } device;                  /* REPLY to PROBE */
+        struct gq_bus bus;         /* REPLY to BUS */
         char text[GQ_PACKET_TEXT]; /* REPLY, DIED: a sentence, NUL-terminated */
     };
 };

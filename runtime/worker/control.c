@@ -123,10 +123,19 @@ static gq_status probe(struct gq_packet *p)
     return gq_cuda_probe(device, &p->device.arch, p->device.name, sizeof p->device.name);
 }
 
+static gq_status measure_bus(struct gq_packet *p)
+{
+    uint32_t device = p->setup.device;
+    memset(&p->bus, 0, sizeof p->bus);
+    return gq_cuda_bus(device, &p->bus);
+}
+
 static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
 {
     if (p->type == GQ_PACKET_PROBE)
         return probe(p);
+    if (p->type == GQ_PACKET_BUS)
+        return measure_bus(p);
     if (p->type != GQ_PACKET_SETUP && !worker.backend)
         return gq_error_set(GQ_ERR_INTERNAL, "packet %u came before SETUP", p->type);
     switch (p->type) {
@@ -156,6 +165,8 @@ static gq_status answer(gq_status status, const struct gq_packet *request)
     struct gq_packet reply = {.type = GQ_PACKET_REPLY, .status = status};
     if (status == GQ_OK && request->type == GQ_PACKET_PROBE)
         reply.device = request->device;
+    if (status == GQ_OK && request->type == GQ_PACKET_BUS)
+        reply.bus = request->bus;
     if (status != GQ_OK)
         snprintf(reply.text, sizeof reply.text, "%s", gq_error_text());
     return gq_channel_send(CHANNEL, &reply, sizeof reply, NULL, 0);

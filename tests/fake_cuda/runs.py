@@ -47,6 +47,10 @@ class Runs(gpu.Scenario):
         self.assertEqual(code, 0, err)
         self.assertIn("cuda (Imaginary 9000 (1), sm_90; auto)", err)
 
+    def test_the_driver_is_initialized_once(self):
+        code, _, err = self.cuda(self.lines([b"one"]), "fail=cuInit,0,2", f"count={self.path('inits')}")
+        self.assertEqual((code, os.path.getsize(self.path("inits"))), (0, 1), err)
+
     def test_the_grids_are_told_how_to_wait(self):
         for number, poll in enumerate(("adaptive", "spin", "sleep")):
             code, out, err = self.cuda(self.lines([b"one"], queue={"poll": poll}), f"poll={number}")

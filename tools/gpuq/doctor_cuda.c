@@ -39,9 +39,12 @@ static void add_device(struct doctor *d, uint32_t ordinal)
 {
     uint32_t arch = 0;
     char name[128] = "";
-    if (gq_pipeline_find_gpu(ordinal, &arch, name, sizeof name) == GQ_OK) {
+    if (gq_pipeline_find_gpu(ordinal, &arch, name, sizeof name, NULL) == GQ_OK) {
         doctor_add(d, DOCTOR_OK, "device", NULL, "%u: %s, sm_%u", ordinal, name, arch);
-        d->gpus++;
+        if (d->gpus++ == 0) {
+            d->device = ordinal;
+            d->arch = arch;
+        }
     } else {
         doctor_add(d, DOCTOR_NOTE, "device", "plugins cannot run on it; look at nvidia-smi", "%u: %s", ordinal,
                    gq_error_text());

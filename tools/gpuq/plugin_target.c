@@ -26,7 +26,7 @@ static gq_status read_backend(const struct plugin_args *args, enum gq_backend_ki
 static gq_status ask_gpu(enum gq_backend_kind backend, uint32_t *arch)
 {
     char name[128];
-    gq_status status = gq_pipeline_find_gpu(0, arch, name, sizeof name);
+    gq_status status = gq_pipeline_find_gpu(0, arch, name, sizeof name, NULL);
     if (backend == GQ_BACKEND_AUTO && (status != GQ_OK || gq_nvrtc_check() != GQ_OK)) {
         *arch = 0;
         return GQ_OK;
