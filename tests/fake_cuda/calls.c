@@ -35,6 +35,7 @@ struct gq_cu_function_s {
 struct gq_cu_module_s {
     uint32_t word[9];
     struct gq_cu_function_s main;
+    bool bus; /* the kernels of `gpuq doctor`, which take no part in any ring: they do nothing */
 };
 
 enum kind { NONE, MEMORY, HOST, MODULE, STREAM };
@@ -258,12 +259,15 @@ int cuModuleLoadData(gq_cu_module *module, const void *image)
 {
     struct gq_cpu_image info;
     ENTER(CONTEXT | WAITS);
-    if (gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
+    const bool bus = strncmp(image, ".version", 8) == 0;
+    if (!bus && gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
         return FAKE_INVALID_IMAGE;
     struct gq_cu_module_s *m = calloc(1, sizeof *m);
     if (!m)
         return 2;
-    memcpy(m->word, &info, sizeof m->word);
+    m->bus = bus;
+    if (!bus)
+        memcpy(m->word, &info, sizeof m->word);
     m->main.module = m;
     m->main.shared_max = SHARED_UNASKED;
     own(MODULE, m, sizeof *m);
@@ -283,7 +287,7 @@ int cuModuleGetFunction(gq_cu_function *function, gq_cu_module module, const cha
 {
     ENTER(CONTEXT | WAITS);
     *function = &module->main;
-    return strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
+    return module->bus || strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
 }
 
 int cuModuleGetGlobal_v2(gq_cu_ptr *ptr, size_t *bytes, gq_cu_module module, const char *name)
@@ -450,6 +454,8 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
     if (!grid_x || grid_y != 1 || grid_z != 1 || block_x % 32 || !block_x || block_x > 1024 || block_y != 1 ||
         block_z != 1 || shared_bytes > function->shared_max || extra)
         return FAKE_INVALID_VALUE;
+    if (function->module->bus)
+        return 0;
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
         !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
         fake_complain("a grid was given memory that the device does not see");

@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 GPUQ, DRIVER = sys.argv.pop(1), sys.argv.pop(1)
+PLUGINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "plugins")
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
 
 
@@ -187,6 +188,41 @@ class Doctor(unittest.TestCase):
             backend, (_, device, _) = self.doctor_with_driver(f"fail=cuDeviceGetAttribute,1,999 count={folder}/calls")
         self.assertEqual((backend, device["grade"]), ("cpu", "note"))
         self.assertIn("0: asking the NVIDIA driver: cuDeviceGetAttribute: CUDA_ERROR_UNKNOWN", device["text"])
+
+    def found(self, *names, **env):
+        run = gpuq("doctor", "--json", env=env)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return [f for f in json.loads(run.stdout)["findings"] if f["name"] in names]
+
+    def test_without_a_gpu_it_says_what_was_not_looked_at(self):
+        plugin, bus = self.found("plugin", "bus", **NO_GPU)
+        self.assertEqual((plugin["grade"], bus["grade"]), ("note", "note"))
+        self.assertEqual(plugin["text"], "nothing was compiled for a GPU: there is no GPU that a run could use")
+        self.assertEqual(bus["text"], "not measured: there is no GPU that a run could use")
+
+    def test_what_every_plugin_takes_on_the_gpu(self):
+        plugins = self.found("plugin", GPUQ_LIBCUDA=DRIVER)
+        if [p["text"] for p in plugins] == ["nothing was compiled for a GPU: there is no NVRTC to compile with"]:
+            self.skipTest("no NVRTC")
+        names = sorted(name[:-3] for name in os.listdir(PLUGINS) if name.endswith(".cu"))
+        self.assertEqual(sorted(p["text"].split(":")[1] for p in plugins), names)
+        for p in plugins:
+            self.assertEqual(p["grade"], "ok", p)
+            self.assertRegex(p["text"], r"^builtin:\w+: [1-9]\d* registers and \d+ bytes of stack a thread, \d+ bytes of shared"
+                                        r" memory a block, spills: 0 bytes stored, 0 loaded$")
+
+    def test_the_bus_is_measured_in_a_process_of_its_own(self):
+        bus, = self.found("bus", GPUQ_LIBCUDA=DRIVER)
+        self.assertEqual(bus["grade"], "ok", bus)
+        rates = [float(r) for r in re.findall(r"([0-9.]+) GB/s", bus["text"])]
+        self.assertEqual(len(rates), 4, bus)
+        self.assertTrue(all(r > 0 for r in rates), bus)
+
+    def test_a_bus_that_fails_is_a_note(self):
+        with tempfile.TemporaryDirectory() as folder:
+            bus, = self.found("bus", GPUQ_LIBCUDA=DRIVER, GPUQ_FAKE_CUDA=f"fail=cuLaunchKernel,1,700 count={folder}/calls")
+        self.assertEqual(bus["grade"], "note")
+        self.assertRegex(bus["text"], "^not measured: cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS")
 
     def test_arguments_it_does_not_know_are_refused(self):
         self.assertEqual(gpuq("doctor", "--yaml").returncode, 64)

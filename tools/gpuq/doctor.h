@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include "base/text.h"
 
-#define DOCTOR_FINDINGS_MAX 24
+#define DOCTOR_FINDINGS_MAX 48
 
 enum doctor_grade { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_FAIL };
 
@@ -20,8 +20,9 @@ struct doctor_finding {
 struct doctor {
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
-    unsigned gpus; /* that a run could use */
-    bool nvrtc;    /* a compiler for them */
+    unsigned gpus;         /* that a run could use */
+    unsigned device, arch; /* of the first of them: its number; 90 for sm_90 */
+    bool nvrtc;            /* a compiler for them */
 };
 
 void doctor_add(struct doctor *d, enum doctor_grade grade, const char *name, const char *follows, const char *format,
@@ -39,5 +40,9 @@ void doctor_check_cache(struct doctor *d);
 /* doctor_cuda.c: the GPU's driver and compiler, opened only if they are there. */
 void doctor_check_driver(struct doctor *d);
 void doctor_check_nvrtc(struct doctor *d);
+
+/* doctor_gpu.c: what the first usable GPU makes of us, after the two checks above. */
+void doctor_check_plugins(struct doctor *d);
+void doctor_check_bus(struct doctor *d);
 
 #endif
