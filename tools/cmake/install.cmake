@@ -5,7 +5,7 @@ set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/gpuqueue)
 
 # --- programs ----------------------------------------------------------------------------------------------------------
 install(TARGETS gpuq RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS gpuq-worker RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gpuqueue)
+install(TARGETS gpuq-worker gpuq-rivals RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gpuqueue)
 
 # --- the library: shared, and as an archive for programs that carry it with them ------------------------------------------
 install(TARGETS gpuqueue EXPORT gpuqueue-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -14,7 +14,7 @@
     X(plugin, "check|build|inspect|run|test FILE.cu ...", "compile, look at, try and test one plugin")            \
     X(new, "[--block | --source] NAME", "write a new plugin with goldens, a pipeline and a README, ready to run") \
     X(doctor, "[--json]", "say what this machine has and lacks, and what follows")                                \
-    X(bench, "[--json] [--backend B] [--seconds S] [CASE...]",                                                    \
+    X(bench, "[--json] [--backend B] [--seconds S] [--threads N] [CASE...]",                                      \
       "measure this machine, with competitors in the same run")                                                   \
     X(cache, "ls|clear", "list or empty the cache of compiled plugins")                                           \
     X(version, "", "print the version and the ABI numbers")                                                       \

@@ -1,0 +1,48 @@
+/* The kernels: the text of plugins/sha256.cu, which the library carries as builtin:sha256, and rivals.cu behind it. */
+#include "base/text.h"
+#include "build/embedded.h"
+#include "build/nvrtc.h"
+#include "rival_kernels.h"
+#include "rivals.h"
+#include <stdlib.h>
+#include <string.h>
+
+static gq_status add_plugin(struct gq_text *unit)
+{
+    for (size_t i = 0; i < gq_embedded_count; i++)
+        if (strcmp(gq_embedded[i].name, "builtin/sha256.cu") == 0) {
+            gq_text_add(unit, gq_embedded[i].bytes, gq_embedded[i].len);
+            return GQ_OK;
+        }
+    return gq_error_set(GQ_ERR_INTERNAL, "the library does not carry plugins/sha256.cu");
+}
+
+static gq_status make_cubin(const struct gq_text *unit, uint32_t arch, struct gq_text *cubin)
+{
+    char library[PATH_MAX];
+    struct gq_text log = {0};
+    bool compiled = false;
+    gq_nvrtc_find(library);
+    const struct gq_nvrtc_unit compile = {.library = library, .folder = "/", .text = unit, .arch = arch};
+    gq_status status = gq_nvrtc_compile(&compile, &compiled, &log, cubin);
+    if (status == GQ_OK && (!compiled || log.len)) /* a warning, too, is our own mistake */
+        status = gq_error_set(GQ_ERR_INTERNAL, "rivals.cu does not compile cleanly: %s", gq_text_str(&log));
+    gq_text_finish(&log);
+    return status;
+}
+
+gq_status rival_compile(uint32_t arch, void **cubin)
+{
+    struct gq_text unit = {0}, object = {0};
+    gq_status status = add_plugin(&unit);
+    gq_text_puts(&unit, rival_rivals_cu);
+    if (status == GQ_OK && unit.failed)
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the kernels");
+    if (status == GQ_OK)
+        status = make_cubin(&unit, arch, &object);
+    gq_text_finish(&unit);
+    if (status != GQ_OK)
+        gq_text_finish(&object);
+    *cubin = object.data;
+    return status;
+}
