@@ -17,10 +17,12 @@ gq_status gq_elf_cuda_image(const void *bytes, size_t len, struct gq_cpu_image *
 
 #define GQ_CUDA_RESERVED_BYTES 1024u /* of shared memory, by the driver, in each block */
 
+#define GQ_CUDA_STACK_UNKNOWN UINT32_MAX /* a function calls itself, or one that is known at run time alone */
+
 /* What a thread of a cubin's grid takes, and a block of them. */
 struct gq_cuda_usage {
     uint32_t registers;    /* a thread */
-    uint32_t stack_bytes;  /* a thread: arrays that found no registers, and spills */
+    uint32_t stack_bytes;  /* a thread: arrays that found no registers, spills, and what calls save */
     uint32_t shared_bytes; /* a block, without what the driver reserves */
 };
 gq_status gq_elf_cuda_usage(const void *bytes, size_t len, struct gq_cuda_usage *out);

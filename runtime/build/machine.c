@@ -123,11 +123,11 @@ static bool arch_fits(const struct gq_machine *m, uint32_t arch)
 static gq_status refuse_arch(const char *path, const struct gq_machine *m, uint32_t arch)
 {
     const char suffix[2] = {(char)m->suffix, '\0'};
-    if (arch_fits(m, arch))
-        return GQ_OK;
     if (m->arch == 0)
         return gq_error_set(GQ_ERR_PLUGIN, "plugin %s is PTX without a .target sm_NN, so it was cut or was never whole",
                             path);
+    if (arch_fits(m, arch))
+        return GQ_OK;
     return gq_error_set(GQ_ERR_PLUGIN,
                         "plugin %s is %s for sm_%u%s and the device is sm_%u; make it with " NVCC " %s -arch=sm_%u%s",
                         path, m->origin == GQ_ORIGIN_PTX ? "PTX" : "a cubin", m->arch, suffix, arch, nvcc_option(m),

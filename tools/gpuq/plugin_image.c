@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include "base/channel.h"
 #include "base/file.h"
+#include "build/machine.h"
 #include "plugin_target.h"
 #include "plugin_text.h"
 #include "plugin_verbs.h"
@@ -155,10 +156,19 @@ static const char *scope_name(const struct gq_cpu_image *info)
     return info->scope < 3 ? names[info->scope] : "unknown";
 }
 
+static void print_origin(const struct gq_image *image)
+{
+    printf("origin  %s%s\n", gq_origin_name(image->origin),
+           image->unmarked ? ", without the mark of <gpuqueue/plugin.h>: taken as of this ABI" : "");
+}
+
 static void print_usage(const struct plugin_usage *usage)
 {
-    printf("takes   %u registers and %u bytes of stack a thread, %u bytes of shared memory a block\n",
-           usage->cuda.registers, usage->cuda.stack_bytes, usage->cuda.shared_bytes);
+    char stack[32];
+    snprintf(stack, sizeof stack, "%u", usage->cuda.stack_bytes);
+    printf("takes   %u registers and %s bytes of stack a thread, %u bytes of shared memory a block\n",
+           usage->cuda.registers, usage->cuda.stack_bytes == GQ_CUDA_STACK_UNKNOWN ? "unknown" : stack,
+           usage->cuda.shared_bytes);
     if (usage->spill_stores + usage->spill_loads)
         printf("spills  %u bytes stored, %u bytes loaded a thread\n", usage->spill_stores, usage->spill_loads);
     else
@@ -180,8 +190,10 @@ static void print_facts(const struct plugin_args *args, const struct built *b, c
         printf("state   none\n");
     printf("ABI     %u\nbackend %s\ndigest  %s\nbytes   %lld\n", info->plugin_abi, gq_text_str(&target), image->digest,
            image_bytes(image));
-    if (b->arch)
+    if (b->arch) {
+        print_origin(image);
         print_usage(usage);
+    }
     gq_text_finish(&target);
 }
 
@@ -203,8 +215,14 @@ static void add_usage(struct gq_text *out, const struct built *b, const struct p
 {
     if (!b->arch)
         return;
-    gq_text_printf(out, ", \"arch\": %u, \"registers\": %u, \"stack_bytes\": %u, \"shared_bytes\": %u", b->arch,
-                   usage->cuda.registers, usage->cuda.stack_bytes, usage->cuda.shared_bytes);
+    gq_text_printf(out, ", \"arch\": %u, \"origin\": \"%s\", \"marked\": %s", b->arch, gq_origin_name(b->image.origin),
+                   b->image.unmarked ? "false" : "true");
+    gq_text_printf(out, ", \"registers\": %u, \"stack_bytes\": ", usage->cuda.registers);
+    if (usage->cuda.stack_bytes == GQ_CUDA_STACK_UNKNOWN)
+        gq_text_puts(out, "null");
+    else
+        gq_text_printf(out, "%u", usage->cuda.stack_bytes);
+    gq_text_printf(out, ", \"shared_bytes\": %u", usage->cuda.shared_bytes);
     gq_text_printf(out, ", \"spill_store_bytes\": %u, \"spill_load_bytes\": %u", usage->spill_stores,
                    usage->spill_loads);
 }
