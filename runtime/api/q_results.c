@@ -31,7 +31,7 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
     const char *name = stage < conf->stage_count ? conf->stages[stage].name : stage == GQ_CRUMB_SOURCE ? "source" : "?";
     switch (status) {
     case GQ_ERR_NOT_READY:
-        return gq_error_set(status, "message %" PRIu64 " is still being processed", id);
+        return gq_error_note_number(status, "message ", id, " is still being processed");
     case GQ_ERR_INVALID_ARG:
         return gq_error_set(
             status, "the result of message %" PRIu64 " is %zu bytes, the buffer is smaller; the result stays", id, len);
@@ -114,7 +114,7 @@ static gq_status nothing(const struct gq_user *user, uint32_t timeout_ms)
     if (__atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE))
         return gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
     if (timeout_ms == 0)
-        return gq_error_set(GQ_ERR_NOT_READY, "no result is ready");
+        return gq_error_note(GQ_ERR_NOT_READY, "no result is ready");
     return gq_error_set(GQ_ERR_TIMEOUT, "no result became ready within %" PRIu32 " ms", timeout_ms);
 }
 
@@ -185,18 +185,24 @@ QueueStatus q_stats(GpuQueue *q, QueueStats *out)
 
 /* --- results in place --------------------------------------------------------------------------------------------- */
 
-static void show(const struct gq_lane *lane, const struct gq_lane_result *r, QResult *out)
+static inline void show(uint32_t lane, const struct gq_lane_result *r, QResult *out)
 {
     bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK;
     *out = (QResult){
         .data = r->data,
-        .msg_id = gq_slot_id(lane->view.lane, r->seq),
+        .msg_id = gq_slot_id(lane, r->seq),
         .len = ok ? r->len : 0,
         .generation = gq_meta_generation(r->meta),
         .status = (uint16_t)gq_meta_status(r->meta),
         .code = (uint16_t)gq_meta_code(r->meta),
         .stage = (uint16_t)gq_meta_stage(r->meta),
     };
+}
+
+static void show_all(const struct gq_lane *lane, const struct gq_lane_result *taken, uint32_t count, QResult *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        show(lane->view.lane, &taken[i], &out[i]);
 }
 
 static uint32_t take_some(struct gq_user *user, bool own, struct gq_lane_result *r, uint32_t max, struct gq_lane **lane)
@@ -216,8 +222,8 @@ static gq_status peek(struct gq_user *user, bool own, QResult *results, size_t m
         uint32_t n = 1;
         while (*count < max && n) {
             n = take_some(user, own, taken, max - *count < TAKE_MAX ? (uint32_t)(max - *count) : TAKE_MAX, &lane);
-            for (uint32_t i = 0; i < n; i++)
-                show(lane, &taken[i], &results[(*count)++]);
+            show_all(lane, taken, n, &results[*count]);
+            *count += n;
         }
         if (*count || max == 0)
             return GQ_OK;

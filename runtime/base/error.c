@@ -1,10 +1,13 @@
 #include "base/error.h"
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 static _Thread_local struct {
     gq_status status;
+    const char *before, *after; /* of a sentence not put together yet; NULL: `text` is the sentence */
+    uint64_t number;
     char text[GQ_ERROR_TEXT_MAX];
 } last;
 
@@ -13,8 +16,31 @@ static void put(gq_status status, const char *format, va_list args)
     /* Formatted aside: an argument may be the old sentence itself. */
     char text[GQ_ERROR_TEXT_MAX];
     vsnprintf(text, sizeof text, format, args);
-    memcpy(last.text, text, sizeof text);
+    memcpy(last.text, text, strlen(text) + 1);
+    last.before = NULL;
     last.status = status;
+}
+
+/* The sentence, put together if it was only noted. */
+static const char *settle(void)
+{
+    if (last.before && last.after)
+        snprintf(last.text, sizeof last.text, "%s%" PRIu64 "%s", last.before, last.number, last.after);
+    else if (last.before)
+        snprintf(last.text, sizeof last.text, "%s", last.before);
+    last.before = NULL;
+    return last.text;
+}
+
+gq_status gq_error_note(gq_status status, const char *before) { return gq_error_note_number(status, before, 0, NULL); }
+
+gq_status gq_error_note_number(gq_status status, const char *before, uint64_t number, const char *after)
+{
+    last.status = status;
+    last.before = before;
+    last.after = after;
+    last.number = number;
+    return status;
 }
 
 gq_status gq_error_set(gq_status status, const char *format, ...)
@@ -45,7 +71,7 @@ gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
 gq_status gq_error_prefix(gq_status status, const char *format, ...)
 {
     char old[GQ_ERROR_TEXT_MAX];
-    memcpy(old, last.text, sizeof old);
+    snprintf(old, sizeof old, "%s", settle());
     va_list args;
     va_start(args, format);
     put(status, format, args);
@@ -57,10 +83,11 @@ gq_status gq_error_prefix(gq_status status, const char *format, ...)
 void gq_error_clear(void)
 {
     last.status = GQ_OK;
+    last.before = NULL;
     last.text[0] = '\0';
 }
 
-const char *gq_error_text(void) { return last.text; }
+const char *gq_error_text(void) { return settle(); }
 gq_status gq_error_status(void) { return last.status; }
 
 static const struct {

@@ -8,6 +8,7 @@
 #define GQ_BASE_ERROR_H
 
 #include <gpuqueue/status.h>
+#include <stdint.h>
 
 #define GQ_ERROR_TEXT_MAX 2048
 
@@ -16,6 +17,10 @@ gq_status gq_error_set(gq_status status, const char *format, ...) __attribute__(
 /* The same with ": " and strerror(err) at the end. */
 gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
+/* As gq_error_set() for what callers poll for: no more than notes its parts. The sentence is `before`, or `before`,
+ * `number` and `after`, put together when somebody asks for it. Both stay the caller's; they are literals. */
+gq_status gq_error_note(gq_status status, const char *before);
+gq_status gq_error_note_number(gq_status status, const char *before, uint64_t number, const char *after);
 /* Puts text in front of the recorded sentence; returns `status`. */
 gq_status gq_error_prefix(gq_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 

@@ -1,0 +1,58 @@
+/* A thread's error record: sentences that are set, noted for later, wrapped and forgotten. */
+#include "base/error.h"
+#include "unit.h"
+#include <string.h>
+
+START_TEST(a_noted_sentence_reads_as_a_set_one)
+{
+    ck_assert_int_eq(gq_error_note_number(GQ_ERR_FULL, "all ", UINT64_MAX, " slots are taken"), GQ_ERR_FULL);
+    ck_assert_int_eq(gq_error_status(), GQ_ERR_FULL);
+    ck_assert_str_eq(gq_error_text(), "all 18446744073709551615 slots are taken");
+    ck_assert_str_eq(gq_error_text(), "all 18446744073709551615 slots are taken");
+    ck_assert_int_eq(gq_error_note(GQ_ERR_NOT_READY, "nothing is 100%s ready"), GQ_ERR_NOT_READY);
+    ck_assert_str_eq(gq_error_text(), "nothing is 100%s ready");
+}
+END_TEST
+
+START_TEST(the_last_sentence_counts_however_it_came)
+{
+    gq_error_note(GQ_ERR_NOT_READY, "noted");
+    gq_error_set(GQ_ERR_FULL, "set %d", 1);
+    ck_assert_str_eq(gq_error_text(), "set 1");
+    gq_error_note(GQ_ERR_NOT_READY, "noted");
+    gq_error_clear();
+    ck_assert_str_eq(gq_error_text(), "");
+    ck_assert_int_eq(gq_error_status(), GQ_OK);
+}
+END_TEST
+
+START_TEST(a_noted_sentence_can_be_wrapped_and_quoted)
+{
+    gq_error_note_number(GQ_ERR_FULL, "lane ", 7, " is full");
+    gq_error_prefix(GQ_ERR_FULL, "queue '%s': ", "a");
+    ck_assert_str_eq(gq_error_text(), "queue 'a': lane 7 is full");
+    gq_error_note_number(GQ_ERR_FULL, "lane ", 8, " is full");
+    gq_error_set(GQ_ERR_FULL, "again: %s", gq_error_text());
+    ck_assert_str_eq(gq_error_text(), "again: lane 8 is full");
+}
+END_TEST
+
+START_TEST(a_sentence_too_long_is_cut_and_ends)
+{
+    char text[2 * GQ_ERROR_TEXT_MAX];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    gq_error_set(GQ_ERR_DATA, "%s", text);
+    ck_assert_uint_eq(strlen(gq_error_text()), GQ_ERROR_TEXT_MAX - 1);
+    gq_error_prefix(GQ_ERR_DATA, "before: ");
+    ck_assert_uint_eq(strlen(gq_error_text()), GQ_ERROR_TEXT_MAX - 1);
+    ck_assert_int_eq(strncmp(gq_error_text(), "before: xxx", 11), 0);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_noted_sentence_reads_as_a_set_one, the_last_sentence_counts_however_it_came,
+                                  a_noted_sentence_can_be_wrapped_and_quoted, a_sentence_too_long_is_cut_and_ends};
+    return unit_run("error", tests, sizeof tests / sizeof *tests, NULL, NULL);
+}
