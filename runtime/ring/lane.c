@@ -244,29 +244,52 @@ void gq_lane_refuse(struct gq_lane *lane)
  * does not fight for the lines that the rest lie in while they are being written. */
 void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns)
 {
+    const struct gq_lane_view view = lane->view; /* a copy stays in registers over the stores below */
     uint64_t first = lane->submitted;
     gq_assert(first + count <= lane->claimed);
+    for (uint32_t i = 0; lane->sent_ns && i < count; i++)
+        lane->sent_ns[gq_slot_index(&view, first + i)] = now_ns;
     /* First: a result that came before its message counts as submitted would wake a waiter who then sees nothing. */
     __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
     for (uint32_t i = count; i-- > 0;) {
-        gq_assert(len[i] <= lane->view.slot_bytes);
-        if (lane->sent_ns)
-            lane->sent_ns[gq_slot_index(&lane->view, first + i)] = now_ns;
-        gq_slot_submit(&lane->view, first + i, len[i]);
+        gq_assert(len[i] <= view.slot_bytes);
+        gq_slot_submit(&view, first + i, len[i]);
     }
 }
 
 /* --- consumers -----------------------------------------------------------------------------------------------------
  */
 
-static uint8_t *state_of(struct gq_lane *lane, uint64_t seq) { return &lane->state[gq_slot_index(&lane->view, seq)]; }
-
-/* Moves `released` over everything done at the front. */
-static void advance(struct gq_lane *lane)
+static uint8_t state_of(const struct gq_lane *lane, uint64_t seq)
 {
-    uint64_t seq = lane->released, end = load(&lane->submitted);
-    while (seq < end && *state_of(lane, seq) == TAKEN)
-        *state_of(lane, seq++) = LIVE;
+    if (lane->marks == 0)
+        return seq < lane->seen ? HELD : LIVE;
+    return lane->state[gq_slot_index(&lane->view, seq)];
+}
+
+static void mark(struct gq_lane *lane, uint64_t seq, uint8_t state)
+{
+    uint8_t *at = &lane->state[gq_slot_index(&lane->view, seq)];
+    lane->marks += (uint32_t)(state != LIVE) - (uint32_t)(*at != LIVE);
+    *at = state;
+}
+
+static void set_state(struct gq_lane *lane, uint64_t seq, uint8_t state)
+{
+    gq_assert(seq >= lane->released);
+    if (lane->marks == 0)
+        for (uint64_t held = lane->released; held < lane->seen; held++)
+            mark(lane, held, HELD);
+    mark(lane, seq, state);
+}
+
+static void set_seen(struct gq_lane *lane, uint64_t seen)
+{
+    __atomic_store_n(&lane->seen, seen, __ATOMIC_RELAXED); /* gq_lane_has_results() looks without the lock */
+}
+
+static void set_released(struct gq_lane *lane, uint64_t seq)
+{
     if (seq == lane->released)
         return;
     __atomic_store_n(&lane->released, seq, __ATOMIC_SEQ_CST);
@@ -278,6 +301,15 @@ static void advance(struct gq_lane *lane)
         __atomic_fetch_add(&lane->room_bell, 1, __ATOMIC_RELEASE);
         syscall(SYS_futex, &lane->room_bell, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     }
+}
+
+/* Moves `released` over everything done at the front. */
+static void advance(struct gq_lane *lane)
+{
+    uint64_t seq = lane->released, end = load(&lane->submitted);
+    while (lane->marks && seq < end && state_of(lane, seq) == TAKEN)
+        mark(lane, seq++, LIVE);
+    set_released(lane, seq);
 }
 
 /* What became of a message that is still LIVE. */
@@ -302,41 +334,86 @@ static void count_vanished(struct gq_lane *lane, uint64_t seq)
     struct gq_lane_result r;
     uint64_t *counter = gq_slot_ready(&lane->view, seq, &r.len, &r.meta) ? &lane->dropped : &lane->lost;
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-    *state_of(lane, seq) = TAKEN;
+    set_state(lane, seq, TAKEN);
 }
 
-static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r, uint64_t now_ns)
+static void add_latencies(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
+{
+    const uint64_t now = gq_clock_ns();
+    for (uint32_t i = 0; i < count; i++)
+        gq_histogram_add(lane->latency, now - lane->sent_ns[gq_slot_index(&lane->view, results[i].seq)], 1);
+}
+
+static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 {
     if (gq_meta_status(r->meta) != GQ_RESULT_OK)
         __atomic_store_n(&lane->failed, lane->failed + 1, __ATOMIC_RELAXED);
     if (lane->latency)
-        gq_histogram_add(lane->latency, now_ns - lane->sent_ns[gq_slot_index(&lane->view, r->seq)], 1);
+        add_latencies(lane, r, 1);
+}
+
+/* Results that are there, good, and need no byte of state: what a lane mostly hands out. Stops at any other. */
+static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, uint32_t max, uint64_t end)
+{
+    const struct gq_lane_view view = lane->view;
+    const uint64_t first = lane->seen;
+    const uint32_t most = end - first < max ? (uint32_t)(end - first) : max;
+    uint32_t n = 0;
+    for (struct gq_lane_result *r = results; n < most; r++, n++) {
+        uint32_t len;
+        uint64_t meta, seq = first + n;
+        if (!gq_slot_ready(&view, seq, &len, &meta) || gq_meta_status(meta) != GQ_RESULT_OK || len > view.slot_bytes)
+            break;
+        *r = (struct gq_lane_result){.seq = seq, .data = gq_slot_out(&view, seq), .meta = meta, .len = len};
+        __builtin_prefetch(r->data);
+    }
+    set_seen(lane, first + n);
+    if (lane->latency)
+        add_latencies(lane, results, n);
+    return n;
+}
+
+/* Any other message: false if it has not finished; else it is passed, and *n grows if it has a result. */
+static bool take_one(struct gq_lane *lane, bool hold, struct gq_lane_result *r, uint32_t *n)
+{
+    const uint64_t seq = lane->seen;
+    if (state_of(lane, seq) == LIVE) {
+        const enum fate fate = look(lane, seq, r);
+        if (fate == UNFINISHED)
+            return false;
+        if (fate == VANISHED)
+            count_vanished(lane, seq);
+        else if (!hold || lane->marks)
+            set_state(lane, seq, hold ? HELD : SEEN);
+        if (fate == FINISHED) {
+            count_finished(lane, r);
+            (*n)++;
+        }
+    }
+    set_seen(lane, seq + 1);
+    return true;
+}
+
+static uint32_t take_locked(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max)
+{
+    const uint64_t end = load(&lane->submitted);
+    uint32_t n = 0;
+    if (lane->seen < lane->released)
+        set_seen(lane, lane->released);
+    while (n < max && lane->seen < end) {
+        if (hold && lane->marks == 0)
+            n += take_run(lane, &results[n], max - n, end);
+        if (n == max || lane->seen == end || !take_one(lane, hold, &results[n], &n))
+            break;
+    }
+    return n;
 }
 
 uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max)
 {
-    uint32_t n = 0;
     pthread_mutex_lock(&lane->lock);
-    uint64_t end = load(&lane->submitted), now = lane->latency ? gq_clock_ns() : 0;
-    bool vanished = false;
-    uint64_t seen = lane->seen < lane->released ? lane->released : lane->seen;
-    for (; n < max && seen < end; seen++) {
-        if (*state_of(lane, seen) != LIVE)
-            continue;
-        enum fate fate = look(lane, seen, &results[n]);
-        if (fate == UNFINISHED)
-            break;
-        if (fate == VANISHED) {
-            count_vanished(lane, seen);
-            vanished = true;
-            continue;
-        }
-        *state_of(lane, seen) = hold ? HELD : SEEN;
-        count_finished(lane, &results[n++], now);
-    }
-    __atomic_store_n(&lane->seen, seen, __ATOMIC_RELAXED); /* gq_lane_has_results() looks without the lock */
-    if (vanished)
-        advance(lane);
+    const uint32_t n = take_locked(lane, hold, results, max);
+    advance(lane);
     pthread_mutex_unlock(&lane->lock);
     return n;
 }
@@ -346,25 +423,29 @@ static void reap(struct gq_lane *lane)
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->released; seq < end; seq++) {
         struct gq_lane_result r;
-        if (*state_of(lane, seq) == TAKEN)
+        if (state_of(lane, seq) == TAKEN)
             continue;
-        if (*state_of(lane, seq) != LIVE || look(lane, seq, &r) != VANISHED)
+        if (state_of(lane, seq) != LIVE || look(lane, seq, &r) != VANISHED)
             break;
         count_vanished(lane, seq);
     }
     advance(lane);
 }
 
+/* May message seq have an end? Without the lock: a hint, but a no is true of a message that is not released. */
+static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
+{
+    uint32_t len;
+    uint64_t meta;
+    return gq_slot_ready(&lane->view, seq, &len, &meta) || gq_link_dead(lane->link);
+}
+
 bool gq_lane_has_results(const struct gq_lane *lane)
 {
     uint64_t seq = __atomic_load_n(&lane->seen, __ATOMIC_RELAXED), released = load(&lane->released);
-    uint32_t len;
-    uint64_t meta;
     if (seq < released)
         seq = released;
-    if (seq >= load(&lane->submitted))
-        return false;
-    return gq_slot_ready(&lane->view, seq, &len, &meta) || gq_link_dead(lane->link);
+    return seq < load(&lane->submitted) && may_be_over(lane, seq);
 }
 
 static uint64_t end_of(const struct gq_lane *lane)
@@ -379,16 +460,27 @@ bool gq_lane_spent(const struct gq_lane *lane)
 
 bool gq_lane_idle(const struct gq_lane *lane) { return load(&lane->released) >= end_of(lane); }
 
+/* Releases in order, without a byte of state: returns how many of seqs[]. */
+static uint32_t release_run(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
+{
+    const uint64_t first = lane->released, seen = lane->seen;
+    uint32_t n = 0;
+    while (n < count && seqs[n] == first + n && first + n < seen)
+        n++;
+    set_released(lane, first + n);
+    return n;
+}
+
 gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
 {
     gq_status status = GQ_OK;
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
-    for (uint32_t i = 0; i < count && status == GQ_OK; i++) {
-        if (seqs[i] < lane->released || seqs[i] >= end || *state_of(lane, seqs[i]) != HELD)
+    for (uint32_t i = lane->marks ? 0 : release_run(lane, seqs, count); i < count && status == GQ_OK; i++) {
+        if (seqs[i] < lane->released || seqs[i] >= end || state_of(lane, seqs[i]) != HELD)
             status = GQ_ERR_NOT_FOUND;
         else
-            *state_of(lane, seqs[i]) = TAKEN;
+            set_state(lane, seqs[i], TAKEN);
     }
     advance(lane);
     pthread_mutex_unlock(&lane->lock);
@@ -398,7 +490,7 @@ gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t c
 /* Takes a message that nobody may ask for again. */
 static void take(struct gq_lane *lane, uint64_t seq)
 {
-    *state_of(lane, seq) = TAKEN;
+    set_state(lane, seq, TAKEN);
     advance(lane);
 }
 
@@ -411,8 +503,8 @@ static gq_status fetch_finished(struct gq_lane *lane, const struct gq_lane_resul
         return GQ_ERR_INVALID_ARG;
     if (ok && r->len)
         memcpy(buffer, r->data, r->len);
-    if (*state_of(lane, r->seq) == LIVE)
-        count_finished(lane, r, lane->latency ? gq_clock_ns() : 0);
+    if (state_of(lane, r->seq) == LIVE)
+        count_finished(lane, r);
     take(lane, r->seq);
     return ok ? GQ_OK : GQ_ERR_DEVICE;
 }
@@ -422,7 +514,7 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     struct gq_lane_result r;
     if (seq >= load(&lane->submitted) || seq < lane->released)
         return GQ_ERR_NOT_FOUND;
-    uint8_t state = *state_of(lane, seq);
+    uint8_t state = state_of(lane, seq);
     if (state == TAKEN || state == HELD)
         return GQ_ERR_NOT_FOUND;
     switch (look(lane, seq, &r)) {
@@ -443,6 +535,10 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
 {
     *meta = 0;
+    /* Who polls finds nothing most of the time, and takes no lock for it. The slot is looked at before `released`: if
+     * it was the message's then, it was so when it was looked at. */
+    if (!may_be_over(lane, seq) && seq >= load(&lane->released) && seq < load(&lane->submitted))
+        return GQ_ERR_NOT_READY;
     pthread_mutex_lock(&lane->lock);
     gq_status status = fetch_locked(lane, seq, buffer, len, meta);
     pthread_mutex_unlock(&lane->lock);
@@ -466,7 +562,7 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane)
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->released; seq < end; seq++)
-        if (*state_of(lane, seq) == LIVE && !gq_slot_ready(&lane->view, seq, &len, &meta))
+        if (state_of(lane, seq) == LIVE && !gq_slot_ready(&lane->view, seq, &len, &meta))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

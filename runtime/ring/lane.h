@@ -6,6 +6,11 @@
  *   seen    its id was reported by a poll
  *   held    its result was peeked and is in somebody's hands
  *   taken   done with; its slot is free once all before it are
+ *
+ * Whoever peeks and releases in order pays for no byte of state: as long as nothing else was done, messages below
+ * `released` are free, those below `seen` are held, and the rest is live. Anything else (a release out of order, a
+ * result by its number, a poll, a dropped message) writes the states down, a byte a slot, until all those bytes are
+ * live again.
  */
 #ifndef GQ_RING_LANE_H
 #define GQ_RING_LANE_H
@@ -51,7 +56,8 @@ struct gq_lane {
     uint64_t seen;     /* next seq to hand out */
     uint64_t released; /* atomic: slots of all below are free */
     uint64_t dropped, failed, lost;
-    uint8_t *state;     /* per slot */
+    uint8_t *state; /* per slot, if `marks` is not 0 */
+    uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
     uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
     uint32_t room_waiters;
     struct gq_histogram *latency; /* NULL: not timed */

@@ -245,6 +245,183 @@ START_TEST(no_worker_can_shorten_what_the_host_looks_at)
 }
 END_TEST
 
+/* --- every order of everything, against a model --------------------------------------------------------------------
+ */
+
+#define MODEL_MESSAGES 400u
+
+enum { M_LIVE, M_SEEN, M_HELD, M_TAKEN };
+
+/* What a lane is to do, said without thrift: a state and an end for every message there ever was. */
+static struct {
+    uint64_t seed, dice, sent, seen, front;
+    uint8_t state[MODEL_MESSAGES], over[MODEL_MESSAGES], end[MODEL_MESSAGES];
+    uint64_t frugal, written; /* steps taken with messages in hand, without and with states written down */
+} model;
+
+#define AGREE(condition) ck_assert_msg(condition, "seed %llu: %s", (unsigned long long)model.seed, #condition)
+
+static uint64_t roll(uint64_t sides)
+{
+    model.dice = model.dice * 6364136223846793005u + 1442695040888963407u;
+    return (model.dice >> 33) % sides;
+}
+
+static void model_advance(void)
+{
+    while (model.front < model.sent && model.state[model.front] == M_TAKEN)
+        model.front++;
+}
+
+static bool model_dropped(uint64_t seq) { return model.over[seq] && model.end[seq] == GQ_RESULT_DROPPED; }
+
+static void step_put(void)
+{
+    if (model.sent == MODEL_MESSAGES)
+        return;
+    for (uint64_t seq = model.front; model.sent - model.front == CAPACITY && seq < model.sent; seq++) {
+        if (model.state[seq] == M_LIVE && model_dropped(seq))
+            model.state[seq] = M_TAKEN;
+        if (model.state[seq] != M_TAKEN)
+            break;
+    }
+    model_advance();
+    const bool room = model.sent - model.front < CAPACITY;
+    AGREE(put("x") == room);
+    model.sent += room;
+}
+
+static void step_work(void)
+{
+    if (model.sent == model.front)
+        return;
+    const uint64_t seq = model.front + roll(model.sent - model.front), kind = roll(10);
+    if (model.over[seq])
+        return;
+    model.over[seq] = 1;
+    model.end[seq] = kind == 0 ? GQ_RESULT_DROPPED : kind == 1 ? GQ_RESULT_FAILED : GQ_RESULT_OK;
+    work(seq, model.end[seq]);
+}
+
+static void step_take(bool hold)
+{
+    struct gq_lane_result r[CAPACITY];
+    const uint32_t max = 1 + (uint32_t)roll(CAPACITY), got = gq_lane_take(lane, hold, r, max);
+    uint32_t n = 0;
+    if (model.seen < model.front)
+        model.seen = model.front;
+    for (; n < max && model.seen < model.sent; model.seen++) {
+        const uint64_t seq = model.seen;
+        if (model.state[seq] != M_LIVE)
+            continue;
+        if (!model.over[seq])
+            break;
+        model.state[seq] = model_dropped(seq) ? M_TAKEN : hold ? M_HELD : M_SEEN;
+        if (model_dropped(seq))
+            continue;
+        AGREE(n < got && r[n].seq == seq && gq_meta_status(r[n].meta) == model.end[seq]);
+        n++;
+    }
+    AGREE(n == got);
+    model_advance();
+}
+
+/* Gives back what is held, in order, in reverse or at random, and at times what is not held. */
+static void step_release(void)
+{
+    uint64_t seqs[CAPACITY];
+    const uint64_t how = roll(4);
+    uint32_t n = 0;
+    for (uint64_t i = model.front; i < model.front + CAPACITY && n < CAPACITY; i++) {
+        const uint64_t seq = how == 1   ? 2 * model.front + CAPACITY - 1 - i
+                             : how == 2 ? model.front + roll(CAPACITY)
+                                        : i;
+        if (seq < model.sent && (model.state[seq] == M_HELD || roll(20) == 0))
+            seqs[n++] = seq;
+    }
+    n = n ? 1 + (uint32_t)roll(n) : 0;
+    gq_status expected = GQ_OK;
+    for (uint32_t i = 0; i < n && expected == GQ_OK; i++) {
+        expected = model.state[seqs[i]] == M_HELD ? GQ_OK : GQ_ERR_NOT_FOUND;
+        if (expected == GQ_OK)
+            model.state[seqs[i]] = M_TAKEN;
+    }
+    AGREE(gq_lane_release(lane, seqs, n) == expected);
+    model_advance();
+}
+
+static void step_fetch(void)
+{
+    char text[SLOT_BYTES + 1];
+    size_t len = SLOT_BYTES;
+    const uint64_t seq = (model.front > 2 ? model.front - 2 : 0) + roll(CAPACITY + 3);
+    gq_status expected = GQ_ERR_NOT_FOUND;
+    if (seq < model.sent && model.state[seq] <= M_SEEN) {
+        expected = !model.over[seq]                     ? GQ_ERR_NOT_READY
+                   : model_dropped(seq)                 ? GQ_ERR_NOT_FOUND
+                   : model.end[seq] == GQ_RESULT_FAILED ? GQ_ERR_DEVICE
+                                                        : GQ_OK;
+        if (model.over[seq])
+            model.state[seq] = M_TAKEN;
+    }
+    AGREE(fetch(seq, text, &len) == expected);
+    model_advance();
+}
+
+static void step(void)
+{
+    const uint64_t kind = roll(12);
+    kind < 4 ? step_put() : kind < 8 ? step_work() : kind < 9 ? step_release() : (void)0;
+    if (kind == 9)
+        step_take(true);
+    if (kind == 10)
+        step_take(roll(8) != 0);
+    if (kind == 11)
+        step_fetch();
+    AGREE(lane->released == model.front);
+    model.frugal += lane->marks == 0 && lane->seen > lane->released;
+    model.written += lane->marks != 0;
+}
+
+START_TEST(any_order_of_peeks_releases_polls_fetches_and_drops_agrees_with_a_model)
+{
+    uint64_t frugal = 0, written = 0, sent = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        memset(&model, 0, sizeof model);
+        model.seed = model.dice = seed;
+        for (uint32_t i = 0; i < 1500; i++)
+            step();
+        sent += model.sent;
+        frugal += model.frugal;
+        written += model.written;
+        tear_down();
+        set_up();
+    }
+    ck_assert_uint_gt(sent, 30000);
+    ck_assert_uint_gt(frugal, 10000);
+    ck_assert_uint_gt(written, 10000);
+}
+END_TEST
+
+START_TEST(a_lane_forgets_its_states_once_nothing_out_of_order_is_left)
+{
+    struct gq_lane_result r[3];
+    put("a"), put("b"), put("c");
+    for (uint64_t seq = 0; seq < 3; seq++)
+        work(seq, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 3), 3);
+    ck_assert_uint_eq(lane->marks, 0);
+    ck_assert_int_eq(gq_lane_release(lane, &r[2].seq, 1), GQ_OK);
+    ck_assert_uint_eq(lane->marks, 3);
+    ck_assert_int_eq(gq_lane_release(lane, &r[2].seq, 1), GQ_ERR_NOT_FOUND);
+    ck_assert_int_eq(gq_lane_release(lane, &r[0].seq, 1), GQ_OK);
+    ck_assert_uint_eq(lane->marks, 2);
+    ck_assert_int_eq(gq_lane_release(lane, &r[1].seq, 1), GQ_OK);
+    ck_assert_uint_eq(lane->marks, 0);
+    ck_assert(gq_lane_idle(lane));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_full_lane_refuses_and_has_room_again_after_a_release,
@@ -259,6 +436,8 @@ int main(void)
                                   waiting_for_room_ends_at_its_deadline,
                                   the_stamp_of_the_lap_before_is_not_mistaken_after_four_billion_messages,
                                   nobody_but_the_host_can_write_the_ingress,
-                                  no_worker_can_shorten_what_the_host_looks_at};
+                                  no_worker_can_shorten_what_the_host_looks_at,
+                                  any_order_of_peeks_releases_polls_fetches_and_drops_agrees_with_a_model,
+                                  a_lane_forgets_its_states_once_nothing_out_of_order_is_left};
     return unit_run("lane", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
