@@ -121,8 +121,8 @@ static gq_status no_room(const struct gq_user *user, struct gq_lane *lane, uint3
     uint32_t capacity = lane->view.mask + 1;
     gq_lane_refuse(lane);
     if (timeout_ms == 0)
-        return gq_error_set(GQ_ERR_FULL, "this thread's lane is full (%" PRIu32 " messages): take results, or wait",
-                            capacity);
+        return gq_error_note_number(GQ_ERR_FULL, "this thread's lane is full (", capacity,
+                                    " messages): take results, or wait");
     return gq_error_set(GQ_ERR_TIMEOUT, "this thread's lane stayed full (%" PRIu32 " messages) for %" PRIu32 " ms",
                         capacity, timeout_ms);
 }
@@ -274,19 +274,26 @@ QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t count,
 
 /* --- in place ----------------------------------------------------------------------------------------------------- */
 
+static void show_claims(const struct gq_lane *lane, uint64_t first, uint32_t count, QClaim *claims)
+{
+    const struct gq_lane_view view = lane->view;
+    for (uint32_t i = 0; i < count; i++) {
+        claims[i] = (QClaim){gq_slot_in(&view, first + i), view.slot_bytes, 0, gq_slot_id(view.lane, first + i)};
+        __builtin_prefetch(claims[i].data, 1);
+    }
+}
+
 static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t count, size_t *claimed,
                                 uint32_t timeout_ms)
 {
     struct gq_lane *lane;
-    uint64_t first;
+    uint64_t first = 0;
     gq_status status = gq_handle_lane(user, &lane);
     if (status != GQ_OK || count == 0)
         return status;
     uint32_t want = count < lane->view.mask + 1 ? (uint32_t)count : lane->view.mask + 1;
     uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, timeout_ms, &first);
-    for (uint32_t i = 0; i < got; i++)
-        claims[i] =
-            (QClaim){gq_lane_slot(lane, first + i), lane->view.slot_bytes, 0, gq_slot_id(lane->view.lane, first + i)};
+    show_claims(lane, first, got, claims);
     *claimed = got;
     return got ? GQ_OK : no_room(user, lane, timeout_ms);
 }
@@ -307,6 +314,25 @@ QueueStatus q_claim(GpuQueue *q, QClaim *claims, size_t count, size_t *out_claim
     return gq_to_queue_status(status);
 }
 
+static gq_status explain_claim(const struct gq_lane *lane, const QClaim *claim, size_t i)
+{
+    if (claim->len > lane->view.slot_bytes)
+        return too_long(lane, claim->len);
+    return gq_error_set(GQ_ERR_INVALID_ARG,
+                        "q_commit: claim %zu is message %" PRIu64 ", the oldest not committed is %" PRIu64, i,
+                        claim->msg_id, gq_slot_id(lane->view.lane, lane->submitted + i));
+}
+
+static gq_status check_claims(const struct gq_lane *lane, const QClaim *claims, size_t count)
+{
+    const uint64_t id = gq_slot_id(lane->view.lane, lane->submitted);
+    const uint32_t most = lane->view.slot_bytes;
+    for (size_t i = 0; i < count; i++)
+        if (claims[i].len > most || claims[i].msg_id != id + i)
+            return explain_claim(lane, &claims[i], i);
+    return GQ_OK;
+}
+
 static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count)
 {
     struct gq_lane *lane = user->lane;
@@ -316,14 +342,9 @@ static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count
     if (count && (!lane || count > lane->claimed - lane->submitted))
         return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: %zu claims, this thread holds %" PRIu64, count,
                             lane ? lane->claimed - lane->submitted : 0);
-    for (size_t i = 0; i < count; i++) {
-        if (claims[i].len > lane->view.slot_bytes)
-            return too_long(lane, claims[i].len);
-        if (claims[i].msg_id != gq_slot_id(lane->view.lane, lane->submitted + i))
-            return gq_error_set(GQ_ERR_INVALID_ARG,
-                                "q_commit: claim %zu is message %" PRIu64 ", the oldest not committed is %" PRIu64, i,
-                                claims[i].msg_id, gq_slot_id(lane->view.lane, lane->submitted + i));
-    }
+    status = count ? check_claims(lane, claims, count) : GQ_OK;
+    if (status != GQ_OK)
+        return status;
     for (size_t done = 0; done < count;) {
         uint32_t len[PUBLISH_MAX], n = 0;
         for (; n < PUBLISH_MAX && done < count; n++, done++)
