@@ -1,0 +1,36 @@
+/* Where the parts of a lane lie in its two files. */
+#include "ring/lane.h"
+
+static size_t page_up(size_t bytes) { return (bytes + GQ_HEAD_BYTES - 1) & ~(size_t)(GQ_HEAD_BYTES - 1); }
+
+static size_t in_payload_at(uint32_t capacity) { return page_up(GQ_HEAD_BYTES + (size_t)capacity * sizeof(uint64_t)); }
+
+static size_t out_payload_at(uint32_t capacity)
+{
+    return page_up(GQ_HEAD_BYTES + (size_t)capacity * sizeof(struct gq_out_desc));
+}
+
+size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return page_up(in_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
+}
+
+size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return page_up(out_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
+}
+
+void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uint32_t capacity, uint32_t slot_bytes)
+{
+    *view = (struct gq_lane_view){
+        .in_head = (struct gq_in_head *)in,
+        .in_desc = (uint64_t *)(in + GQ_HEAD_BYTES),
+        .in_payload = in + in_payload_at(capacity),
+        .out_head = (struct gq_out_head *)out,
+        .out_desc = (struct gq_out_desc *)(out + GQ_HEAD_BYTES),
+        .out_payload = out + out_payload_at(capacity),
+        .mask = capacity - 1,
+        .stride = gq_slot_stride(slot_bytes),
+        .slot_bytes = slot_bytes,
+    };
+}
