@@ -9,7 +9,6 @@ import tempfile
 import unittest
 
 GPUQ, DRIVER = sys.argv.pop(1), sys.argv.pop(1)
-PLUGINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "plugins")
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
 
 
@@ -200,12 +199,18 @@ class Doctor(unittest.TestCase):
         self.assertEqual(plugin["text"], "nothing was compiled for a GPU: there is no GPU that a run could use")
         self.assertEqual(bus["text"], "not measured: there is no GPU that a run could use")
 
+    def test_what_links_machine_code_is_named_or_missed(self):
+        missing, = self.found("nvjitlink", GPUQ_NVJITLINK="/nowhere/libnvJitLink.so.13", **NO_GPU)
+        self.assertEqual(missing["grade"], "note")
+        self.assertIn("/nowhere/libnvJitLink.so.13", missing["text"])
+        self.assertEqual(missing["follows"], "plugins that are PTX or cubins need it; those that are source do without")
+
     def test_what_every_plugin_takes_on_the_gpu(self):
         plugins = self.found("plugin", GPUQ_LIBCUDA=DRIVER)
         if [p["text"] for p in plugins] == ["nothing was compiled for a GPU: there is no NVRTC to compile with"]:
             self.skipTest("no NVRTC")
-        names = sorted(name[:-3] for name in os.listdir(PLUGINS) if name.endswith(".cu"))
-        self.assertEqual(sorted(p["text"].split(":")[1] for p in plugins), names)
+        builtins = gpuq("plugin", "check", "--backend", "cpu", "builtin:none").stderr.split("there are: ")[1].strip()
+        self.assertEqual([p["text"].split(":")[1] for p in plugins], builtins.split(", "))
         for p in plugins:
             self.assertEqual(p["grade"], "ok", p)
             self.assertRegex(p["text"], r"^builtin:\w+: [1-9]\d* registers and \d+ bytes of stack a thread, \d+ bytes of shared"

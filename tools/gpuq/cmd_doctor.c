@@ -38,6 +38,7 @@ static void examine(struct doctor *d)
     doctor_check_cache(d);
     doctor_check_driver(d);
     doctor_check_nvrtc(d);
+    doctor_check_jitlink(d);
     doctor_check_plugins(d);
     doctor_check_bus(d);
 }

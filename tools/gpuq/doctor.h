@@ -40,6 +40,7 @@ void doctor_check_cache(struct doctor *d);
 /* doctor_cuda.c: the GPU's driver and compiler, opened only if they are there. */
 void doctor_check_driver(struct doctor *d);
 void doctor_check_nvrtc(struct doctor *d);
+void doctor_check_jitlink(struct doctor *d);
 
 /* doctor_gpu.c: what the first usable GPU makes of us, after the two checks above. */
 void doctor_check_plugins(struct doctor *d);

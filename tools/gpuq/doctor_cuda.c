@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include "base/dl.h"
 #include "base/error.h"
+#include "build/jitlink.h"
 #include "build/nvrtc.h"
 #include "pipeline/pipeline.h"
 
@@ -111,4 +112,15 @@ void doctor_check_nvrtc(struct doctor *d)
     else
         doctor_add(d, DOCTOR_NOTE, "nvrtc", "install the CUDA toolkit again", "%s does not say what it compiles for",
                    path);
+}
+
+void doctor_check_jitlink(struct doctor *d)
+{
+    char path[PATH_MAX];
+    gq_jitlink_find(path);
+    if (gq_jitlink_check() == GQ_OK)
+        doctor_add(d, DOCTOR_OK, "nvjitlink", NULL, "%s", path);
+    else
+        doctor_add(d, DOCTOR_NOTE, "nvjitlink",
+                   "plugins that are PTX or cubins need it; those that are source do without", "%s", gq_error_text());
 }
