@@ -6,16 +6,24 @@
  *     gq_in_head                    GQ_HEAD_BYTES
  *     uint64_t desc[capacity]       one gq_in_desc word a slot
  *     payload[capacity][stride]     stride = slot_bytes rounded up to GQ_STRIDE_ALIGN
+ *     express[GQ_EXPRESS_LINES][express_stride]
  *
  *   egress (written by the worker or the device, read by the host; fresh for each worker)
  *     gq_out_head                   GQ_HEAD_BYTES
  *     gq_out_desc desc[capacity]
  *     payload[capacity][stride]
+ *     express[GQ_EXPRESS_LINES][express_stride]
  *
  * Message number `seq` of a lane (0, 1, 2, ...) lives in slot `seq & (capacity - 1)` of both files. A slot is reused
  * when the host has released the result of its previous message, so neither side reads a cursor of the other: a
  * descriptor is valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of the
  * previous lap, which differs for every capacity below 2^31.
+ *
+ * Express lines are a second, faster way for a small message in a lane that is nearly empty. The host writes such a
+ * message into its slot as ever, and once more into express line `seq % GQ_EXPRESS_LINES`: 16-byte units, each with the
+ * message's full stamp, `seq + 1`, in it. Whoever reads a unit in one access sees stamp and data of one write, so that
+ * one read over the bus finds the message and brings it. That write also permits an answer in the egress line of the
+ * same number instead of slot and descriptor; the host permits it only while messages in flight have different lines.
  *
  * Every word has one writer; words of different writers never share a 128-byte line. The ordering rules, and the table
  * of acquire and release pairs, are in runtime/device/slot.h and docs/internals/memory-order.md.
@@ -44,6 +52,10 @@
 #define GQ_BLOCKS_MAX 1024u
 #define GQ_BATCH_MAX 64u /* messages that one block of threads may hold at a time */
 
+#define GQ_EXPRESS_LINES 8u
+#define GQ_EXPRESS_BYTES_MAX 1024u /* payload of a line */
+#define GQ_EXPRESS_HEAD 2u         /* units before the payload: meta, then len; eight payload bytes a unit */
+
 /* How a message ended. */
 #define GQ_RESULT_OK 0u
 #define GQ_RESULT_DROPPED 1u  /* gq_drop(): filtered out, no bytes */
@@ -60,6 +72,12 @@ struct gq_in_desc {
 struct gq_out_desc {
     uint64_t meta;  /* generation << 32 | stage << 24 | status << 16 | code */
     uint64_t state; /* stamp << 32 | len */
+};
+
+/* One unit of an express line: written by one 16-byte store, read by one 16-byte load. */
+struct gq_unit {
+    uint64_t stamp; /* seq + 1; never 0 */
+    uint64_t data;
 };
 
 /* First page of an ingress file. Written once by the host before the worker sees it, except the line `words`. */
@@ -140,6 +158,7 @@ struct gq_worker_page {
 #endif
 GQ_STATIC_ASSERT(sizeof(struct gq_in_desc) == 8, "an ingress descriptor is one word");
 GQ_STATIC_ASSERT(sizeof(struct gq_out_desc) == 16, "an egress descriptor is two words");
+GQ_STATIC_ASSERT(sizeof(struct gq_unit) == 16, "a unit is one 16-byte access");
 GQ_STATIC_ASSERT(sizeof(struct gq_in_head) == GQ_HEAD_BYTES, "ingress head is one page");
 GQ_STATIC_ASSERT(sizeof(struct gq_out_head) == GQ_HEAD_BYTES, "egress head is one page");
 GQ_STATIC_ASSERT(sizeof(struct gq_host_page) == GQ_HEAD_BYTES, "host page is one page");

@@ -24,8 +24,9 @@ struct gq_cuda_step {
     int static_shared;        /* bytes a block, beside shared_bytes */
     uint32_t block_threads;
     uint32_t asked, blocks; /* asked: 0 leaves it to gq_cuda_fit */
-    uint32_t staged,
-        shared_bytes; /* stride of slots that a warp keeps in shared memory, and what a block needs for it */
+    uint32_t staged;        /* stride of slots that a warp keeps in shared memory; 0: it does not */
+    uint32_t express;       /* bytes of shared memory for an express message, and for its result */
+    uint32_t shared_bytes;  /* what a block needs for both */
     bool launched;
 };
 

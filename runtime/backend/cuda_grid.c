@@ -49,14 +49,14 @@ static gq_status make_state(struct gq_cuda *c, struct gq_cuda_step *s)
     return status == GQ_OK ? gq_cuda_zero(c, s->state, s->state_bytes) : status;
 }
 
-/* Small slots of a warp's run are kept in shared memory: two runs of 32, in and out. */
+/* Small slots of a warp's run are kept in shared memory: two runs of 32, in and out. So is an express message, of a
+ * warp or, in block scope, of the block, and its result: they fit where the others do. */
 static gq_status stage_small(struct gq_cuda *c, struct gq_cuda_step *s)
 {
-    uint32_t stride = gq_slot_stride(c->setup.slot_bytes);
-    if (s->scope == 2 || stride > STAGED_MAX)
-        return GQ_OK;
-    s->staged = stride;
-    s->shared_bytes = s->block_threads / 32 * 64 * stride;
+    uint32_t stride = gq_slot_stride(c->setup.slot_bytes), teams = s->scope == 2 ? 1 : s->block_threads / 32;
+    s->staged = s->scope == 2 || stride > STAGED_MAX ? 0 : stride;
+    s->express = gq_slot_stride(gq_express_bytes(c->setup.slot_bytes));
+    s->shared_bytes = teams * (s->staged ? 64 * s->staged : 2 * s->express);
     return GQ_CU(c, function_set(s->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)s->shared_bytes));
 }
 
@@ -176,6 +176,7 @@ static gq_status launch(struct gq_cuda *c, uint32_t step)
         .retries = c->setup.retries,
         .poll = c->setup.poll,
         .staged = s->staged,
+        .express = s->express,
     };
     void *params[] = {&grid};
     gq_status status = GQ_CU(

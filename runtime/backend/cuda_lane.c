@@ -12,16 +12,18 @@ gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, 
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "giving the device %zu bytes of shared memory: ", bytes);
 }
 
-/* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors between steps. */
+/* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors and express lines between
+ * steps. */
 struct parts {
-    size_t desc, slot, hop;
+    size_t desc, slot, hop, express;
 };
 
 static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view *v)
 {
     size_t capacity = (size_t)v->mask + 1;
     return (struct parts){capacity * sizeof(uint64_t), capacity * v->stride,
-                          (c->steps - 1) * capacity * sizeof(struct gq_out_desc)};
+                          (c->steps - 1) * capacity * sizeof(struct gq_out_desc),
+                          (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride};
 }
 
 /* Zeroes by the copy engine. A memset is a kernel: beside grids that fill every SM it would wait for ever. */
@@ -38,7 +40,7 @@ gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 
 static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
 {
-    size_t bytes = p->desc + 2 * p->slot + p->hop, free_bytes = 0, total = 0;
+    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express, free_bytes = 0, total = 0;
     gq_status status = GQ_CU(c, mem_info(&free_bytes, &total));
     if (status == GQ_OK && bytes > free_bytes)
         return gq_error_set(GQ_ERR_NO_MEMORY,
@@ -48,7 +50,7 @@ static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *o
     if (status == GQ_OK)
         status = GQ_CU(c, mem_alloc(out, bytes));
     /* Stamps between steps must not look valid; everything else is written before it is read. */
-    return status == GQ_OK ? gq_cuda_zero(c, *out + p->desc + 2 * p->slot, p->hop) : status;
+    return status == GQ_OK ? gq_cuda_zero(c, *out + unstamped, p->hop + p->express) : status;
 }
 
 static void *moved(gq_cu_ptr base, const void *part, const void *from)
@@ -66,6 +68,8 @@ static struct gq_lane_view device_view(const struct gq_lane_view *v, gq_cu_ptr i
     d.out_head = moved(out, v->out_head, v->out_head);
     d.out_desc = moved(out, v->out_desc, v->out_head);
     d.out_payload = moved(out, v->out_payload, v->out_head);
+    d.in_express = moved(in, v->in_express, v->in_head);
+    d.out_express = moved(out, v->out_express, v->out_head);
     return d;
 }
 
@@ -105,6 +109,7 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
         .slot = {(uint8_t *)(uintptr_t)(l->slots + parts.desc),
                  (uint8_t *)(uintptr_t)(l->slots + parts.desc + parts.slot)},
         .hop = (struct gq_out_desc *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot),
+        .express = (uint8_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop),
         .first_index = view->in_head->first_index,
         .generated = view->in_head->generated,
     };

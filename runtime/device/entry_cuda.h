@@ -85,16 +85,18 @@ struct gq_item {
 /* Length and fate of message i as this step receives it. */
 static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
 {
-    const gq_lane_view *v = &c.lane->view;
-    const uint64_t at = gq_slot_index(v, c.first + i);
+    const gq_sight &s = gq_sight_here();
+    const uint64_t at = gq_slot_index(&s.view, c.first + i);
+    if (c.express)
+        return gq_item{c.len, gq_meta_status(c.word), gq_meta_code(c.word), g.step ? gq_meta_stage(c.word) : g.stage};
     if (g.step > 0) {
-        const gq_out_desc *hop = c.lane->hop + (uint64_t)(g.step - 1) * (v->mask + 1) + at;
+        const gq_out_desc *hop = s.hop_in + at;
         const uint64_t meta = gq_dev_relaxed_u64(&hop->meta);
         return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_meta_status(meta), gq_meta_code(meta),
                        gq_meta_stage(meta)};
     }
-    const uint32_t len = c.lane->generated ? 0 : (uint32_t)(c.known ? c.word : gq_dev_relaxed_u64(&c.lane->desc[at]));
-    return gq_item{len < v->slot_bytes ? len : v->slot_bytes, GQ_RESULT_OK, 0, g.stage};
+    const uint32_t len = s.made ? 0 : (uint32_t)(c.known ? c.word : gq_dev_relaxed_u64(&s.desc[at]));
+    return gq_item{len < g.out_cap ? len : g.out_cap, GQ_RESULT_OK, 0, g.stage};
 }
 
 /* Where the slots of a run lie while this step works on them; slots are `stride` apart, as everywhere. */
@@ -105,8 +107,8 @@ struct gq_place {
 static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, const gq_place &p, uint32_t i,
                                            uint32_t len)
 {
-    const uint64_t seq = c.first + i, at = (uint64_t)i * c.lane->view.stride;
-    const uint64_t id = GQ_IMAGE_KIND ? c.lane->first_index + seq : gq_slot_id(c.lane->view.lane, seq);
+    const uint64_t seq = c.first + i, at = (uint64_t)i * gq_sight_here().view.stride;
+    const uint64_t id = GQ_IMAGE_KIND ? gq_sight_here().first_index + seq : gq_slot_id(gq_sight_here().view.lane, seq);
     return gq_message{p.in + at, len, id, p.out + at, g.out_cap};
 }
 
@@ -124,21 +126,37 @@ static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t 
 {
     const uint64_t seq = c.first + i, meta = gq_meta(g.generation, item.stage, item.status, item.code);
     if (g.step + 1 == g.steps) {
-        gq_slot_finish(&c.lane->view, seq, item.len, meta); /* R2 pairs A2 */
+        gq_slot_finish(&gq_sight_here().view, seq, item.len, meta); /* R2 pairs A2 */
         return;
     }
-    gq_out_desc *hop = c.lane->hop + (uint64_t)g.step * (c.lane->view.mask + 1) + gq_slot_index(&c.lane->view, seq);
+    gq_out_desc *hop = gq_sight_here().hop_out + gq_slot_index(&gq_sight_here().view, seq);
     gq_dev_release_pair(&hop->meta, meta, ((uint64_t)gq_slot_stamp(seq) << 32) | item.len); /* R5 pairs A5 */
 }
 
-static __device__ __forceinline__ bool gq_from_host(const gq_grid &g, const gq_claim &c)
+static __device__ __forceinline__ bool gq_from_host(const gq_claim &c)
 {
-    return g.step == 0 && !c.lane->generated;
+    return gq_sight_here().from_bus && !c.express;
 }
 
 static __device__ __forceinline__ uint32_t gq_bytes_out(const gq_item &item)
 {
     return item.status == GQ_RESULT_OK ? item.len : 0;
+}
+
+/* An express message leaves in a line too, if its result fits. By a converged warp; `from` holds the result. */
+static __device__ bool gq_answer(const gq_grid &g, const gq_claim &c, const gq_item &item, const uint8_t *from)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint32_t bytes = gq_bytes_out(item);
+    if (!c.express || bytes > gq_express_bytes(g.out_cap))
+        return false;
+    gq_unit *line = gq_express_line(&s.view, s.answers, c.first);
+    const uint64_t meta = gq_meta(g.generation, item.stage, item.status, item.code);
+    for (uint32_t i = gq_lane_of_warp(); i < gq_express_units(bytes); i += 32) {
+        const uint64_t data = i == 0 ? meta : i == 1 ? item.len : *(const uint64_t *)(from + (i - GQ_EXPRESS_HEAD) * 8);
+        gq_store_unit(&line[i], c.first + 1, data); /* R6 pairs A6 */
+    }
+    return true;
 }
 
 /* Each thread's length where the warp can look it up; returns the longest. */
@@ -154,30 +172,46 @@ static __device__ __forceinline__ uint32_t gq_share_lengths(uint32_t *lens, uint
     return longest;
 }
 
-/* A warp's share of the block's memory. */
+/* A team's share of the block's memory: of a warp, or of the block in block scope. */
 struct gq_desk {
     uint32_t *out_len; /* one word */
     uint32_t *lens;    /* 32 words */
     uint8_t *area;     /* two runs of slots, where slots are small enough (g.staged); NULL otherwise */
+    uint8_t *in, *out; /* one express message and its result, g.express bytes each; NULL: there are none */
 };
+
+static __device__ gq_desk gq_desk_of(const gq_grid &g, uint8_t *areas, uint32_t team, uint32_t *out_len, uint32_t *lens)
+{
+    const uint32_t share = g.staged ? 64 * g.staged : 2 * g.express;
+    uint8_t *mine = areas + (uint64_t)team * share;
+    return gq_desk{out_len, lens, g.staged ? mine : nullptr, g.express ? mine : nullptr,
+                   g.express ? mine + share / 2 : nullptr};
+}
 
 /* Small messages never touch device memory on their way from and to the host: they are worked on in shared memory. */
 static __device__ gq_place gq_place_of(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
-    const uint64_t at = gq_slot_index(&c.lane->view, c.first) * c.lane->view.stride;
-    gq_place p = {c.lane->slot[g.step & 1] + at, c.lane->slot[(g.step + 1) & 1] + at};
-    if (desk.area && gq_from_host(g, c))
+    const gq_sight &s = gq_sight_here();
+    const uint64_t at = gq_slot_index(&s.view, c.first) * s.view.stride;
+    gq_place p = {s.in + at, s.out + at};
+    if (c.express) {
+        p.in = desk.in;
+        if (g.out_cap <= g.express)
+            p.out = desk.out;
+        return p;
+    }
+    if (desk.area && gq_from_host(c))
         p.in = desk.area;
     if (desk.area && g.step + 1 == g.steps)
-        p.out = desk.area + 32 * c.lane->view.stride;
+        p.out = desk.area + 32 * s.view.stride;
     return p;
 }
 
 static __device__ void gq_bring(const gq_claim &c, const gq_place &p, const gq_desk &desk, uint32_t len)
 {
     const uint32_t longest = gq_share_lengths(desk.lens, len), *lens = desk.lens;
-    const uint8_t *host = gq_slot_in(&c.lane->view, c.first);
-    gq_copy_run<gq_from_bus>(p.in, host, c.lane->view.stride, c.count, longest, gq_lane_of_warp(), 32,
+    const uint8_t *host = gq_slot_in(&gq_sight_here().view, c.first);
+    gq_copy_run<gq_from_bus>(p.in, host, gq_sight_here().view.stride, c.count, longest, gq_lane_of_warp(), 32,
                              [lens](uint32_t i) { return lens[i]; });
     __syncwarp();
 }
@@ -185,8 +219,8 @@ static __device__ void gq_bring(const gq_claim &c, const gq_place &p, const gq_d
 static __device__ void gq_take_away(const gq_claim &c, const gq_place &p, const gq_desk &desk, uint32_t len)
 {
     const uint32_t longest = gq_share_lengths(desk.lens, len), *lens = desk.lens;
-    uint8_t *host = gq_slot_out(&c.lane->view, c.first);
-    gq_copy_run<gq_from_device>(host, p.out, c.lane->view.stride, c.count, longest, gq_lane_of_warp(), 32,
+    uint8_t *host = gq_slot_out(&gq_sight_here().view, c.first);
+    gq_copy_run<gq_from_device>(host, p.out, gq_sight_here().view.stride, c.count, longest, gq_lane_of_warp(), 32,
                                 [lens](uint32_t i) { return lens[i]; });
     __syncwarp(); /* every thread's bytes before any thread publishes */
 }
@@ -239,12 +273,18 @@ static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq
     gq_item item = {0, GQ_RESULT_DROPPED, 0, 0};
     if (mine)
         item = gq_item_of(g, c, gq_lane_of_warp());
-    if (gq_from_host(g, c))
+    if (gq_from_host(c))
         gq_bring(c, place, desk, mine ? item.len : 0);
     if constexpr (gq_scope::kind == GQ_SCOPE_THREAD)
         gq_serve_threads(g, c, place, &item);
     else
         gq_serve_warp(g, c, place, desk.out_len, &item);
+    if (c.express) {
+        item = gq_item{__shfl_sync(GQ_ALL, item.len, 0), __shfl_sync(GQ_ALL, item.status, 0),
+                       __shfl_sync(GQ_ALL, item.code, 0), __shfl_sync(GQ_ALL, item.stage, 0)};
+        if (gq_answer(g, c, item, place.out))
+            return;
+    }
     if (g.step + 1 == g.steps)
         gq_take_away(c, place, desk, mine ? gq_bytes_out(item) : 0);
     if (mine)
@@ -268,28 +308,36 @@ static __device__ gq_outcome gq_serve_block(const gq_grid &g, const gq_message &
 }
 
 /* Block scope: by all threads of the block, one message. */
-static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, uint32_t *out_len)
+static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
-    const gq_place place = gq_place_of(g, c, gq_desk{nullptr, nullptr, nullptr});
-    const uint32_t stride = c.lane->view.stride;
+    const gq_place place = gq_place_of(g, c, desk);
+    const uint32_t stride = gq_sight_here().view.stride;
     gq_item item = gq_item_of(g, c, 0);
     const uint32_t len = item.len;
-    if (gq_from_host(g, c)) {
-        gq_copy_run<gq_from_bus>(place.in, gq_slot_in(&c.lane->view, c.first), stride, 1, len, threadIdx.x, blockDim.x,
-                                 [len](uint32_t) { return len; });
+    if (gq_from_host(c)) {
+        gq_copy_run<gq_from_bus>(place.in, gq_slot_in(&gq_sight_here().view, c.first), stride, 1, len, threadIdx.x,
+                                 blockDim.x, [len](uint32_t) { return len; });
         __syncthreads();
     }
     if (item.status == GQ_RESULT_OK) {
-        const gq_outcome o = gq_serve_block(g, gq_message_of(g, c, place, 0, len), out_len);
+        const gq_outcome o = gq_serve_block(g, gq_message_of(g, c, place, 0, len), desk.out_len);
         if (threadIdx.x == 0)
             gq_settle(g, &item, o);
         else
             item = gq_item{o.len, o.status, o.code, g.stage};
     }
+    if (c.express) {
+        const bool fits = gq_bytes_out(item) <= gq_express_bytes(g.out_cap);
+        if (fits && threadIdx.x < 32)
+            gq_answer(g, c, item, place.out);
+        __syncthreads();
+        if (fits)
+            return;
+    }
     if (g.step + 1 == g.steps) {
         const uint32_t bytes = gq_bytes_out(item);
-        gq_copy_run<gq_from_device>(gq_slot_out(&c.lane->view, c.first), place.out, stride, 1, bytes, threadIdx.x,
-                                    blockDim.x, [bytes](uint32_t) { return bytes; });
+        gq_copy_run<gq_from_device>(gq_slot_out(&gq_sight_here().view, c.first), place.out, stride, 1, bytes,
+                                    threadIdx.x, blockDim.x, [bytes](uint32_t) { return bytes; });
     }
     __syncthreads();
     if (threadIdx.x == 0)
@@ -300,22 +348,23 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, uint32_
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 /* The first warps of the grid stay awake; the others sleep longer and longer while there is nothing to do. */
-static __device__ __forceinline__ void gq_rest(uint32_t warp, uint32_t idle)
+static __device__ __forceinline__ void gq_rest(const gq_grid &g, uint32_t warp, uint32_t idle)
 {
     if (idle < 16)
         return;
-    __nanosleep(warp < 256 ? 100 : idle < 64 ? 1000 : 20000);
+    const bool awake = g.poll == GQ_GRID_SPIN || (g.poll == GQ_GRID_ADAPTIVE && warp < 256);
+    __nanosleep(awake ? 100 : idle < 64 ? 1000 : 20000);
 }
 
 /* A run for this warp: claims what is ready, or looks for more. */
 static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t *turn, uint32_t want)
 {
-    gq_claim claim = {nullptr, 0, 0, false, 0};
+    gq_claim claim = gq_no_claim();
     if (!w->lane) {
         const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
         if (lanes == 0) { /* nobody polls the bus yet: the first warp looks for the stop word */
-            if (blockIdx.x == 0 && threadIdx.x == 0)
-                gq_watch(g, gq_load_relaxed_u32(&g.host->stop));
+            if (blockIdx.x == 0 && threadIdx.x < 32)
+                gq_watch(g, gq_load_relaxed_u32(&g.host->stop), 0);
             return claim;
         }
         gq_grid_lane *l = &g.lane[*turn % lanes];
@@ -340,7 +389,7 @@ static __device__ uint32_t gq_want(const gq_grid &g)
 static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t want)
 {
     gq_claim part = *c;
-    part.count = gq_bounded(c->lane, c->first, c->count, want);
+    part.count = gq_bounded(c->first, c->count, want);
     c->first += part.count;
     c->count -= part.count;
     c->known = false;
@@ -357,12 +406,13 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
 {
     const uint32_t warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32, want = gq_want(g);
     gq_watch_state watch = {};
+    watch.in = desk.in;
     watch.slow = true; /* until a run has shown otherwise */
     uint32_t turn = warp;
     for (uint32_t idle = 0, round = 0; !gq_over(g, watch, round); idle++, round++) {
         gq_claim c = gq_find(g, &watch, &turn, want);
         if (c.count == 0 && !watch.lane)
-            gq_rest(warp, idle);
+            gq_rest(g, warp, idle);
         while (c.count) {
             const long long start = clock64();
             gq_run_warp(g, gq_next_part(&c, want), desk);
@@ -374,17 +424,18 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
         gq_leave_watch(g, &watch);
 }
 
-static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
+static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
 {
     __shared__ gq_claim claim;
     __shared__ uint32_t leave, watching;
     gq_watch_state watch = {}; /* of the block's first warp */
+    watch.in = desk.in;
     watch.slow = true;
     uint32_t turn = blockIdx.x;
     for (uint32_t idle = 0, round = 0;; idle++, round++) {
         if (threadIdx.x < 32) {
             const bool over = gq_over(g, watch, round);
-            const gq_claim c = over ? gq_claim{nullptr, 0, 0, false, 0} : gq_find(g, &watch, &turn, 1);
+            const gq_claim c = over ? gq_no_claim() : gq_find(g, &watch, &turn, 1);
             if (over && watch.lane)
                 gq_leave_watch(g, &watch);
             if (threadIdx.x == 0) {
@@ -400,10 +451,10 @@ static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
         if (last)
             return;
         if (mine.count == 0 && !awake)
-            gq_rest(blockIdx.x, idle);
+            gq_rest(g, blockIdx.x, idle);
         while (mine.count) {
             const long long start = clock64();
-            gq_run_block(g, gq_next_part(&mine, 1), out_len);
+            gq_run_block(g, gq_next_part(&mine, 1), desk);
             watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
         }
@@ -411,12 +462,14 @@ static __device__ void gq_loop_blocks(const gq_grid &g, uint32_t *out_len)
 }
 
 /* blockDim.x is a multiple of 32; in block scope the plugin's thread count. */
-extern __shared__ uint4 gq_areas[]; /* 64 slots a warp, where g.staged */
+extern __shared__ uint4 gq_areas[]; /* what gq_desk_of() deals out */
 
 extern "C" __global__ void gq_grid_main(const gq_grid g)
 {
     __shared__ uint32_t out_len[32];  /* one a warp */
     __shared__ uint32_t lens[32][32]; /* a warp's run: lengths on their way in, then out */
+    if (threadIdx.x < 32)
+        gq_sights[threadIdx.x].lane = nullptr;
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
         if (g.limit_ns)
@@ -424,13 +477,12 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
                       (unsigned long long)(gq_globaltimer() + g.limit_ns));
     }
     __syncthreads();
+    uint8_t *areas = (uint8_t *)gq_areas;
+    const uint32_t warp = threadIdx.x / 32;
     if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
-        gq_loop_blocks(g, &out_len[0]);
-    else {
-        const uint32_t warp = threadIdx.x / 32;
-        uint8_t *area = g.staged ? (uint8_t *)gq_areas + (uint64_t)warp * 64 * g.staged : nullptr;
-        gq_loop_warps(g, gq_desk{&out_len[warp], lens[warp], area});
-    }
+        gq_loop_blocks(g, gq_desk_of(g, areas, 0, &out_len[0], lens[0]));
+    else
+        gq_loop_warps(g, gq_desk_of(g, areas, warp, &out_len[warp], lens[warp]));
 }
 
 /* What the image is, for who loads it: the words of struct gq_cpu_image before `run`, in order. */

@@ -7,10 +7,11 @@
 #include <device/grid.h>
 
 #define GQ_ALL 0xffffffffu
-#define GQ_LOOKS 16u     /* words a scout's thread reads at a time when messages come fast */
-#define GQ_PATIENCE 64u  /* looks in vain before another warp may be the scout */
-#define GQ_ROUNDS 65536u /* looks of one scout */
-#define GQ_CHUNK 128u    /* messages that one claim takes at most */
+#define GQ_LOOKS 16u      /* words a scout's thread reads at a time when messages come fast */
+#define GQ_PATIENCE 64u   /* looks in vain before another warp may be the scout */
+#define GQ_TIME_LOOKS 64u /* looks of a scout between two at the clock */
+#define GQ_ROUNDS 65536u  /* looks of one scout */
+#define GQ_CHUNK 128u     /* messages that one claim takes at most */
 
 /* --- words of device memory, at device scope ---------------------------------------------------------------------- */
 
@@ -62,95 +63,60 @@ static __device__ __forceinline__ uint64_t gq_globaltimer()
 
 static __device__ __forceinline__ uint32_t gq_lane_of_warp() { return threadIdx.x % 32; }
 
-/* Where the words of this step are: the host's descriptors, or the states that the step before left. */
-struct gq_words {
-    const uint8_t *base;
-    uint32_t apart; /* bytes */
+/* What a team (a warp; in block scope the block) must know of the lane that it looks at or works on. It is kept in
+ * shared memory, for loads from memory return in the order in which they were issued: an address that had to be read
+ * first would wait for the look before it, across the bus. */
+struct gq_sight {
+    gq_grid_lane *lane; /* NULL: none yet */
+    gq_lane_view view;
+    const uint8_t *words; /* of this step: the host's descriptors, or the states that the step before left */
+    const uint8_t *lines; /* express lines that this step reads; NULL: it has none */
+    uint8_t *answers;     /* express lines that it writes */
+    uint8_t *in, *out;    /* rings of slots that it reads and writes */
+    const gq_out_desc *hop_in;
+    gq_out_desc *hop_out;
+    uint64_t *desc;
+    uint64_t first_index;
+    uint32_t apart;    /* bytes from one word to the next */
+    uint32_t made;     /* a source plugin makes the lane's messages */
+    uint32_t from_bus; /* this step reads the host's messages */
 };
 
-static __device__ __forceinline__ gq_words gq_words_of(const gq_grid &g, const gq_grid_lane *l)
+static __shared__ gq_sight gq_sights[32];
+
+static __device__ __forceinline__ gq_sight &gq_sight_here()
 {
-    const gq_out_desc *hop = l->hop + (uint64_t)(g.step - 1) * (l->view.mask + 1);
-    return g.step == 0 ? gq_words{(const uint8_t *)l->view.in_desc, 8} : gq_words{(const uint8_t *)&hop->state, 16};
+    return gq_sights[gq_scope::kind == GQ_SCOPE_BLOCK ? 0 : threadIdx.x / 32];
 }
 
-/* Ones of `mask` from bit 0 upwards. */
-static __device__ __forceinline__ uint32_t gq_prefix(uint32_t mask) { return mask == GQ_ALL ? 32 : __ffs(~mask) - 1; }
-
-/* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
- * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t keeps the word of message
- * from + t. */
-template <uint32_t Looks>
-static __device__ uint32_t gq_look(const gq_grid &g, const gq_grid_lane *l, uint64_t from, uint64_t (&word)[GQ_LOOKS])
+/* By a converged warp: from here on it sees lane `l`. */
+static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
 {
-    const gq_words at = gq_words_of(g, l);
-    const uint64_t seq = from + gq_lane_of_warp();
-    /* No branch between the loads: one that had to be decided first would wait for the load before it. */
-#pragma unroll
-    for (uint32_t k = 0; k < Looks; k++)
-        word[k] = gq_load_relaxed_u64((const uint64_t *)(at.base + gq_slot_index(&l->view, seq + k * 32) *
-                                                                       at.apart)); /* A1 pairs R1, A5 pairs R5 */
-    uint32_t found = 0;
-    bool more = true;
-#pragma unroll
-    for (uint32_t k = 0; k < Looks; k++) {
-        const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
-        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
-        found += more ? run : 0;
-        more = more && run == 32;
+    gq_sight &s = gq_sight_here();
+    if (s.lane == l)
+        return;
+    __syncwarp(); /* nobody reads the old one any more */
+    if (gq_lane_of_warp() == 0) {
+        const uint64_t capacity = (uint64_t)l->view.mask + 1,
+                       lines = (uint64_t)GQ_EXPRESS_LINES * l->view.express_stride;
+        s.view = l->view;
+        s.made = l->generated;
+        s.from_bus = g.step == 0 && !l->generated;
+        s.hop_in = g.step ? l->hop + (g.step - 1) * capacity : nullptr;
+        s.hop_out = l->hop + g.step * capacity;
+        s.words = g.step ? (const uint8_t *)&s.hop_in->state : (const uint8_t *)l->view.in_desc;
+        s.apart = g.step ? sizeof(gq_out_desc) : sizeof(gq_in_desc);
+        s.lines = g.step ? l->express + (g.step - 1) * lines : l->view.in_express;
+        if (!g.express || (g.step == 0 && l->generated))
+            s.lines = nullptr;
+        s.answers = g.step + 1 == g.steps ? l->view.out_express : l->express + g.step * lines;
+        s.in = l->slot[g.step & 1];
+        s.out = l->slot[(g.step + 1) & 1];
+        s.desc = l->desc;
+        s.first_index = l->first_index;
+        s.lane = l;
     }
-    if (found)
-        asm volatile("fence.acq_rel.sys;" ::: "memory");
-    return found;
-}
-
-/* The host's words where the warps that claim these messages find them: lengths, without crossing the bus again. */
-static __device__ void gq_keep_words(gq_grid_lane *l, uint64_t from, uint32_t found, const uint64_t (&word)[GQ_LOOKS])
-{
-#pragma unroll
-    for (uint32_t k = 0; k < GQ_LOOKS; k++)
-        if (k * 32 + gq_lane_of_warp() < found)
-            l->desc[gq_slot_index(&l->view, from + k * 32 + gq_lane_of_warp())] = word[k];
-}
-
-/* Host says stop, or the limit is over: all grids are told. By the scout, whose poll crosses the bus anyway. */
-static __device__ void gq_watch(const gq_grid &g, uint32_t stop)
-{
-    if (stop || (g.limit_ns && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns)))
-        gq_dev_store_u32(&g.shared->over, 1);
-}
-
-struct gq_claim {
-    gq_grid_lane *lane;
-    uint64_t first;
-    uint32_t count; /* 0: nothing was there, or another warp was faster */
-    bool known;     /* thread t has the word of message first + t */
-    uint64_t word;
-};
-
-static __device__ __forceinline__ uint32_t gq_bounded(const gq_grid_lane *l, uint64_t first, uint64_t count,
-                                                      uint32_t want)
-{
-    const uint64_t to_wrap = l->view.mask + 1 - gq_slot_index(&l->view, first);
-    count = count < want ? count : want;
-    return (uint32_t)(count < to_wrap ? count : to_wrap);
-}
-
-/* One look. Messages of a source plugin are there by number; all others by their words. */
-static __device__ uint32_t gq_look_once(const gq_grid &g, gq_grid_lane *l, uint64_t from, bool wide,
-                                        uint64_t (&word)[GQ_LOOKS])
-{
-    const uint32_t stop = gq_lane_of_warp() == 0 ? gq_load_relaxed_u32(&g.host->stop) : 0;
-    uint32_t found;
-    if (g.step == 0 && l->generated) {
-        const uint64_t limit = gq_slot_limit(&l->view); /* A3 pairs R3 */
-        found = limit > from ? (uint32_t)min((unsigned long long)(limit - from), 1ull << 30) : 0;
-    } else {
-        found = wide ? gq_look<GQ_LOOKS>(g, l, from, word) : gq_look<1>(g, l, from, word);
-    }
-    if (gq_lane_of_warp() == 0)
-        gq_watch(g, stop);
-    return found;
+    __syncwarp();
 }
 
 /* A warp that is the scout of a lane, and what it alone knows. */
@@ -159,9 +125,193 @@ struct gq_watch_state {
     uint64_t from;      /* first message not looked at */
     bool clear;         /* it claimed all below `from` itself: `next` and `ready` lag behind until they are written */
     bool wide;          /* messages come by many */
+    bool big;           /* express messages come that need more than one round of loads */
     bool slow;          /* its last run took long: others must not wait for the next one */
+    uint64_t waited;    /* a look has waited for the express line of message `waited - 1` already */
+    uint32_t stop;      /* the host's word, as the last look saw it */
+    uint32_t looks;     /* since it kept an express message, which it then answered */
+    uint32_t beat;      /* looks that it took to see that message */
+    uint32_t delay;     /* cycles from such an answer to the first look */
     uint32_t empty, rounds;
+    uint8_t *in; /* shared memory for an express message */
 };
+
+/* Ones of `mask` from bit 0 upwards. */
+static __device__ __forceinline__ uint32_t gq_prefix(uint32_t mask) { return mask == GQ_ALL ? 32 : __ffs(~mask) - 1; }
+
+/* The host's words where the warps that claim these messages find them: lengths, without crossing the bus again. */
+static __device__ __forceinline__ void gq_keep_word(uint64_t seq, uint64_t word)
+{
+    const gq_sight &s = gq_sight_here();
+    s.desc[gq_slot_index(&s.view, seq)] = word;
+}
+
+/* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
+ * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t's *word is that of message
+ * from + t; the others are kept where they are needed. */
+template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, gq_watch_state *w, uint64_t *first)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint8_t *words = s.words;
+    const uint32_t apart = s.apart, mask = s.view.mask;
+    const uint64_t seq = w->from + gq_lane_of_warp();
+    uint64_t word[Looks];
+    /* No branch between the loads: one that had to be decided first would wait for the load before it. */
+#pragma unroll
+    for (uint32_t k = 0; k < Looks; k++)
+        word[k] = gq_load_relaxed_u64(
+            (const uint64_t *)(words + ((seq + k * 32) & mask) * apart)); /* A1 pairs R1, A5 pairs R5 */
+    w->stop = gq_load_relaxed_u32(g.step ? &g.shared->over : &g.host->stop);
+    uint32_t found = 0;
+    bool more = true;
+#pragma unroll
+    for (uint32_t k = 0; k < Looks; k++) {
+        const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
+        found += more ? run : 0;
+        if (k > 0 && more && gq_lane_of_warp() < run && s.from_bus)
+            gq_keep_word(seq + k * 32, word[k]);
+        more = more && run == 32;
+    }
+    if (found)
+        asm volatile("fence.acq_rel.sys;" ::: "memory");
+    *first = word[0];
+    return found;
+}
+
+/* Host says stop, or the limit is over: all grids are told. By a scout, whose look crosses the bus anyway. */
+static __device__ void gq_watch(const gq_grid &g, uint32_t stop, uint32_t round)
+{
+    const bool late =
+        g.limit_ns && round % GQ_TIME_LOOKS == 0 && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns);
+    if ((stop || late) && gq_lane_of_warp() == 0)
+        gq_dev_store_u32(&g.shared->over, 1);
+}
+
+/* Messages of the lane that the team sees. */
+struct gq_claim {
+    uint64_t first;
+    uint32_t count; /* 0: nothing was there, or another warp was faster */
+    bool known;     /* thread t has the word of message first + t */
+    bool express;   /* one message, from an express line: `len` bytes lie in the express area of shared memory */
+    uint32_t len;
+    uint64_t word; /* express: meta */
+};
+
+static __device__ __forceinline__ gq_claim gq_no_claim() { return gq_claim{0, 0, false, false, 0, 0}; }
+
+static __device__ __forceinline__ uint32_t gq_bounded(uint64_t first, uint64_t count, uint32_t want)
+{
+    const uint64_t mask = gq_sight_here().view.mask, to_wrap = mask + 1 - (first & mask);
+    count = count < want ? count : want;
+    return (uint32_t)(count < to_wrap ? count : to_wrap);
+}
+
+/* Messages of a source plugin are there by number. */
+static __device__ uint32_t gq_look_up(const gq_grid &g, gq_watch_state *w)
+{
+    const uint64_t limit = gq_slot_limit(&gq_sight_here().view); /* A3 pairs R3 */
+    w->stop = gq_load_relaxed_u32(&g.host->stop);
+    return limit > w->from ? (uint32_t)min((unsigned long long)(limit - w->from), 1ull << 30) : 0;
+}
+
+/* --- express lines ------------------------------------------------------------------------------------------------ */
+
+#define GQ_TURNS 8u        /* looks in a row */
+#define GQ_DELAY_MORE 100u /* cycles */
+#define GQ_DELAY_LESS 4u
+#define GQ_DELAY_MAX 3300u   /* about a trip across the bus */
+#define GQ_EXPRESS_ALONE 4u  /* more messages than this at a time had better be served together */
+#define GQ_EXPRESS_ROUNDS 5u /* loads of a thread for the longest line: 2 + 1024 / 8 units over 32 threads */
+
+/* Whether the line of message `from` is complete, as far as the units in `data` go: thread t has units t, 32 + t, ...
+ * If so its payload is put into the scout's area. */
+template <uint32_t Rounds>
+static __device__ bool gq_unpack_express(const gq_grid &g, gq_watch_state *w, const uint64_t (&stamp)[Rounds],
+                                         const uint64_t (&data)[Rounds], gq_claim *claim)
+{
+    const uint32_t t = gq_lane_of_warp();
+    const uint64_t want = w->from + 1;
+    const uint32_t head = __ballot_sync(GQ_ALL, stamp[0] == want);
+    if ((head & 3u) != 3u)
+        return false;
+    const uint64_t meta = __shfl_sync(GQ_ALL, data[0], 0);
+    const uint32_t told = (uint32_t)__shfl_sync(GQ_ALL, data[0], 1), most = gq_express_bytes(g.out_cap);
+    const uint32_t len = told < most ? told : most, units = gq_express_units(len);
+    w->big = units > 32;
+    if (units > Rounds * 32)
+        return false;
+    bool whole = true;
+#pragma unroll
+    for (uint32_t k = 0; k < Rounds; k++)
+        whole = whole && (k * 32 + t >= units || stamp[k] == want);
+    if (!__all_sync(GQ_ALL, whole))
+        return false;
+#pragma unroll
+    for (uint32_t k = 0; k < Rounds; k++)
+        if (k * 32 + t >= GQ_EXPRESS_HEAD && k * 32 + t < units)
+            *(uint64_t *)(w->in + (k * 32 + t - GQ_EXPRESS_HEAD) * 8) = data[k];
+    __syncwarp();
+    *claim = gq_claim{w->from, 1, false, true, len, meta};
+    return true;
+}
+
+/* Who sends a message when it has the answer to the one before keeps a rhythm. A look that just misses the message sees
+ * it a trip across the bus later, so the looks are moved: the first one after an answer starts `delay` cycles later,
+ * and the delay shrinks, slowly, until a message is seen one look later than the one before; then it grows by a larger
+ * step. For whoever keeps no rhythm the looks come when they come, as before. */
+static __device__ __forceinline__ void gq_await_rhythm(const gq_watch_state *w)
+{
+    for (const long long start = clock64(); w->looks == 0 && clock64() - start < (long long)w->delay;)
+        ;
+}
+
+static __device__ __forceinline__ void gq_tune_rhythm(gq_watch_state *w)
+{
+    if (w->looks == w->beat + 1)
+        w->delay += GQ_DELAY_MORE;
+    else if (w->looks == w->beat)
+        w->delay = w->delay > GQ_DELAY_LESS ? w->delay - GQ_DELAY_LESS : w->beat > 1 ? GQ_DELAY_MAX : 0;
+    if (w->delay > GQ_DELAY_MAX)
+        w->delay = 0;
+    w->beat = w->looks;
+    w->looks = 0;
+}
+
+/* Looks at the words of up to 32 messages and at the express line of the first, all loads at once, `turns` times at
+ * most. Returns how many messages stand ready by their words; claim->count is 1 if the first came by express. */
+template <uint32_t Rounds>
+static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, uint32_t turns, uint64_t *word,
+                                           gq_claim *claim)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint64_t seq = w->from + gq_lane_of_warp();
+    const uint32_t line_apart = s.view.express_stride, last = line_apart / (uint32_t)sizeof(gq_unit) - 1;
+    const gq_unit *line = (const gq_unit *)(s.lines + (w->from % GQ_EXPRESS_LINES) * line_apart);
+    const uint64_t *at = (const uint64_t *)(s.words + (seq & s.view.mask) * s.apart);
+    const uint32_t *stop = g.step ? &g.shared->over : &g.host->stop; /* steps behind the first stay off the bus */
+    if (g.step == 0)
+        gq_await_rhythm(w);
+    for (;; turns--) {
+        uint64_t stamp[Rounds], data[Rounds];
+#pragma unroll
+        for (uint32_t k = 0; k < Rounds; k++)
+            gq_load_unit(&line[min(gq_lane_of_warp() + k * 32, last)], &stamp[k], &data[k]); /* A6 pairs R6 */
+        *word = gq_load_relaxed_u64(at);
+        w->stop = gq_load_relaxed_u32(stop);
+        w->looks++;
+        const bool there = (uint32_t)(*word >> 32) == gq_slot_stamp(seq);
+        const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
+        if (found <= GQ_EXPRESS_ALONE && gq_unpack_express<Rounds>(g, w, stamp, data, claim)) {
+            gq_tune_rhythm(w);
+            return 1;
+        }
+        if (found)
+            asm volatile("fence.acq_rel.sys;" ::: "memory");
+        if (found || turns == 1 || w->stop)
+            return found;
+    }
+}
 
 /* By a converged warp: becomes the lane's scout if it has none. */
 static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch_state *w)
@@ -172,10 +322,14 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
         locked = atomicCAS(&c->scout, 0, 1) == 0;
     if (!__shfl_sync(GQ_ALL, locked, 0))
         return false;
-    __threadfence();
+    __threadfence(); /* A7 pairs R7 */
+    gq_see(g, l);
     w->lane = l;
     w->from = gq_dev_relaxed_u64(&c->ready);
-    w->clear = w->wide = false;
+    w->clear = w->wide = w->big = false;
+    w->looks = 1; /* it has answered nobody */
+    w->beat = w->delay = 0;
+    w->waited = 0;
     w->empty = w->rounds = 0;
     return true;
 }
@@ -198,40 +352,79 @@ static __device__ void gq_leave_watch(const gq_grid &g, gq_watch_state *w)
 {
     gq_publish(g, w, w->from);
     if (gq_lane_of_warp() == 0)
-        gq_dev_release_u32(&w->lane->cursor[g.step].scout, 0);
+        gq_dev_release_u32(&w->lane->cursor[g.step].scout, 0); /* R7 pairs A7 */
     w->lane = nullptr;
 }
 
-/* By the scout: one look. A few messages it claims itself, without a word to anybody: they save their way through
- * device memory. Many it leaves to the warps that claim, and goes on looking. */
+/* Nothing is left to claim, so nobody else can move `next` until `ready` is raised. */
+static __device__ __forceinline__ bool gq_is_clear(const gq_grid &g, const gq_watch_state *w)
+{
+    return w->clear || gq_dev_relaxed_u64(&w->lane->cursor[g.step].next) == w->from;
+}
+
+/* One look of the kind that fits. `claim` is of one message if it came by express. */
+static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, uint64_t *word, gq_claim *claim)
+{
+    const gq_sight &s = gq_sight_here();
+    if (g.step == 0 && s.made)
+        return gq_look_up(g, w);
+    if (w->wide)
+        return gq_look<GQ_LOOKS>(g, w, word);
+    if (!s.lines)
+        return gq_look<1>(g, w, word);
+    /* Others claim what this one published only if they are not held up: then it does not look for long. */
+    const uint32_t turns = w->clear ? GQ_TURNS : 1;
+    const uint32_t found = w->big ? gq_look_express<GQ_EXPRESS_ROUNDS>(g, w, turns, word, claim)
+                                  : gq_look_express<1>(g, w, turns, word, claim);
+    if (g.step > 0 || found != 1 || claim->count || w->waited == w->from + 1)
+        return found;
+    /* Its word was there and its line was not: the host writes the line first, so the next look will see both. */
+    w->waited = w->from + 1;
+    w->empty = 0;
+    return 0;
+}
+
+/* By the scout: the `count` messages behind those it looked at are its own, without a word to anybody. */
+static __device__ void gq_keep(const gq_grid &g, gq_watch_state *w, uint32_t count)
+{
+    w->clear = true;
+    w->from += count;
+    if (w->slow)
+        gq_leave_watch(g, w);
+}
+
+/* By the scout: one look. A few messages it claims itself: they save their way through device memory. Many it leaves to
+ * the warps that claim, and goes on looking. */
 static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, uint32_t want)
 {
-    const bool words = g.step == 0 && !w->lane->generated;
-    gq_claim claim = {w->lane, w->from, 0, words, 0};
-    uint64_t word[GQ_LOOKS];
-    const uint32_t found = gq_look_once(g, w->lane, w->from, w->wide, word);
-    w->empty = found ? 0 : w->empty + 1;
+    const bool words = gq_sight_here().from_bus;
+    gq_claim claim = gq_no_claim();
+    uint64_t word = 0;
+    w->clear = gq_is_clear(g, w);
+    const uint32_t found = gq_look_around(g, w, &word, &claim);
+    gq_watch(g, w->stop, w->rounds);
+    const bool blocked = claim.count && !w->clear;
+    w->empty = found && !blocked ? 0 : w->empty + 1;
     w->wide = found >= 32;
     if (w->empty > GQ_PATIENCE || ++w->rounds > GQ_ROUNDS) {
         gq_leave_watch(g, w);
+        return gq_no_claim();
+    }
+    if (found == 0 || blocked) /* an express message waits until those before it are claimed */
+        return gq_no_claim();
+    if (claim.count) {
+        gq_keep(g, w, 1);
         return claim;
     }
-    if (found == 0)
-        return claim;
-    /* Where nothing is left to claim, nobody else can move `next` until `ready` is raised. */
-    if (found < 32 && found <= want && (w->clear || gq_dev_relaxed_u64(&w->lane->cursor[g.step].next) == w->from)) {
-        claim.count = gq_bounded(w->lane, w->from, found, want);
-        claim.word = word[0];
-        w->clear = true;
-        w->from += claim.count;
-        if (w->slow)
-            gq_leave_watch(g, w);
+    if (found < 32 && found <= want && w->clear) {
+        claim = gq_claim{w->from, gq_bounded(w->from, found, want), words, false, 0, word};
+        gq_keep(g, w, claim.count);
         return claim;
     }
-    if (words)
-        gq_keep_words(w->lane, w->from, found, word);
+    if (words && gq_lane_of_warp() < found)
+        gq_keep_word(w->from + gq_lane_of_warp(), word);
     gq_publish(g, w, w->from + found);
-    return claim;
+    return gq_no_claim();
 }
 
 /* --- claiming ----------------------------------------------------------------------------------------------------- */
@@ -243,7 +436,7 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
 static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t want, bool slow)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
-    gq_claim claim = {l, 0, 0, false, 0};
+    gq_claim claim = gq_no_claim();
     if (gq_lane_of_warp() == 0) {
         const uint64_t next = gq_dev_relaxed_u64(&c->next), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
         const uint64_t there = ready > next ? ready - next : 0;
@@ -257,6 +450,8 @@ static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint3
     claim.first = __shfl_sync(GQ_ALL, claim.first, 0);
     claim.count = __shfl_sync(GQ_ALL, claim.count, 0);
     __syncwarp(); /* what one thread acquired holds for the warp */
+    if (claim.count)
+        gq_see(g, l);
     return claim;
 }
 

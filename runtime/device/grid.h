@@ -7,7 +7,8 @@
  *   host ingress --(coalesced copy)--> slot[0] --step 0--> slot[1] --step 1--> slot[0] ... --(coalesced copy)--> host
  * egress
  *
- * Between two steps stands a descriptor, in device memory, of the same shape as an egress one.
+ * Between two steps stands a descriptor, in device memory, of the same shape as an egress one. A message that came in
+ * an express line goes from step to step in express lines too, in device memory, and leaves in one.
  */
 #ifndef GQ_DEVICE_GRID_H
 #define GQ_DEVICE_GRID_H
@@ -29,6 +30,7 @@ struct gq_grid_lane {
     uint64_t *desc;           /* [capacity] ingress words as the scout read them */
     uint8_t *slot[2];         /* [capacity * stride] */
     struct gq_out_desc *hop;  /* [(steps - 1) * capacity] descriptors between steps */
+    uint8_t *express;         /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
     uint64_t first_index;
     uint32_t generated;
     uint32_t reserved0;
@@ -64,11 +66,13 @@ struct gq_grid {
     uint32_t stage; /* of the pipeline, for the result's meta word */
     uint32_t generation;
     uint32_t out_cap, retries;
-    uint32_t staged; /* stride of the slots, if a warp works on them in shared memory; else 0 */
-    uint32_t poll;   /* GQ_GRID_ADAPTIVE, ... */
+    uint32_t staged;  /* stride of the slots, if a warp works on them in shared memory; else 0 */
+    uint32_t express; /* bytes of shared memory for a message of an express line, and as many for its result */
+    uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... */
+    uint32_t reserved0;
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == GQ_LINE_BYTES, "cursors do not share lines");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 80, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 88, "kernel parameters have no hidden padding");
 
 #endif

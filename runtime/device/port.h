@@ -55,6 +55,21 @@ GQ_FN void gq_store_release_pair(uint64_t *p, uint64_t first, uint64_t second)
                  : "memory");
 }
 
+/* One 16-byte access each, relaxed. */
+GQ_FN void gq_store_unit(void *p, uint64_t stamp, uint64_t data)
+{
+    asm volatile("{ .reg .b128 unit; mov.b128 unit, {%1, %2}; st.relaxed.sys.global.b128 [%0], unit; }" ::"l"(p),
+                 "l"(stamp), "l"(data)
+                 : "memory");
+}
+GQ_FN void gq_load_unit(const void *p, uint64_t *stamp, uint64_t *data)
+{
+    asm volatile("{ .reg .b128 unit; ld.relaxed.sys.global.b128 unit, [%2]; mov.b128 {%0, %1}, unit; }"
+                 : "=l"(*stamp), "=l"(*data)
+                 : "l"(p)
+                 : "memory");
+}
+
 #else
 
 #define GQ_FN static inline
@@ -71,6 +86,38 @@ GQ_FN void gq_store_release_pair(uint64_t *p, uint64_t first, uint64_t second)
     __atomic_store_n(p, first, __ATOMIC_RELAXED);
     __atomic_store_n(p + 1, second, __ATOMIC_RELEASE);
 }
+
+/* One 16-byte access each, aligned: single on every x86 processor with AVX (Intel SDM vol. 3A, 9.1.1; AMD APM vol. 2,
+ * 7.3.2). gq_units_are_single() says whether this processor is one. */
+#if defined(__x86_64__)
+GQ_FN int gq_units_are_single(void) { return __builtin_cpu_supports("avx"); }
+GQ_FN void gq_store_unit(void *p, uint64_t stamp, uint64_t data)
+{
+    typedef long long pair __attribute__((vector_size(16)));
+    const pair unit = {(long long)stamp, (long long)data};
+    __asm__ volatile("movdqa %1, %0" : "=m"(*(pair *)p) : "x"(unit) : "memory");
+}
+GQ_FN void gq_load_unit(const void *p, uint64_t *stamp, uint64_t *data)
+{
+    typedef long long pair __attribute__((vector_size(16)));
+    pair unit;
+    __asm__ volatile("movdqa %1, %0" : "=x"(unit) : "m"(*(const pair *)p) : "memory");
+    *stamp = (uint64_t)unit[0];
+    *data = (uint64_t)unit[1];
+}
+#else
+GQ_FN int gq_units_are_single(void) { return 0; }
+GQ_FN void gq_store_unit(void *p, uint64_t stamp, uint64_t data)
+{
+    ((uint64_t *)p)[0] = stamp;
+    ((uint64_t *)p)[1] = data;
+}
+GQ_FN void gq_load_unit(const void *p, uint64_t *stamp, uint64_t *data)
+{
+    *stamp = ((const uint64_t *)p)[0];
+    *data = ((const uint64_t *)p)[1];
+}
+#endif
 
 #endif
 

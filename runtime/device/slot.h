@@ -5,6 +5,10 @@
  *                                                 both payloads of the slot, so the host may reuse them after A2
  *   R3 host raises `limit` of a generated lane -> A3 worker reads it: the egress slots below it are free
  *
+ *   R6 writer of an express line, each unit    -> A6 reader of that unit: stamp and data are of one write
+ *
+ * R6 and A6 are no release and acquire: a unit is one 16-byte access, and nothing but the unit travels with it.
+ *
  * Reuse of a slot needs no edge of its own: the host writes message seq + capacity only after it has taken (A2) and
  * released the result of seq, and the worker writes the egress slot of seq + capacity only after A1 (or A3) for it.
  */
@@ -22,10 +26,14 @@ struct gq_lane_view {
     struct gq_out_head *out_head;
     struct gq_out_desc *out_desc;
     uint8_t *out_payload;
+    uint8_t *in_express; /* GQ_EXPRESS_LINES lines */
+    uint8_t *out_express;
     uint32_t mask; /* capacity - 1 */
     uint32_t stride;
     uint32_t slot_bytes;
     uint32_t lane;
+    uint32_t express_stride; /* bytes from one express line to the next */
+    uint32_t reserved0;
 };
 
 GQ_FN uint32_t gq_slot_stamp(uint64_t seq) { return (uint32_t)(seq + 1); }
@@ -33,6 +41,25 @@ GQ_FN uint32_t gq_slot_stamp(uint64_t seq) { return (uint32_t)(seq + 1); }
 GQ_FN uint32_t gq_slot_stride(uint32_t slot_bytes)
 {
     return (slot_bytes + GQ_STRIDE_ALIGN - 1) & ~(GQ_STRIDE_ALIGN - 1);
+}
+
+/* Payload bytes that an express line of a lane carries. */
+GQ_FN uint32_t gq_express_bytes(uint32_t slot_bytes)
+{
+    return slot_bytes < GQ_EXPRESS_BYTES_MAX ? slot_bytes : GQ_EXPRESS_BYTES_MAX;
+}
+/* Units of a line with `len` bytes of payload. */
+GQ_FN uint32_t gq_express_units(uint32_t len) { return GQ_EXPRESS_HEAD + (len + 7) / 8; }
+
+GQ_FN uint32_t gq_express_stride(uint32_t slot_bytes)
+{
+    const uint32_t bytes = gq_express_units(gq_express_bytes(slot_bytes)) * (uint32_t)sizeof(struct gq_unit);
+    return (bytes + GQ_LINE_BYTES - 1) & ~(GQ_LINE_BYTES - 1);
+}
+
+GQ_FN struct gq_unit *gq_express_line(const struct gq_lane_view *v, uint8_t *lines, uint64_t seq)
+{
+    return (struct gq_unit *)(lines + (seq % GQ_EXPRESS_LINES) * v->express_stride);
 }
 
 GQ_FN uint64_t gq_slot_index(const struct gq_lane_view *v, uint64_t seq) { return seq & v->mask; }

@@ -198,6 +198,7 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     pthread_mutex_init(&remote->lock, NULL);
     gq_status status = gq_link_create(&remote->link);
     remote->link.wait = how_to_wait(conf->poll, backend);
+    remote->link.express = backend == GQ_BACKEND_CUDA;
     if (status == GQ_OK && probed->pid > 0) {
         remote->process = *probed;
         *probed = (struct gq_process){.channel = -1};

@@ -69,6 +69,8 @@ static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *o
         lane->sent_ns = calloc(opts->capacity, sizeof *lane->sent_ns);
         lane->latency = calloc(1, sizeof *lane->latency);
     }
+    if (lane->link && lane->link->express && !opts->generated && gq_units_are_single())
+        lane->express = gq_express_make(opts->slot_bytes); /* without it messages go the other way */
     bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->latency));
     return whole ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane of %u slots", opts->capacity);
 }
@@ -129,6 +131,7 @@ void gq_lane_destroy(struct gq_lane *lane)
     if (lane->out_fd >= 0)
         close(lane->out_fd);
     pthread_mutex_destroy(&lane->lock);
+    free(lane->express);
     free(lane->state);
     free(lane->sent_ns);
     free(lane->latency);
@@ -215,6 +218,8 @@ void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, 
     gq_assert(first + count <= lane->claimed);
     for (uint32_t i = 0; lane->sent_ns && i < count; i++)
         lane->sent_ns[gq_slot_index(&view, first + i)] = now_ns;
+    if (count == 1 && lane->express && first - load(&lane->released) < GQ_EXPRESS_LINES)
+        gq_express_send(lane->express, &lane->view, first, len[0]);
     /* First: a result that came before its message counts as submitted would wake a waiter who then sees nothing. */
     __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
     for (uint32_t i = count; i-- > 0;) {
@@ -278,27 +283,38 @@ static void advance(struct gq_lane *lane)
     set_released(lane, seq);
 }
 
+/* Is the result of seq there, in its slot or its express line? With the lock: an express answer is copied out. */
+static bool ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+{
+    r->seq = seq;
+    r->data = gq_slot_out(&lane->view, seq);
+    if (gq_slot_ready(&lane->view, seq, &r->len, &r->meta))
+        return true;
+    if (!lane->express || !gq_express_ready(lane->express, &lane->view, seq, &r->len, &r->meta))
+        return false;
+    r->data = gq_express_data(lane->express, seq);
+    return true;
+}
+
 /* What became of a message that is still LIVE. */
 enum fate { UNFINISHED, FINISHED, VANISHED };
 
 static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
-    r->seq = seq;
-    if (gq_slot_ready(&lane->view, seq, &r->len, &r->meta)) {
+    if (ready(lane, seq, r)) {
         /* The worker's words are not trusted: a length beyond the slot must not become a read beyond it. */
         bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
-        r->data = gq_slot_out(&lane->view, seq);
         if (!ok && gq_meta_status(r->meta) != GQ_RESULT_DROPPED && gq_meta_status(r->meta) != GQ_RESULT_FAILED)
             r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
         return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? VANISHED : FINISHED;
     }
-    return gq_link_dead(lane->link) && !gq_slot_ready(&lane->view, seq, &r->len, &r->meta) ? VANISHED : UNFINISHED;
+    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? VANISHED : UNFINISHED;
 }
 
 static void count_vanished(struct gq_lane *lane, uint64_t seq)
 {
     struct gq_lane_result r;
-    uint64_t *counter = gq_slot_ready(&lane->view, seq, &r.len, &r.meta) ? &lane->dropped : &lane->lost;
+    uint64_t *counter = ready(lane, seq, &r) ? &lane->dropped : &lane->lost;
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
     set_state(lane, seq, TAKEN);
 }
@@ -403,7 +419,8 @@ static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
 {
     uint32_t len;
     uint64_t meta;
-    return gq_slot_ready(&lane->view, seq, &len, &meta) || gq_link_dead(lane->link);
+    return gq_slot_ready(&lane->view, seq, &len, &meta) ||
+           (lane->express && gq_express_hint(lane->express, &lane->view, seq)) || gq_link_dead(lane->link);
 }
 
 bool gq_lane_has_results(const struct gq_lane *lane)
@@ -487,7 +504,7 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     case UNFINISHED:
         return GQ_ERR_NOT_READY;
     case VANISHED:
-        *meta = gq_slot_ready(&lane->view, seq, &r.len, &r.meta) ? r.meta : 0;
+        *meta = ready(lane, seq, &r) ? r.meta : 0;
         count_vanished(lane, seq);
         advance(lane);
         return *meta ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
@@ -523,12 +540,12 @@ void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
 
 uint64_t gq_lane_unfinished(struct gq_lane *lane)
 {
-    uint64_t unfinished = 0, meta;
-    uint32_t len;
+    uint64_t unfinished = 0;
+    struct gq_lane_result r;
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->released; seq < end; seq++)
-        if (state_of(lane, seq) == LIVE && !gq_slot_ready(&lane->view, seq, &len, &meta))
+        if (state_of(lane, seq) == LIVE && !ready(lane, seq, &r))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

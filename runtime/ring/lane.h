@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "device/slot.h"
+#include "ring/express.h"
 #include "ring/link.h"
 
 struct gq_lane_opts {
@@ -43,7 +44,8 @@ struct gq_lane {
     size_t in_bytes, out_bytes;
     bool generated;
     uint64_t generate_count;
-    uint64_t *sent_ns; /* per slot: when it was published; NULL: not timed */
+    struct gq_express *express; /* NULL: the worker reads no express lines */
+    uint64_t *sent_ns;          /* per slot: when it was published; NULL: not timed */
 
     /* the producer's line */
     _Alignas(GQ_LINE_BYTES) uint64_t claimed; /* next seq to claim */

@@ -10,14 +10,29 @@ static size_t out_payload_at(uint32_t capacity)
     return page_up(GQ_HEAD_BYTES + (size_t)capacity * sizeof(struct gq_out_desc));
 }
 
-size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes)
+static size_t in_express_at(uint32_t capacity, uint32_t slot_bytes)
 {
     return page_up(in_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
 }
 
-size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes)
+static size_t out_express_at(uint32_t capacity, uint32_t slot_bytes)
 {
     return page_up(out_payload_at(capacity) + (size_t)capacity * gq_slot_stride(slot_bytes));
+}
+
+static size_t express_bytes(uint32_t slot_bytes)
+{
+    return page_up((size_t)GQ_EXPRESS_LINES * gq_express_stride(slot_bytes));
+}
+
+size_t gq_lane_in_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return in_express_at(capacity, slot_bytes) + express_bytes(slot_bytes);
+}
+
+size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes)
+{
+    return out_express_at(capacity, slot_bytes) + express_bytes(slot_bytes);
 }
 
 void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uint32_t capacity, uint32_t slot_bytes)
@@ -29,8 +44,11 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
         .out_head = (struct gq_out_head *)out,
         .out_desc = (struct gq_out_desc *)(out + GQ_HEAD_BYTES),
         .out_payload = out + out_payload_at(capacity),
+        .in_express = in + in_express_at(capacity, slot_bytes),
+        .out_express = out + out_express_at(capacity, slot_bytes),
         .mask = capacity - 1,
         .stride = gq_slot_stride(slot_bytes),
         .slot_bytes = slot_bytes,
+        .express_stride = gq_express_stride(slot_bytes),
     };
 }
