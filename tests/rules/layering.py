@@ -59,7 +59,7 @@ def findings_in(path):
 
 
 def main():
-    paths = tree.files("runtime", "tools/gpuq", "include", endings=(".c", ".h", ".cu", ".S"))
+    paths = tree.files("runtime", "tools/gpuq", "tools/bench", "include", endings=(".c", ".h", ".cu", ".S"))
     tree.finish([f for path in paths for f in findings_in(path)], len(paths))
 
 

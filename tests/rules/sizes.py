@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Functions of at most 70 lines, files of at most 600, in runtime/, include/ and tools/gpuq."""
+"""Functions of at most 70 lines, files of at most 600, in runtime/, include/, tools/gpuq and tools/bench."""
 import re
 import tree
 
@@ -33,7 +33,7 @@ def findings_in(path):
 
 
 def main():
-    paths = tree.files("runtime", "include", "tools/gpuq", endings=(".c", ".h", ".cu"))
+    paths = tree.files("runtime", "include", "tools/gpuq", "tools/bench", endings=(".c", ".h", ".cu"))
     tree.finish([f for path in paths for f in findings_in(path)], len(paths))
 
 

@@ -61,8 +61,10 @@ void bench_print_json(const struct bench *b);
 BENCH_CASES(BENCH_DECLARE)
 #undef BENCH_DECLARE
 
-/* bench_open.c: a running pipeline from YAML, which gq_close() closes; its `version` and `name` are added. */
+/* bench_open.c: a running pipeline from YAML; its `version` and `name` are added. */
 gq_status bench_open(struct bench *b, gq_pipeline **out, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Stops and closes it, or NULL; returns `status`, with the sentence that was there. */
+gq_status bench_close(gq_pipeline *p, gq_status status);
 /* Which backend the cases will run on: b->cuda and b->ran_on. */
 gq_status bench_choose(struct bench *b);
 /* A plugin of the benchmark's own, written to a file of its own for as long as it is needed. */

@@ -49,6 +49,8 @@ gq_status bench_run_producers(GpuQueue *q, const struct bench_spec *spec, double
 /* A row of `test` for each number of producers that bench_producers lists; `spec.count` is set here. */
 gq_status bench_each_count(struct bench *b, GpuQueue *q, struct bench_spec spec, const char *test,
                            uint32_t shown_bytes);
+/* bench_paced.c: echo of 64 B at `rate`, shared by `producers`; sets the row's rate, times and note. */
+gq_status bench_pace(struct bench *b, uint32_t producers, double rate, struct bench_row *row);
 /* "gpuqueue, 2 producers" */
 void bench_name(struct bench_row *row, const char *who, uint32_t producers);
 

@@ -28,14 +28,15 @@ uint32_t bench_most_producers(const struct bench *b)
     return most;
 }
 
-/* Closes what did not start, and keeps the sentence that said why. */
-static gq_status give_up(gq_pipeline **p, gq_status status)
+gq_status bench_close(gq_pipeline *p, gq_status status)
 {
     struct gq_text why = {0};
     gq_text_puts(&why, gq_last_error());
-    gq_close(*p);
-    *p = NULL;
-    gq_error_set(status, "%s", gq_text_str(&why));
+    if (p)
+        gq_stop(p, status == GQ_OK ? 0 : 1); /* after an error, what is missing will not come */
+    gq_close(p);
+    if (status != GQ_OK)
+        gq_error_set(status, "%s", gq_text_str(&why));
     gq_text_finish(&why);
     return status;
 }
@@ -63,7 +64,11 @@ gq_status bench_open(struct bench *b, gq_pipeline **out, const char *format, ...
         status = gq_prepare(*out);
     if (status == GQ_OK)
         status = gq_start(*out);
-    return status == GQ_OK ? GQ_OK : give_up(out, status);
+    if (status == GQ_OK)
+        return GQ_OK;
+    bench_close(*out, status);
+    *out = NULL;
+    return status;
 }
 
 gq_status bench_choose(struct bench *b)
@@ -71,7 +76,7 @@ gq_status bench_choose(struct bench *b)
     gq_pipeline *p = NULL;
     gq_status status = open_text(b, "version: 1\nname: bench\nstages: [{ plugin: \"builtin:echo\" }]\n", &p);
     if (status != GQ_OK)
-        return give_up(&p, status);
+        return bench_close(p, status);
     b->cuda = strcmp(gq_backend(p), "cuda") == 0;
     snprintf(b->ran_on, sizeof b->ran_on, "%s (%s)", gq_backend(p), gq_backend_reason(p));
     gq_close(p);
