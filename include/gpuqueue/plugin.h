@@ -59,7 +59,7 @@ GQ_MARK(gq_plugin_mark, GQ_MARK_MAGIC, GQ_PLUGIN_ABI, sizeof(MsgView), sizeof(Re
 struct gq_scope_default {
     static constexpr unsigned kind = 0, threads = 1;
 };
-__device__ gq_scope_default gq_scope_of(...);
+__device__ gq_scope_default gq_scope_of(long); /* the less fitting of two, where there are two */
 #define GQ_SCOPE_KIND_thread 0
 #define GQ_SCOPE_KIND_warp 1
 #define GQ_SCOPE_KIND_block 2
@@ -92,7 +92,7 @@ __device__ void gq_sync(GQ_HERE);
 struct gq_state_default {
     static constexpr uint32_t bytes = 0, version = 0;
 };
-__device__ gq_state_default gq_state_of(...);
+__device__ gq_state_default gq_state_of(long);
 #define GQ_STATE(state_bytes, state_version)                                                   \
     struct gq_state_chosen {                                                                   \
         static constexpr uint32_t bytes = (state_bytes), version = (state_version);            \

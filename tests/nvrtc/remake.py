@@ -39,6 +39,20 @@ def facts(gpuq, path):
     return {key: said[key] for key in FACTS}
 
 
+def check_clang(gpuq, root, folder):
+    """clang's PTX carries the mark too. Without CUDA's headers, which an older clang may not know."""
+    path = os.path.join(folder, "hex.ptx")
+    done = subprocess.run(["clang++", "-x", "cuda", "-fgpu-rdc", "--cuda-device-only", "--cuda-gpu-arch=sm_80", "-O2", "-S", "-nocudainc",
+                           "-nocudalib", "-D__CUDACC__", "-D__device__=__attribute__((device))", "-D__constant__=__attribute__((constant))",
+                           "-Iinclude", "-o", path, "plugins/hex.cu"], cwd=root, check=False)
+    if done.returncode:
+        sys.exit("clang does not compile plugins/hex.cu")
+    said = facts(gpuq, path)
+    print(f"by clang: {said}")
+    if said["scope"] != "warp" or not said["marked"] or said["origin"] != "PTX":
+        sys.exit("what clang makes of plugins/hex.cu is another plugin")
+
+
 def main():
     gpuq, root = sys.argv[1:]
     made = list(commands(root))
@@ -59,6 +73,8 @@ def main():
             print(f"{kept}: {after}")
             if before != after or not after["marked"]:
                 sys.exit(f"{kept} is not what its source makes: {before}")
+        if shutil.which("clang++"):
+            check_clang(gpuq, root, folder)
 
 
 main()
