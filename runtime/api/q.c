@@ -323,14 +323,31 @@ static gq_status explain_claim(const struct gq_lane *lane, const QClaim *claim, 
                         claim->msg_id, gq_slot_id(lane->view.lane, lane->submitted + i));
 }
 
-static gq_status check_claims(const struct gq_lane *lane, const QClaim *claims, size_t count)
+/* All are looked at before the first is published; len[] gets the lengths of the first PUBLISH_MAX. */
+static gq_status check_claims(const struct gq_lane *lane, const QClaim *claims, size_t count, uint32_t *len)
 {
     const uint64_t id = gq_slot_id(lane->view.lane, lane->submitted);
     const uint32_t most = lane->view.slot_bytes;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (claims[i].len > most || claims[i].msg_id != id + i)
             return explain_claim(lane, &claims[i], i);
+        if (i < PUBLISH_MAX)
+            len[i] = claims[i].len;
+    }
     return GQ_OK;
+}
+
+static void publish_claims(struct gq_lane *lane, const QClaim *claims, size_t count, uint32_t *len)
+{
+    uint32_t n = count < PUBLISH_MAX ? (uint32_t)count : PUBLISH_MAX;
+    for (size_t done = n;; done += n) {
+        gq_lane_publish(lane, len, n, sent_ns(lane));
+        n = count - done < PUBLISH_MAX ? (uint32_t)(count - done) : PUBLISH_MAX;
+        if (n == 0)
+            return;
+        for (uint32_t i = 0; i < n; i++)
+            len[i] = claims[done + i].len;
+    }
 }
 
 static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count)
@@ -342,17 +359,14 @@ static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count
     if (count && (!lane || count > lane->claimed - lane->submitted))
         return gq_error_set(GQ_ERR_INVALID_ARG, "q_commit: %zu claims, this thread holds %" PRIu64, count,
                             lane ? lane->claimed - lane->submitted : 0);
-    status = count ? check_claims(lane, claims, count) : GQ_OK;
+    if (count == 0)
+        return GQ_OK;
+    uint32_t len[PUBLISH_MAX];
+    status = check_claims(lane, claims, count, len);
     if (status != GQ_OK)
         return status;
-    for (size_t done = 0; done < count;) {
-        uint32_t len[PUBLISH_MAX], n = 0;
-        for (; n < PUBLISH_MAX && done < count; n++, done++)
-            len[n] = claims[done].len;
-        gq_lane_publish(lane, len, n, sent_ns(lane));
-    }
-    if (count)
-        gq_link_ring_worker(lane->link);
+    publish_claims(lane, claims, count, len);
+    gq_link_ring_worker(lane->link);
     return GQ_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #define TAKE_MAX 256u
+#define ROW_MIN 32u       /* results in a row that are worth a lock of their own */
 #define WAIT_SLICE_MS 20u /* how long a wait may miss a q_shutdown by another thread */
 
 /* Enters for a call that takes results. */
@@ -262,20 +263,40 @@ QueueStatus q_peek_any(GpuQueue *q, QResult *results, size_t max, size_t *out_co
     return peek_call(q, false, results, max, out_count, timeout_ms);
 }
 
-/* Results of one lane go back together: runs of the same lane are found and handed over. */
+/* How many results are of messages in a row: ids of one lane that grow by 1. */
+static size_t row_of(const QResult *results, size_t count)
+{
+    size_t n = 1;
+    while (n < count && results[n].msg_id == results[0].msg_id + n)
+        n++;
+    return n;
+}
+
+/* The results of one lane at the front: how many they are, at most TAKE_MAX, and which. */
+static uint32_t gather(const QResult *results, size_t count, uint64_t *seqs)
+{
+    const uint32_t lane = gq_id_lane(results[0].msg_id);
+    uint32_t n = 0;
+    for (; n < count && n < TAKE_MAX && gq_id_lane(results[n].msg_id) == lane; n++)
+        seqs[n] = gq_id_seq(results[n].msg_id);
+    return n;
+}
+
+/* Rows go back at once, whatever their length; others of one lane together. */
 static gq_status release(struct gq_user *user, const QResult *results, size_t count)
 {
     uint64_t seqs[TAKE_MAX];
-    for (size_t i = 0; i < count;) {
-        struct gq_lane *lane = gq_queue_lane_of(user->handle->queue, results[i].msg_id);
-        uint32_t n = 0, index = gq_id_lane(results[i].msg_id);
-        for (; i + n < count && n < TAKE_MAX && gq_id_lane(results[i + n].msg_id) == index; n++)
-            seqs[n] = gq_id_seq(results[i + n].msg_id);
-        if (!lane || gq_lane_release(lane, seqs, n) != GQ_OK)
+    for (size_t i = 0, n; i < count; i += n) {
+        const uint64_t first = results[i].msg_id;
+        struct gq_lane *lane = gq_queue_lane_of(user->handle->queue, first);
+        const size_t row = row_of(&results[i], count - i);
+        const bool whole = row >= ROW_MIN || row == count - i;
+        n = whole ? row : gather(&results[i], count - i, seqs);
+        if (!lane || (whole ? gq_lane_release_run(lane, gq_id_seq(first), row)
+                            : gq_lane_release(lane, seqs, (uint32_t)n)) != GQ_OK)
             return gq_error_set(GQ_ERR_NOT_FOUND,
                                 "q_release: a result among messages %" PRIu64 " ... was not peeked, or is released",
-                                results[i].msg_id);
-        i += n;
+                                first);
     }
     return GQ_OK;
 }

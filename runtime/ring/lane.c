@@ -444,7 +444,7 @@ bool gq_lane_spent(const struct gq_lane *lane)
 bool gq_lane_idle(const struct gq_lane *lane) { return load(&lane->released) >= end_of(lane); }
 
 /* Releases in order, without a byte of state: returns how many of seqs[]. */
-static uint32_t release_run(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
+static uint32_t release_front(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
 {
     const uint64_t first = lane->released, seen = lane->seen;
     uint32_t n = 0;
@@ -454,17 +454,35 @@ static uint32_t release_run(struct gq_lane *lane, const uint64_t *seqs, uint32_t
     return n;
 }
 
+static gq_status release_one(struct gq_lane *lane, uint64_t seq)
+{
+    if (seq < lane->released || seq >= load(&lane->submitted) || state_of(lane, seq) != HELD)
+        return GQ_ERR_NOT_FOUND;
+    set_state(lane, seq, TAKEN);
+    return GQ_OK;
+}
+
 gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count)
 {
     gq_status status = GQ_OK;
     pthread_mutex_lock(&lane->lock);
-    uint64_t end = load(&lane->submitted);
-    for (uint32_t i = lane->marks ? 0 : release_run(lane, seqs, count); i < count && status == GQ_OK; i++) {
-        if (seqs[i] < lane->released || seqs[i] >= end || state_of(lane, seqs[i]) != HELD)
-            status = GQ_ERR_NOT_FOUND;
-        else
-            set_state(lane, seqs[i], TAKEN);
-    }
+    for (uint32_t i = lane->marks ? 0 : release_front(lane, seqs, count); i < count && status == GQ_OK; i++)
+        status = release_one(lane, seqs[i]);
+    advance(lane);
+    pthread_mutex_unlock(&lane->lock);
+    return status;
+}
+
+gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t count)
+{
+    gq_status status = GQ_OK;
+    pthread_mutex_lock(&lane->lock);
+    const bool front = lane->marks == 0 && first == lane->released && first < lane->seen;
+    const uint64_t held = front ? lane->seen - first : 0, n = held < count ? held : count;
+    if (n)
+        set_released(lane, first + n);
+    for (uint64_t i = n; i < count && status == GQ_OK; i++)
+        status = release_one(lane, first + i);
     advance(lane);
     pthread_mutex_unlock(&lane->lock);
     return status;

@@ -102,6 +102,9 @@ bool gq_lane_spent(const struct gq_lane *lane);
 bool gq_lane_idle(const struct gq_lane *lane);
 /* Consumer. Gives held slots back. GQ_ERR_NOT_FOUND for one that is not held; those before it are given back. */
 gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t count);
+/* The same for `count` messages from `first` on. In the order in which they were held it costs the same for any count.
+ */
+gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t count);
 
 /* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND,
  * GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or

@@ -267,6 +267,46 @@ START_TEST(in_place_claims_and_results)
 }
 END_TEST
 
+START_TEST(results_go_back_in_any_order)
+{
+    enum { COUNT = 512 };
+    static QClaim claims[COUNT];
+    static QResult results[COUNT], mixed[COUNT];
+    size_t n, got = 0;
+    GpuQueue *q = open_with(NULL, COUNT, 16);
+    for (int lap = 0; lap < 4; lap++, got = 0) {
+        ck_assert_int_eq(q_claim(q, claims, COUNT, &n, 0), Q_OK);
+        ck_assert_uint_eq(n, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            memcpy(claims[i].data, &claims[i].msg_id, 8);
+            claims[i].len = i == COUNT - 1 ? 17 : 8;
+        }
+        ck_assert_int_eq(q_commit(q, claims, COUNT), Q_ERR_INVALID_ARG); /* none, for the last is too long */
+        claims[COUNT - 1].len = 8;
+        ck_assert_int_eq(q_commit(q, claims, COUNT), Q_OK);
+        for (; got < COUNT; got += n)
+            ck_assert_msg(q_peek(q, results + got, COUNT - got, &n, 20000) == Q_OK, "%s", q_last_error());
+        for (size_t i = 0; i < COUNT; i++) {
+            ck_assert(results[i].msg_id == claims[i].msg_id && results[i].len == 8);
+            ck_assert_mem_eq(results[i].data, &results[i].msg_id, 8);
+            /* lap 0 in order, 1 in reverse, 2 the second half first, 3 in long rows and single ones by turns */
+            mixed[lap == 1   ? COUNT - 1 - i
+                  : lap == 2 ? (i + COUNT / 2) % COUNT
+                  : lap == 3 ? i ^ (i & 64) >> 6
+                             : i] = results[i];
+        }
+        ck_assert_msg(q_release(q, mixed, COUNT - 1) == Q_OK, "%s", q_last_error());
+        ck_assert_int_eq(q_release(q, mixed + COUNT - 2, 2), Q_ERR_NOT_FOUND);
+        ck_assert_int_eq(q_release(q, mixed + COUNT - 1, 1), Q_OK);
+        ck_assert_int_eq(q_release(q, mixed, COUNT), Q_ERR_NOT_FOUND);
+    }
+    QueueStats stats;
+    ck_assert_int_eq(q_stats(q, &stats), Q_OK);
+    ck_assert(stats.queue_depth == 0 && stats.deq_count == 4 * COUNT);
+    q_shutdown(q);
+}
+END_TEST
+
 START_TEST(dropped_and_failed_messages_say_so)
 {
     GpuQueue *q = open_with(tree_fate(), 8, 16);
@@ -559,6 +599,7 @@ int main(void)
                                   completions_are_reported_once_and_in_order,
                                   nobody_waits_for_results_that_were_handed_out,
                                   in_place_claims_and_results,
+                                  results_go_back_in_any_order,
                                   dropped_and_failed_messages_say_so,
                                   a_crash_is_a_sentence_and_what_was_done_before_is_there,
                                   a_long_message_holds_up_no_other,
