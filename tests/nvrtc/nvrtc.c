@@ -89,7 +89,8 @@ static bool print_log(program p)
     return said;
 }
 
-static result compile(program p, const char *root, int arch, enum nvrtc_output output)
+/* What is to be linked calls by the ABI, which saves registers in memory; all else keeps to its registers. */
+static result compile(program p, const char *root, int arch, enum nvrtc_output output, bool linked)
 {
     struct gq_text text[4] = {{0}, {0}, {0}, {0}};
     gq_text_printf(&text[0], "--gpu-architecture=%s_%d", output == NVRTC_PTX ? "compute" : "sm", arch);
@@ -101,7 +102,7 @@ static result compile(program p, const char *root, int arch, enum nvrtc_output o
                              text[2].data,
                              text[3].data,
                              "--std=c++17",
-                             "--relocatable-device-code=true",
+                             linked ? "--relocatable-device-code=true" : "--ptxas-options=--warn-on-spills",
                              "--device-as-default-execution-space"};
     result r = nvrtc.CompileProgram(p, sizeof options / sizeof *options, options);
     for (size_t i = 0; i < 4; i++)
@@ -131,7 +132,7 @@ char *nvrtc_compile(const char *root, const char *name, const char *source, int 
     if (nvrtc.CreateProgram(&p, source, name, 1, header_texts, header_names) != 0)
         return NULL;
     char *bytes = NULL;
-    bool compiled = compile(p, root, arch, output) == 0;
+    bool compiled = compile(p, root, arch, output, strstr(source, "#define GQ_LINKED") != NULL) == 0;
     bool warned = print_log(p);
     if (compiled && !warned)
         bytes = take_output(p, output, len);

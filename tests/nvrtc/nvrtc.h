@@ -13,8 +13,9 @@ enum nvrtc_output { NVRTC_PTX, NVRTC_CUBIN };
 bool nvrtc_open(void);
 /* True when this NVRTC makes code for compute capability `arch` (90 for sm_90). */
 bool nvrtc_knows(int arch);
-/* Compiles `source` with include/, runtime/ and tests/ of the tree `root` on the include path, relocatable. Returns the
- * output, NUL-terminated and the caller's, or NULL after printing the compiler's messages. Warnings are errors. */
+/* Compiles `source` with include/, runtime/ and tests/ of the tree `root` on the include path; relocatable if it says
+ * GQ_LINKED. Returns the output, NUL-terminated and the caller's, or NULL after printing the compiler's messages.
+ * Warnings are errors, and so are spills. */
 char *nvrtc_compile(const char *root, const char *name, const char *source, int arch, enum nvrtc_output output,
                     size_t *len);
 
