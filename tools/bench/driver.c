@@ -74,6 +74,8 @@ static gq_status load_kernels(struct rival *r, uint32_t arch)
 gq_status rival_open(struct rival *r)
 {
     uint32_t arch = 0;
+    setenv("CUDA_MODULE_LOADING", "EAGER",
+           1); /* a kernel that is loaded while a stream is captured may end the capture */
     gq_status status = look_up(&r->cu);
     if (status == GQ_OK)
         status = open_device(r, &arch);
