@@ -12,11 +12,14 @@
 
 #define MACHINE_BYTES_MAX (64u << 20) /* of PTX or a cubin */
 
+/* *machine: 0 in a file that ends before it says. */
 static bool is_elf(const struct gq_text *t, uint16_t *machine)
 {
-    if (t->len < 20 || memcmp(t->data, ELFMAG, SELFMAG) != 0)
+    *machine = 0;
+    if (t->len < SELFMAG || memcmp(t->data, ELFMAG, SELFMAG) != 0)
         return false;
-    memcpy(machine, t->data + offsetof(Elf64_Ehdr, e_machine), sizeof *machine);
+    if (t->len >= offsetof(Elf64_Ehdr, e_machine) + sizeof *machine)
+        memcpy(machine, t->data + offsetof(Elf64_Ehdr, e_machine), sizeof *machine);
     return true;
 }
 
@@ -25,6 +28,8 @@ static const char *other_kind(const struct gq_text *t)
 {
     static const unsigned char fat_binary[] = {0x50, 0xed, 0x55, 0xba};
     uint16_t machine;
+    if (is_elf(t, &machine) && machine == 0)
+        return "an ELF file that was cut; make it again";
     if (is_elf(t, &machine))
         return machine == EM_CUDA ? NULL
                                   : "a program or an object file for this machine; a plugin is CUDA C++ source, PTX or "
@@ -80,7 +85,7 @@ void gq_source_skip_mark(struct gq_text *text)
 /* Files written by a machine may be long; the rest is read whole by people, or is no plugin. */
 static gq_status read_plugin(const char *path, struct gq_text *out, enum gq_origin *origin)
 {
-    uint16_t machine = 0;
+    uint16_t machine;
     gq_status status = gq_file_read(path, MACHINE_BYTES_MAX, out);
     if (status != GQ_OK)
         return status;

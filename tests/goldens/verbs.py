@@ -155,6 +155,26 @@ def check_cubins(folder):
             failures.append(f"gpuq plugin inspect --json spills.cu: {facts}")
 
 
+def check_machine_code():
+    """PTX and cubins, and the ways in which a plugin meets the template. No device is needed."""
+    cuda = ("--backend", "cuda", "--arch", "90")
+    expect("check", "rot13.ptx", "--backend", "cpu", code=65, err=r"rot13\.ptx is PTX, machine code for a GPU, which the CPU backend")
+    expect("check", "hex.cubin", "--backend", "cuda", "--arch", "80", code=65, err=r"hex\.cubin is a cubin for sm_90 and the device is sm_80")
+    expect("check", "echo.cu", *cuda, code=64, err="GPUQ_LINK is 'both'; expected linked or whole", GPUQ_LINK="both", GPUQ_CACHE="off")
+    expect("check", "rot13.ptx", *cuda, code=69, err="nvJitLink 12 or 13 is needed.*GPUQ_NVJITLINK", GPUQ_NVJITLINK="/nowhere/x.so")
+    if gpuq("check", "rot13.ptx", *cuda).returncode == 69:
+        print("no nvJitLink here: what is linked is not checked")
+        return
+    expect("check", "upper.cu", *cuda, out=b"ok    upper.cu\n", GPUQ_NVJITLINK="/nowhere/x.so", GPUQ_CACHE="off")
+    expect("check", "upper.cu", *cuda, code=69, err="nvJitLink", GPUQ_NVJITLINK="/nowhere/x.so", GPUQ_LINK="linked", GPUQ_CACHE="off")
+    expect("check", "rot13.ptx", "--param", "x=1", *cuda, code=64, err="params.x is no parameter of rot13.ptx")
+    expect("inspect", "rot13.ptx", *cuda, out=r"ABI     1\nbackend cuda(.|\n)*origin  PTX\n")
+    expect("inspect", "hex.cubin", *cuda, out=r"scope   warp(.|\n)*origin  cubin\n")
+    apart, whole = (json.loads(expect("inspect", "--json", "hex.cu", *cuda, GPUQ_LINK=link).stdout) for link in ("linked", "whole"))
+    if apart["digest"] == whole["digest"] or any(apart[k] != whole[k] for k in ("scope", "threads", "abi", "kind", "origin", "state_bytes")):
+        failures.append(f"linked and whole are not the same plugin: {apart} {whole}")
+
+
 def check_running(folder):
     digest = b"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     expect("run", "sha256.cu", "--in", "-", stdin=b"hello", out=digest, err=r"\A\Z")
@@ -237,6 +257,7 @@ def main():
             check_compiling(folder)
             check_inspecting()
             check_cubins(folder)
+        check_machine_code()
         check_running(folder)
         check_testing()
     print("\n".join(failures) or "every call did what it promises")

@@ -245,6 +245,7 @@ START_TEST(other_files_are_named)
     host[offsetof(Elf64_Ehdr, e_machine)] = EM_X86_64;
     expect_no_plugin("host.o", host, sizeof host,
                      "a program or an object file for this machine; a plugin is CUDA C++ source, PTX or a cubin");
+    expect_no_plugin("short.cubin", host, 10, "an ELF file that was cut; make it again");
     expect_no_plugin("a.fatbin", "\x50\xed\x55\xba\1\0\x10\0", 8,
                      "a fat binary; give one cubin, made with nvcc -rdc=true -cubin -arch=sm_NN, or PTX");
     expect_no_plugin("a.bin", "abc\0def", 7, "not text; a plugin is CUDA C++ source, PTX or a cubin");
