@@ -112,7 +112,11 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
         .express = (uint8_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop),
         .first_index = view->in_head->first_index,
         .generated = view->in_head->generated,
+        .block_shift = gq_block_shift(view->stride),
     };
+    for (uint32_t i = 0; i < c->steps; i++)
+        for (uint32_t n = 0; n < GQ_SHARES; n++)
+            lane.cursor[i].share[n].next = gq_share_first(lane.block_shift, n, 0);
     status = publish(c, &lane);
     c->lane_count += status == GQ_OK;
     return status;

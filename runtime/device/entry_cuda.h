@@ -16,7 +16,8 @@
 #include <device/find_cuda.h>
 
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
-#define GQ_RUN_BYTES 65536u  /* payload that one warp takes at a time */
+#define GQ_RUN_BYTES \
+    16384u /* payload that one warp takes at a time: in many small parts reads and writes share the bus best */
 
 static __device__ void *gq_grid_state; /* the same for every thread of the grid */
 
@@ -34,7 +35,7 @@ __device__ void gq_sync(void)
 
 /* From the host's memory: read once, so there is no reason to keep it in a cache. */
 struct gq_from_bus {
-    static __device__ __forceinline__ uint4 load(const uint8_t *p)
+    static __device__ __forceinline__ uint4 load(const uint8_t *p, uint32_t)
     {
         uint4 v;
         asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -44,8 +45,27 @@ struct gq_from_bus {
         return v;
     }
 };
+
+/* The first `bytes` bytes of an aligned word: the others are not read. */
+static __device__ __forceinline__ uint64_t gq_some_bytes(const uint8_t *p, uint32_t bytes)
+{
+    uint64_t word = 0;
+    if (bytes >= 8)
+        return *(const uint64_t *)p;
+    for (uint32_t i = 0; i < bytes; i++)
+        word |= (uint64_t)p[i] << (i * 8);
+    return word;
+}
+
+/* From a slot in device memory or shared memory: behind a result's last byte nobody has written. */
 struct gq_from_device {
-    static __device__ __forceinline__ uint4 load(const uint8_t *p) { return *(const uint4 *)p; }
+    static __device__ __forceinline__ uint4 load(const uint8_t *p, uint32_t bytes)
+    {
+        if (bytes >= 16)
+            return *(const uint4 *)p;
+        const uint64_t low = gq_some_bytes(p, bytes), high = bytes > 8 ? gq_some_bytes(p + 8, bytes - 8) : 0;
+        return make_uint4((uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32));
+    }
 };
 
 /* Copies, for each message i of a run, the first len[i] bytes of its slot, in words of 16 bytes, coalesced, four in
@@ -63,10 +83,11 @@ static __device__ void gq_copy_run(uint8_t *to, const uint8_t *from, uint32_t st
 #pragma unroll
         for (uint32_t k = 0; k < 4; k++) {
             const uint32_t i = base + k * team, message = i / words, word = i - message * words;
-            use[k] = i < total && word * 16 < len_of(message);
+            const uint32_t len = i < total ? len_of(message) : 0;
+            use[k] = word * 16 < len;
             at[k] = ((uint64_t)message * slot_words + word) * 16;
             if (use[k])
-                v[k] = From::load(from + at[k]);
+                v[k] = From::load(from + at[k], len - word * 16);
         }
 #pragma unroll
         for (uint32_t k = 0; k < 4; k++)
@@ -153,7 +174,10 @@ static __device__ bool gq_answer(const gq_grid &g, const gq_claim &c, const gq_i
     gq_unit *line = gq_express_line(&s.view, s.answers, c.first);
     const uint64_t meta = gq_meta(g.generation, item.stage, item.status, item.code);
     for (uint32_t i = gq_lane_of_warp(); i < gq_express_units(bytes); i += 32) {
-        const uint64_t data = i == 0 ? meta : i == 1 ? item.len : *(const uint64_t *)(from + (i - GQ_EXPRESS_HEAD) * 8);
+        const uint64_t data = i == 0 ? meta
+                              : i == 1
+                                  ? item.len
+                                  : gq_some_bytes(from + (i - GQ_EXPRESS_HEAD) * 8, bytes - (i - GQ_EXPRESS_HEAD) * 8);
         gq_store_unit(&line[i], c.first + 1, data); /* R6 pairs A6 */
     }
     return true;
@@ -368,7 +392,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             return claim;
         }
         gq_grid_lane *l = &g.lane[*turn % lanes];
-        claim = gq_claim_run(g, l, want, w->slow);
+        claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow);
         if (claim.count)
             return claim;
         *turn += 1;

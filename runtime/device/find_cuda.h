@@ -8,10 +8,10 @@
 
 #define GQ_ALL 0xffffffffu
 #define GQ_LOOKS 16u      /* words a scout's thread reads at a time when messages come fast */
+#define GQ_PLENTY 1024u   /* messages ready, from which on a claim takes a block */
 #define GQ_PATIENCE 64u   /* looks in vain before another warp may be the scout */
 #define GQ_TIME_LOOKS 64u /* looks of a scout between two at the clock */
 #define GQ_ROUNDS 65536u  /* looks of one scout */
-#define GQ_CHUNK 128u     /* messages that one claim takes at most */
 
 /* --- words of device memory, at device scope ---------------------------------------------------------------------- */
 
@@ -77,7 +77,8 @@ struct gq_sight {
     gq_out_desc *hop_out;
     uint64_t *desc;
     uint64_t first_index;
-    uint32_t apart;    /* bytes from one word to the next */
+    uint32_t apart; /* bytes from one word to the next */
+    uint32_t block_shift;
     uint32_t made;     /* a source plugin makes the lane's messages */
     uint32_t from_bus; /* this step reads the host's messages */
 };
@@ -100,6 +101,7 @@ static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
         const uint64_t capacity = (uint64_t)l->view.mask + 1,
                        lines = (uint64_t)GQ_EXPRESS_LINES * l->view.express_stride;
         s.view = l->view;
+        s.block_shift = l->block_shift;
         s.made = l->generated;
         s.from_bus = g.step == 0 && !l->generated;
         s.hop_in = g.step ? l->hop + (g.step - 1) * capacity : nullptr;
@@ -124,7 +126,8 @@ struct gq_watch_state {
     gq_grid_lane *lane; /* NULL: this warp is nobody's scout */
     uint64_t from;      /* first message not looked at */
     bool clear;         /* it claimed all below `from` itself: `next` and `ready` lag behind until they are written */
-    bool wide;          /* messages come by many */
+    uint32_t wide;      /* how many messages come at a time: 0 few, 3 very many */
+    bool busy;          /* the last look found more than an express lane carries */
     bool big;           /* express messages come that need more than one round of loads */
     bool slow;          /* its last run took long: others must not wait for the next one */
     uint64_t waited;    /* a look has waited for the express line of message `waited - 1` already */
@@ -169,12 +172,14 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
         const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
-        if (k > 0 && more && gq_lane_of_warp() < run && s.from_bus)
-            gq_keep_word(seq + k * 32, word[k]);
         more = more && run == 32;
     }
     if (found)
         asm volatile("fence.acq_rel.sys;" ::: "memory");
+#pragma unroll
+    for (uint32_t k = 1; k < Looks; k++)
+        if (k * 32 + gq_lane_of_warp() < found && s.from_bus)
+            gq_keep_word(seq + k * 32, word[k]);
     *first = word[0];
     return found;
 }
@@ -281,8 +286,7 @@ static __device__ __forceinline__ void gq_tune_rhythm(gq_watch_state *w)
 /* Looks at the words of up to 32 messages and at the express line of the first, all loads at once, `turns` times at
  * most. Returns how many messages stand ready by their words; claim->count is 1 if the first came by express. */
 template <uint32_t Rounds>
-static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, uint32_t turns, uint64_t *word,
-                                           gq_claim *claim)
+static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, uint64_t *word, gq_claim *claim)
 {
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = w->from + gq_lane_of_warp();
@@ -292,7 +296,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
     const uint32_t *stop = g.step ? &g.shared->over : &g.host->stop; /* steps behind the first stay off the bus */
     if (g.step == 0)
         gq_await_rhythm(w);
-    for (;; turns--) {
+    for (uint32_t turns = GQ_TURNS;; turns--) {
         uint64_t stamp[Rounds], data[Rounds];
 #pragma unroll
         for (uint32_t k = 0; k < Rounds; k++)
@@ -326,7 +330,8 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
     gq_see(g, l);
     w->lane = l;
     w->from = gq_dev_relaxed_u64(&c->ready);
-    w->clear = w->wide = w->big = false;
+    w->clear = w->big = w->busy = false;
+    w->wide = 0;
     w->looks = 1; /* it has answered nobody */
     w->beat = w->delay = 0;
     w->waited = 0;
@@ -338,12 +343,15 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
 static __device__ void gq_publish(const gq_grid &g, gq_watch_state *w, uint64_t ready)
 {
     gq_grid_cursor *c = &w->lane->cursor[g.step];
-    __syncwarp(); /* every thread's words before one thread publishes them */
-    if (gq_lane_of_warp() == 0) {
-        if (w->clear)
-            gq_store_relaxed_u64(&c->next, w->from); /* before R4: who sees the new `ready` sees it */
-        gq_dev_release_u64(&c->ready, ready);        /* R4 pairs A4 */
+    __syncwarp();   /* every thread's words before one thread publishes them */
+    if (w->clear) { /* before R4: who sees the new `ready` sees it */
+        if (gq_lane_of_warp() < GQ_SHARES)
+            gq_store_relaxed_u64(&c->share[gq_lane_of_warp()].next,
+                                 gq_share_first(gq_sight_here().block_shift, gq_lane_of_warp(), w->from));
+        __syncwarp();
     }
+    if (gq_lane_of_warp() == 0)
+        gq_dev_release_u64(&c->ready, ready); /* R4 pairs A4 */
     w->clear = false;
     w->from = ready;
 }
@@ -356,10 +364,13 @@ static __device__ void gq_leave_watch(const gq_grid &g, gq_watch_state *w)
     w->lane = nullptr;
 }
 
-/* Nothing is left to claim, so nobody else can move `next` until `ready` is raised. */
-static __device__ __forceinline__ bool gq_is_clear(const gq_grid &g, const gq_watch_state *w)
+/* Nothing is left to claim, so nobody else can move any `next` until `ready` is raised. */
+static __device__ bool gq_is_clear(const gq_grid &g, const gq_watch_state *w)
 {
-    return w->clear || gq_dev_relaxed_u64(&w->lane->cursor[g.step].next) == w->from;
+    if (w->clear)
+        return true;
+    const uint32_t n = gq_lane_of_warp() % GQ_SHARES;
+    return __all_sync(GQ_ALL, gq_dev_relaxed_u64(&w->lane->cursor[g.step].share[n].next) >= w->from);
 }
 
 /* One look of the kind that fits. `claim` is of one message if it came by express. */
@@ -369,13 +380,14 @@ static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, u
     if (g.step == 0 && s.made)
         return gq_look_up(g, w);
     if (w->wide)
-        return gq_look<GQ_LOOKS>(g, w, word);
-    if (!s.lines)
+        return w->wide == 1   ? gq_look<GQ_LOOKS / 4>(g, w, word)
+               : w->wide == 2 ? gq_look<GQ_LOOKS / 2>(g, w, word)
+                              : gq_look<GQ_LOOKS>(g, w, word);
+    /* A lane with many messages in flight sends none by express, and looks at lines in vain fill the bus. */
+    if (!s.lines || !w->clear || w->busy)
         return gq_look<1>(g, w, word);
-    /* Others claim what this one published only if they are not held up: then it does not look for long. */
-    const uint32_t turns = w->clear ? GQ_TURNS : 1;
-    const uint32_t found = w->big ? gq_look_express<GQ_EXPRESS_ROUNDS>(g, w, turns, word, claim)
-                                  : gq_look_express<1>(g, w, turns, word, claim);
+    const uint32_t found =
+        w->big ? gq_look_express<GQ_EXPRESS_ROUNDS>(g, w, word, claim) : gq_look_express<1>(g, w, word, claim);
     if (g.step > 0 || found != 1 || claim->count || w->waited == w->from + 1)
         return found;
     /* Its word was there and its line was not: the host writes the line first, so the next look will see both. */
@@ -400,12 +412,17 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
     const bool words = gq_sight_here().from_bus;
     gq_claim claim = gq_no_claim();
     uint64_t word = 0;
-    w->clear = gq_is_clear(g, w);
+    if (!w->wide)
+        w->clear = gq_is_clear(g, w);
     const uint32_t found = gq_look_around(g, w, &word, &claim);
     gq_watch(g, w->stop, w->rounds);
+    if (found && found < 32)
+        w->clear = gq_is_clear(g, w);
     const bool blocked = claim.count && !w->clear;
     w->empty = found && !blocked ? 0 : w->empty + 1;
-    w->wide = found >= 32;
+    w->busy = found > GQ_EXPRESS_ALONE;
+    /* What is read in vain fills the bus, too: a look is as wide as what the last one found. */
+    w->wide = found < 32 ? 0 : found < GQ_LOOKS * 8 ? 1 : found < GQ_LOOKS * 16 ? 2 : 3;
     if (w->empty > GQ_PATIENCE || ++w->rounds > GQ_ROUNDS) {
         gq_leave_watch(g, w);
         return gq_no_claim();
@@ -429,20 +446,21 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
 
 /* --- claiming ----------------------------------------------------------------------------------------------------- */
 
-/* By a converged warp: a quarter of what is ready, `want` messages at least if there are as many. Warps that claim get
- * into each other's way: one compare-and-swap succeeds in about the time of two trips to the L2, however many try, so
- * few claims must carry many messages. Where messages take long (`slow`), others had better share them: then at most
- * `want`. */
-static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t want, bool slow)
+/* By a converged warp: messages of one share of a lane, a run of `want` or, where much is ready, the rest of a block.
+ * Claims get into each other's way: one compare-and-swap succeeds in about the time of two trips to the L2, however
+ * many try. Where messages take long (`slow`), others had better share them: then at most `want`. */
+static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t n, uint32_t want, bool slow)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
     gq_claim claim = gq_no_claim();
     if (gq_lane_of_warp() == 0) {
-        const uint64_t next = gq_dev_relaxed_u64(&c->next), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
-        const uint64_t there = ready > next ? ready - next : 0;
-        const uint64_t part = slow ? 0 : there / 4 < GQ_CHUNK ? there / 4 : GQ_CHUNK;
-        const uint64_t most = part > want ? part : want, count = there < most ? there : most;
-        if (count && atomicCAS((unsigned long long *)&c->next, next, next + count) == next) {
+        uint64_t *at = &c->share[n].next;
+        const uint64_t block = 1ull << l->block_shift;
+        const uint64_t next = gq_dev_relaxed_u64(at), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
+        const uint64_t there = ready > next ? ready - next : 0, rest = block - (next & (block - 1));
+        const uint64_t most = slow || there < GQ_PLENTY ? want : rest;
+        const uint64_t count = min(min((unsigned long long)there, (unsigned long long)rest), (unsigned long long)most);
+        if (count && atomicCAS((unsigned long long *)at, next, gq_share_after(l->block_shift, next + count)) == next) {
             claim.first = next;
             claim.count = (uint32_t)count;
         }

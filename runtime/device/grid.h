@@ -15,14 +15,47 @@
 
 #include "device/slot.h"
 
-/* Where one step is in one lane. Device memory; a line of its own. */
+/* A step's messages of one lane are dealt out in blocks, in turn to GQ_SHARES shares, so that warps that claim do not
+ * all get into each other's way. A line of its own. */
+struct gq_grid_share {
+    uint64_t next; /* first message of this share that no warp has claimed; changed by compare-and-swap */
+    uint8_t pad0[GQ_LINE_BYTES - 8];
+};
+
+#define GQ_SHARES 8u
+#define GQ_BLOCK_SHIFT_MAX 7u
+#define GQ_BLOCK_BYTES 65536u
+
+/* The messages of a block: 1 << this. Few of large messages: what is read at a time had better lie near. */
+GQ_FN uint32_t gq_block_shift(uint32_t stride)
+{
+    uint32_t shift = GQ_BLOCK_SHIFT_MAX;
+    while (shift > 0 && ((uint64_t)stride << shift) > GQ_BLOCK_BYTES)
+        shift--;
+    return shift;
+}
+
+/* Where one step is in one lane. Device memory. */
 struct gq_grid_cursor {
-    uint64_t next;  /* first message that no warp has claimed; changed by compare-and-swap */
     uint64_t ready; /* messages below it may be claimed; written by the scout */
     uint32_t scout; /* lock: one warp at a time looks for more, so that only one polls across the bus */
     uint32_t reserved0;
-    uint8_t pad0[GQ_LINE_BYTES - 24];
+    uint8_t pad0[GQ_LINE_BYTES - 16];
+    struct gq_grid_share share[GQ_SHARES];
 };
+
+/* The first message of share `n` that is not before `from`. */
+GQ_FN uint64_t gq_share_first(uint32_t shift, uint32_t n, uint64_t from)
+{
+    const uint64_t block = from >> shift, ahead = (n - block) % GQ_SHARES;
+    return ahead ? (block + ahead) << shift : from;
+}
+
+/* The message of a share behind its message `seq - 1`, which it has claimed. */
+GQ_FN uint64_t gq_share_after(uint32_t shift, uint64_t seq)
+{
+    return seq & ((1ull << shift) - 1) ? seq : seq + ((uint64_t)(GQ_SHARES - 1) << shift);
+}
 
 /* A lane as the grids see it. Device memory. */
 struct gq_grid_lane {
@@ -33,7 +66,7 @@ struct gq_grid_lane {
     uint8_t *express;         /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
     uint64_t first_index;
     uint32_t generated;
-    uint32_t reserved0;
+    uint32_t block_shift;
     struct gq_grid_cursor cursor[GQ_STAGES_MAX + 1]; /* one a step */
 };
 
@@ -72,7 +105,7 @@ struct gq_grid {
     uint32_t reserved0;
 };
 
-GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == GQ_LINE_BYTES, "cursors do not share lines");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");
 GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 88, "kernel parameters have no hidden padding");
 
 #endif

@@ -79,7 +79,7 @@ static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t 
 /* Everything that is there in one lane; false when nothing was, or the grid faulted. */
 static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
 {
-    uint64_t *next = &l->cursor[p->g.step].next, meta;
+    uint64_t *next = &l->cursor[p->g.step].share[0].next, meta;
     uint32_t len;
     bool any = false;
     for (; !fake_sticky() && there(p, l, *next, &len, &meta); ++*next, any = true) {
