@@ -84,6 +84,38 @@ static void share_rest(const struct gq_fit_device *d, struct room *sm, struct gq
             steps[i].blocks -= steps[i].blocks % (uint32_t)d->sms;
 }
 
+/* The device places grid after grid, each on the emptiest SMs: a grid that spreads over all of them may leave the next
+ * one no SM that holds a block of it, though there were enough for both. */
+static bool place_in_order(const struct gq_fit_device *d, struct room *sm, const struct gq_fit_step *steps,
+                           uint32_t count)
+{
+    for (int i = 0; i < d->sms; i++)
+        sm[i] = room_of_sm(d);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct room block = room_of_block(d, &steps[i]);
+        for (uint32_t n = 0; n < steps[i].blocks; n++)
+            if (!place(sm, (uint32_t)d->sms, &block))
+                return false;
+    }
+    return true;
+}
+
+/* Takes blocks from the largest grid that did not ask for a number, until all are placed. */
+static bool shrink_until_placed(const struct gq_fit_device *d, struct room *sm, struct gq_fit_step *steps,
+                                uint32_t count)
+{
+    while (!place_in_order(d, sm, steps, count)) {
+        struct gq_fit_step *largest = NULL;
+        for (uint32_t i = 0; i < count; i++)
+            if (!steps[i].asked && steps[i].blocks > 1 && (!largest || steps[i].blocks > largest->blocks))
+                largest = &steps[i];
+        if (!largest)
+            return false;
+        largest->blocks--;
+    }
+    return true;
+}
+
 static gq_status refuse(const struct gq_fit_device *d, const struct gq_fit_step *steps, uint32_t count)
 {
     struct gq_text text = {0};
@@ -132,6 +164,7 @@ gq_status gq_fit(const struct gq_fit_device *device, struct gq_fit_step *steps, 
         share_rest(device, sm, steps, count);
     for (uint32_t i = 0; i < count; i++)
         fits = fits && steps[i].blocks > 0;
+    fits = fits && shrink_until_placed(device, sm, steps, count);
     *shared_an_sm = shared_taken(device, sm);
     free(sm);
     return fits ? GQ_OK : refuse(device, steps, count);

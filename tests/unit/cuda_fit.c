@@ -93,6 +93,24 @@ START_TEST(what_does_not_fit_is_refused_with_the_numbers)
 }
 END_TEST
 
+/* 256 threads of 126 registers and 256 of 131 do not fit on one SM. A first grid of a block on every SM would leave the
+ * second none for ever, whatever the sum of blocks. */
+START_TEST(the_first_grid_does_not_spread_over_what_the_next_one_needs)
+{
+    struct gq_fit_step s[] = {step(256, 126, 10240, 0), step(256, 131, 10240, 0)};
+    s[0].alone = s[0].of_use = 2;
+    s[1].alone = 1;
+    s[1].of_use = 2;
+    ck_assert_int_eq(fit(&h200, s, 2), GQ_OK);
+    ck_assert_uint_ge(s[0].blocks, 60);
+    ck_assert_uint_ge(s[1].blocks, 60);
+    ck_assert_uint_le(s[0].blocks + s[1].blocks, 132);
+    s[1].asked = 100;
+    ck_assert_int_eq(fit(&h200, s, 2), GQ_OK);
+    ck_assert_uint_le(s[0].blocks, 32);
+}
+END_TEST
+
 START_TEST(every_kind_of_room_can_be_the_one_that_is_missing)
 {
     struct gq_fit_step s[] = {step(256, 32, 2048, 1), step(256, 32, 2048, 1)};
@@ -142,6 +160,7 @@ int main(void)
                                   grids_share_by_what_is_short,
                                   who_asks_gets_it_and_the_others_the_rest,
                                   what_does_not_fit_is_refused_with_the_numbers,
+                                  the_first_grid_does_not_spread_over_what_the_next_one_needs,
                                   every_kind_of_room_can_be_the_one_that_is_missing,
                                   no_sm_is_ever_overfull};
     return unit_run("cuda_fit", tests, sizeof tests / sizeof *tests, NULL, NULL);
