@@ -25,6 +25,9 @@
  * one read over the bus finds the message and brings it. That write also permits an answer in the egress line of the
  * same number instead of slot and descriptor; the host permits it only while messages in flight have different lines.
  *
+ * A counted lane is a generated one whose results nobody reads: they leave no bytes and no descriptors, but for failed
+ * messages, and the worker tells in `count` of gq_out_head how many have ended so far.
+ *
  * Every word has one writer; words of different writers never share a 128-byte line. The ordering rules, and the table
  * of acquire and release pairs, are in runtime/device/slot.h and docs/internals/memory-order.md.
  *
@@ -56,6 +59,12 @@
 #define GQ_EXPRESS_BYTES_MAX 1024u /* payload of a line */
 #define GQ_EXPRESS_HEAD 2u         /* units before the payload: meta, then len; eight payload bytes a unit */
 
+#define GQ_COUNT_OK 0u
+#define GQ_COUNT_DROPPED 1u
+#define GQ_COUNT_FAILED 2u /* these have a descriptor too */
+#define GQ_COUNT_BYTES 3u
+#define GQ_COUNTS 4u
+
 /* How a message ended. */
 #define GQ_RESULT_OK 0u
 #define GQ_RESULT_DROPPED 1u  /* gq_drop(): filtered out, no bytes */
@@ -82,16 +91,17 @@ struct gq_unit {
 
 /* First page of an ingress file. Written once by the host before the worker sees it, except the line `words`. */
 struct gq_in_head {
-    uint32_t magic;      /* GQ_LAYOUT_MAGIC */
-    uint32_t version;    /* GQ_LAYOUT_VERSION */
-    uint32_t lane;       /* 0 to GQ_LANES_MAX - 1 */
-    uint32_t capacity;   /* slots, a power of two */
-    uint32_t slot_bytes; /* largest message */
-    uint32_t stride;     /* bytes from one payload to the next */
-    uint32_t generated;  /* 1: a source plugin makes the messages; there are no descriptors, `limit` says how many */
-    uint32_t reserved0;
-    uint64_t first_index; /* generated lanes: message seq is generate_message(first_index + seq) */
-    uint8_t pad0[GQ_LINE_BYTES - 40];
+    uint32_t magic;       /* GQ_LAYOUT_MAGIC */
+    uint32_t version;     /* GQ_LAYOUT_VERSION */
+    uint32_t lane;        /* 0 to GQ_LANES_MAX - 1 */
+    uint32_t capacity;    /* slots, a power of two */
+    uint32_t slot_bytes;  /* largest message */
+    uint32_t stride;      /* bytes from one payload to the next */
+    uint32_t generated;   /* 1: a source plugin makes the messages; there are no descriptors, `limit` says how many */
+    uint32_t counted;     /* 1: a generated lane whose results are only counted */
+    uint64_t first_index; /* generated lanes: message seq is generate_message(first_index + seq * index_step) */
+    uint64_t index_step;
+    uint8_t pad0[GQ_LINE_BYTES - 48];
     /* line of the host's live words */
     uint64_t limit; /* generated lanes: messages below this seq may be made and their slots are free */
     uint8_t pad1[GQ_LINE_BYTES - 8];
@@ -102,7 +112,11 @@ struct gq_in_head {
 struct gq_out_head {
     uint32_t magic;   /* GQ_LAYOUT_MAGIC once the worker serves the lane */
     uint32_t version; /* GQ_LAYOUT_VERSION */
-    uint8_t pad0[GQ_HEAD_BYTES - 8];
+    uint8_t pad0[GQ_LINE_BYTES - 8];
+    /* counted lanes: `stamp` is the number of messages ended from the first on, the same in all when they belong
+     * together; `data` is how many of these ended so, and the sum of their lengths */
+    struct gq_unit count[GQ_COUNTS];
+    uint8_t pad1[GQ_HEAD_BYTES - GQ_LINE_BYTES - GQ_COUNTS * 16];
 };
 
 /* The control file, host side: written by the host, read by the worker. */

@@ -53,6 +53,7 @@ struct gq_cuda {
     uint32_t lanes_held; /* records of `lane` in use: those, and what failed */
     pthread_t bell;
     bool bell_runs;
+    uint32_t counted;  /* lanes' results are only counted */
     uint32_t stopping; /* atomic */
 };
 

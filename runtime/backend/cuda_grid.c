@@ -177,6 +177,7 @@ static gq_status launch(struct gq_cuda *c, uint32_t step)
         .poll = c->setup.poll,
         .staged = s->staged,
         .express = s->express,
+        .counted = c->counted,
     };
     void *params[] = {&grid};
     gq_status status = GQ_CU(

@@ -20,9 +20,9 @@ struct parts {
 
 static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view *v)
 {
-    size_t capacity = (size_t)v->mask + 1;
+    size_t capacity = (size_t)v->mask + 1, hops = c->steps - 1 + v->in_head->counted;
     return (struct parts){capacity * sizeof(uint64_t), capacity * v->stride,
-                          (c->steps - 1) * capacity * sizeof(struct gq_out_desc),
+                          hops * capacity * sizeof(struct gq_out_desc),
                           (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride};
 }
 
@@ -111,12 +111,14 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
         .hop = (struct gq_out_desc *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot),
         .express = (uint8_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop),
         .first_index = view->in_head->first_index,
+        .index_step = view->in_head->index_step,
         .generated = view->in_head->generated,
         .block_shift = gq_block_shift(view->stride),
     };
     for (uint32_t i = 0; i < c->steps; i++)
         for (uint32_t n = 0; n < GQ_SHARES; n++)
             lane.cursor[i].share[n].next = gq_share_first(lane.block_shift, n, 0);
+    c->counted |= view->in_head->counted;
     status = publish(c, &lane);
     c->lane_count += status == GQ_OK;
     return status;

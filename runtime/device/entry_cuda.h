@@ -129,7 +129,8 @@ static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, 
                                            uint32_t len)
 {
     const uint64_t seq = c.first + i, at = (uint64_t)i * gq_sight_here().view.stride;
-    const uint64_t id = GQ_IMAGE_KIND ? gq_sight_here().first_index + seq : gq_slot_id(gq_sight_here().view.lane, seq);
+    const uint64_t id = GQ_IMAGE_KIND ? gq_sight_here().first_index + seq * gq_sight_here().index_step
+                                      : gq_slot_id(gq_sight_here().view.lane, seq);
     return gq_message{p.in + at, len, id, p.out + at, g.out_cap};
 }
 
@@ -142,11 +143,14 @@ static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outco
     }
 }
 
+/* Results of this step go to the host, bytes and all. */
+static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.step + 1 == g.steps && !g.counted; }
+
 /* Message i of the run leaves this step. */
 static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t i, const gq_item &item)
 {
     const uint64_t seq = c.first + i, meta = gq_meta(g.generation, item.stage, item.status, item.code);
-    if (g.step + 1 == g.steps) {
+    if (gq_to_host(g)) {
         gq_slot_finish(&gq_sight_here().view, seq, item.len, meta); /* R2 pairs A2 */
         return;
     }
@@ -309,7 +313,7 @@ static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq
         if (gq_answer(g, c, item, place.out))
             return;
     }
-    if (g.step + 1 == g.steps)
+    if (gq_to_host(g))
         gq_take_away(c, place, desk, mine ? gq_bytes_out(item) : 0);
     if (mine)
         gq_hand_on(g, c, gq_lane_of_warp(), item);
@@ -358,7 +362,7 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
         if (fits)
             return;
     }
-    if (g.step + 1 == g.steps) {
+    if (gq_to_host(g)) {
         const uint32_t bytes = gq_bytes_out(item);
         gq_copy_run<gq_from_device>(gq_slot_out(&gq_sight_here().view, c.first), place.out, stride, 1, bytes,
                                     threadIdx.x, blockDim.x, [bytes](uint32_t) { return bytes; });
@@ -396,8 +400,11 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
         if (claim.count)
             return claim;
         *turn += 1;
-        if (!gq_take_watch(g, l, w))
+        if (!gq_take_watch(g, l, w)) {
+            if (g.counted && g.step + 1 == g.steps)
+                gq_count(g, l);
             return claim;
+        }
     }
     return gq_keep_watch(g, w, want);
 }

@@ -76,7 +76,7 @@ struct gq_sight {
     const gq_out_desc *hop_in;
     gq_out_desc *hop_out;
     uint64_t *desc;
-    uint64_t first_index;
+    uint64_t first_index, index_step;
     uint32_t apart; /* bytes from one word to the next */
     uint32_t block_shift;
     uint32_t made;     /* a source plugin makes the lane's messages */
@@ -109,13 +109,14 @@ static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
         s.words = g.step ? (const uint8_t *)&s.hop_in->state : (const uint8_t *)l->view.in_desc;
         s.apart = g.step ? sizeof(gq_out_desc) : sizeof(gq_in_desc);
         s.lines = g.step ? l->express + (g.step - 1) * lines : l->view.in_express;
-        if (!g.express || (g.step == 0 && l->generated))
+        if (!g.express || l->generated)
             s.lines = nullptr;
         s.answers = g.step + 1 == g.steps ? l->view.out_express : l->express + g.step * lines;
         s.in = l->slot[g.step & 1];
         s.out = l->slot[(g.step + 1) & 1];
         s.desc = l->desc;
         s.first_index = l->first_index;
+        s.index_step = l->index_step;
         s.lane = l;
     }
     __syncwarp();
@@ -149,6 +150,15 @@ static __device__ __forceinline__ void gq_keep_word(uint64_t seq, uint64_t word)
     s.desc[gq_slot_index(&s.view, seq)] = word;
 }
 
+/* Behind a look's relaxed loads: what they saw was written by the host, or by a warp of the step before. */
+static __device__ __forceinline__ void gq_fence_look(const gq_grid &g)
+{
+    if (g.step == 0)
+        asm volatile("fence.acq_rel.sys;" ::: "memory");
+    else
+        asm volatile("fence.acq_rel.gpu;" ::: "memory");
+}
+
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
  * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t's *word is that of message
  * from + t; the others are kept where they are needed. */
@@ -175,7 +185,7 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
         more = more && run == 32;
     }
     if (found)
-        asm volatile("fence.acq_rel.sys;" ::: "memory");
+        gq_fence_look(g);
 #pragma unroll
     for (uint32_t k = 1; k < Looks; k++)
         if (k * 32 + gq_lane_of_warp() < found && s.from_bus)
@@ -311,7 +321,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
             return 1;
         }
         if (found)
-            asm volatile("fence.acq_rel.sys;" ::: "memory");
+            gq_fence_look(g);
         if (found || turns == 1 || w->stop)
             return found;
     }
@@ -442,6 +452,114 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
         gq_keep_word(w->from + gq_lane_of_warp(), word);
     gq_publish(g, w, w->from + found);
     return gq_no_claim();
+}
+
+/* --- counting ----------------------------------------------------------------------------------------------------- */
+
+#define GQ_COUNT_LOOKS 8u   /* descriptors that a thread reads at a time */
+#define GQ_COUNT_MANY 2048u /* messages, after which the host is told though there are more */
+
+/* How the messages of a counted lane ended. */
+struct gq_tally {
+    uint32_t ok, dropped, failed;
+    uint64_t bytes;
+};
+
+static __device__ gq_tally gq_add_up(gq_tally t)
+{
+    for (int d = 16; d > 0; d /= 2) {
+        t.ok += __shfl_xor_sync(GQ_ALL, t.ok, d);
+        t.dropped += __shfl_xor_sync(GQ_ALL, t.dropped, d);
+        t.failed += __shfl_xor_sync(GQ_ALL, t.failed, d);
+        t.bytes += __shfl_xor_sync(GQ_ALL, t.bytes, d);
+    }
+    return t;
+}
+
+/* By a converged warp: what has ended from message `from` on; returns how many. Those that failed get a descriptor that
+ * the host sees. */
+static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint64_t seq = from + gq_lane_of_warp();
+    const gq_out_desc *desc = s.hop_out;
+    uint64_t meta[GQ_COUNT_LOOKS], state[GQ_COUNT_LOOKS];
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++)
+        gq_load_unit(&desc[(seq + k * 32) & s.view.mask], &meta[k], &state[k]); /* A5 pairs R5 */
+    uint32_t found = 0;
+    bool more = true;
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
+        const bool there = (uint32_t)(state[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
+        found += more ? run : 0;
+        more = more && run == 32;
+    }
+    if (found == 0)
+        return 0;
+    gq_tally t = {};
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
+        const uint32_t status = gq_meta_status(meta[k]);
+        if (k * 32 + gq_lane_of_warp() >= found)
+            continue;
+        t.ok += status == GQ_RESULT_OK;
+        t.dropped += status == GQ_RESULT_DROPPED;
+        t.bytes += status == GQ_RESULT_OK ? (uint32_t)state[k] : 0;
+        if (status == GQ_RESULT_OK || status == GQ_RESULT_DROPPED)
+            continue;
+        t.failed++;
+        gq_slot_finish(&s.view, seq + k * 32, (uint32_t)state[k], meta[k]); /* R2 pairs A2 */
+    }
+    *sum = gq_add_up(t);
+    return found;
+}
+
+/* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
+ * long as some do. Not inlined: the registers it takes are no other lane's. */
+static __device__ __noinline__ void gq_count_on(gq_grid_cursor *c, const uint32_t *over)
+{
+    const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
+    uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
+    for (uint32_t empty = 0; empty < GQ_PATIENCE && !gq_dev_relaxed_u32(over); empty++) {
+        gq_tally sum = {};
+        const uint32_t found = gq_count_some(from, &sum);
+        from += found;
+        total += mine == GQ_COUNT_OK        ? sum.ok
+                 : mine == GQ_COUNT_DROPPED ? sum.dropped
+                 : mine == GQ_COUNT_FAILED  ? sum.failed
+                                            : sum.bytes;
+        empty = found ? 0 : empty;
+        if (from == told || (found && from - told < GQ_COUNT_MANY))
+            continue;
+        asm volatile("fence.acq_rel.sys;" ::: "memory"); /* every thread's, then */
+        __syncwarp();
+        if (t < GQ_COUNTS)
+            gq_store_unit(&gq_sight_here().view.out_head->count[t], from, total); /* R8 pairs A8 */
+        told = from;
+    }
+    if (t < GQ_COUNTS)
+        gq_store_relaxed_u64(&c->share[t].next, total);
+    if (t == 0)
+        gq_store_relaxed_u64(&c->ready, from);
+    __syncwarp();
+}
+
+/* By a converged warp: counts what came out of a counted lane, if nobody does. */
+static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
+{
+    gq_grid_cursor *c = &l->cursor[g.steps];
+    uint32_t locked = 0;
+    if (gq_lane_of_warp() == 0 && gq_dev_relaxed_u32(&c->scout) == 0)
+        locked = atomicCAS(&c->scout, 0, 1) == 0;
+    if (!__shfl_sync(GQ_ALL, locked, 0))
+        return;
+    __threadfence(); /* A7 pairs R7 */
+    gq_see(g, l);
+    gq_count_on(c, &g.shared->over);
+    if (gq_lane_of_warp() == 0)
+        gq_dev_release_u32(&c->scout, 0); /* R7 pairs A7 */
 }
 
 /* --- claiming ----------------------------------------------------------------------------------------------------- */

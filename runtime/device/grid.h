@@ -62,12 +62,13 @@ struct gq_grid_lane {
     struct gq_lane_view view; /* the host's memory, at device addresses */
     uint64_t *desc;           /* [capacity] ingress words as the scout read them */
     uint8_t *slot[2];         /* [capacity * stride] */
-    struct gq_out_desc *hop;  /* [(steps - 1) * capacity] descriptors between steps */
-    uint8_t *express;         /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
-    uint64_t first_index;
+    struct gq_out_desc
+        *hop;         /* [(steps - 1) * capacity] descriptors between steps; counted lanes: behind the last too */
+    uint8_t *express; /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
+    uint64_t first_index, index_step;
     uint32_t generated;
     uint32_t block_shift;
-    struct gq_grid_cursor cursor[GQ_STAGES_MAX + 1]; /* one a step */
+    struct gq_grid_cursor cursor[GQ_STAGES_MAX + 2]; /* one a step, and one of who counts what came out of the last */
 };
 
 /* Shared by all grids of a worker. Device memory; `over` on a line of its own, for every warp looks at it. */
@@ -102,7 +103,7 @@ struct gq_grid {
     uint32_t staged;  /* stride of the slots, if a warp works on them in shared memory; else 0 */
     uint32_t express; /* bytes of shared memory for a message of an express line, and as many for its result */
     uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... */
-    uint32_t reserved0;
+    uint32_t counted; /* results are only counted: all lanes are counted ones */
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");

@@ -118,6 +118,11 @@ static gq_status add_first_lane(struct gq_pipeline *p)
 {
     const struct gq_conf_source *source = &p->conf->source;
     struct gq_lane *lane;
+    /* A device that makes messages which nobody reads need not send them across the bus. */
+    p->counted = source->kind == GQ_SOURCE_PLUGIN && p->conf->sink.kind == GQ_SINK_NULL &&
+                 p->backend == GQ_BACKEND_CUDA && gq_units_are_single();
+    if (p->counted)
+        return gq_queue_add_counted(p->queue, source->first, source->count);
     if (source->kind == GQ_SOURCE_PLUGIN)
         return gq_queue_add_generated(p->queue, source->first, source->count);
     if (source->kind == GQ_SOURCE_API)

@@ -32,6 +32,7 @@ struct gq_pipeline {
     /* from gq_start */
     struct gq_remote *remote;
     struct gq_queue *queue;
+    bool counted;            /* results are only counted: ring/counted.h */
     struct GpuQueue *handle; /* source or sink api */
     struct gq_source *source;
     struct gq_sink *sink;

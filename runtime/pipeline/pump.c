@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 #include "pipeline/handle.h"
+#include "ring/counted.h"
 
 #define BATCH 256u
 
@@ -176,7 +177,7 @@ void gq_pump_heed_interrupt(struct gq_pipeline *p)
     if (!__atomic_load_n(&p->interrupted, __ATOMIC_SEQ_CST) || __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE))
         return;
     if (p->conf->source.kind == GQ_SOURCE_PLUGIN)
-        gq_lane_end_generation(p->queue->lane[0]);
+        gq_queue_end_generation(p->queue);
     else if (p->conf->source.kind != GQ_SOURCE_API || gq_handle_busy(p->handle))
         return;
     __atomic_store_n(&p->source_ended, 1, __ATOMIC_RELEASE);
@@ -214,10 +215,48 @@ static gq_status sink_loop(struct gq_pipeline *p)
     return gq_remote_check(p->remote);
 }
 
+/* Counted lanes: what has ended in one of them, if anything has. */
+static gq_status count_lane(struct gq_pipeline *p, struct gq_lane *lane, bool *any)
+{
+    struct gq_counted c;
+    gq_status status = GQ_OK;
+    if (!gq_counted_take(lane, &c))
+        return GQ_OK;
+    *any = true;
+    struct gq_lane_result r;
+    uint64_t left = c.failed;
+    for (uint64_t seq = c.first; seq < c.end && left > 0 && status == GQ_OK; seq++)
+        if (gq_counted_failed(lane, seq, &r)) {
+            status = bury(p, lane, &r);
+            left--;
+        }
+    if (status != GQ_OK)
+        return status;
+    __atomic_store_n(&p->messages_out, p->messages_out + c.ok, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->bytes_out, p->bytes_out + c.bytes, __ATOMIC_RELAXED);
+    gq_counted_release(lane, &c);
+    return GQ_OK;
+}
+
+static gq_status count_loop(struct gq_pipeline *p)
+{
+    while (!finished(p)) {
+        bool any = false;
+        gq_status status = GQ_OK;
+        for (uint32_t i = 0; i < gq_queue_lanes(p->queue) && status == GQ_OK; i++)
+            status = count_lane(p, p->queue->lane[i], &any);
+        if (status != GQ_OK || (!any && gq_link_dead(&p->remote->link)))
+            return status != GQ_OK ? status : gq_remote_check(p->remote);
+        if (!any)
+            gq_queue_wait(p->queue, gq_clock_deadline(50));
+    }
+    return gq_remote_check(p->remote);
+}
+
 void *gq_pump_sink(void *pipeline)
 {
     struct gq_pipeline *p = pipeline;
-    gq_status status = sink_loop(p);
+    gq_status status = p->counted ? count_loop(p) : sink_loop(p);
     if (status != GQ_OK) {
         gq_pipeline_fail(p, status);
         gq_pipeline_interrupt(p);

@@ -5,7 +5,9 @@
 #include <time.h>
 #include <stdlib.h>
 
-#define SLEEP_NS 20000000u /* a lost kick costs at most this */
+#define COUNTED_LANES 16u
+#define COUNTED_CAPACITY 4096u /* fewer messages in flight in a lane do not keep a device busy */
+#define SLEEP_NS 20000000u     /* a lost kick costs at most this */
 
 gq_status gq_queue_create(struct gq_remote *remote, bool timed, struct gq_queue **out)
 {
@@ -40,7 +42,7 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
         return gq_error_set(GQ_ERR_FULL, "%u threads own a lane already, and a queue has no more: let one of them end",
                             GQ_LANES_MAX);
     opts->lane = index;
-    opts->capacity = queue->capacity;
+    opts->capacity = opts->capacity ? opts->capacity : queue->capacity;
     opts->slot_bytes = queue->slot_bytes;
     opts->timed = queue->timed;
     gq_status status = gq_lane_create(opts, &queue->remote->link, out);
@@ -97,12 +99,40 @@ void gq_queue_disown_lane(struct gq_queue *queue, struct gq_lane *lane)
 
 gq_status gq_queue_add_generated(struct gq_queue *queue, uint64_t first_index, uint64_t count)
 {
-    struct gq_lane_opts opts = {.generated = true, .first_index = first_index, .count = count};
+    struct gq_lane_opts opts = {.generated = true, .first_index = first_index, .index_step = 1, .count = count};
     struct gq_lane *lane;
     pthread_mutex_lock(&queue->lock);
     gq_status status = add(queue, &opts, &lane);
     pthread_mutex_unlock(&queue->lock);
     return status;
+}
+
+gq_status gq_queue_add_counted(struct gq_queue *queue, uint64_t first_index, uint64_t count)
+{
+    uint32_t lanes = 1;
+    while (lanes < COUNTED_LANES && queue->capacity / lanes > COUNTED_CAPACITY)
+        lanes *= 2;
+    gq_status status = GQ_OK;
+    pthread_mutex_lock(&queue->lock);
+    for (uint32_t i = 0; i < lanes && status == GQ_OK; i++) {
+        struct gq_lane *lane;
+        struct gq_lane_opts opts = {.generated = true,
+                                    .counted = true,
+                                    .capacity = queue->capacity / lanes,
+                                    .first_index = first_index + i,
+                                    .index_step = lanes,
+                                    .count = count / lanes + (i < count % lanes)};
+        status = add(queue, &opts, &lane);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return status;
+}
+
+void gq_queue_end_generation(struct gq_queue *queue)
+{
+    for (uint32_t i = 0; i < gq_queue_lanes(queue); i++)
+        if (queue->lane[i]->generated)
+            gq_lane_end_generation(queue->lane[i]);
 }
 
 struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)

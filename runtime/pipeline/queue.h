@@ -24,6 +24,10 @@ gq_status gq_queue_own_lane(struct gq_queue *queue, struct gq_lane **out);
 void gq_queue_disown_lane(struct gq_queue *queue, struct gq_lane *lane);
 /* The lane of a source plugin, before the worker runs. */
 gq_status gq_queue_add_generated(struct gq_queue *queue, uint64_t first_index, uint64_t count);
+/* The same for results that are only counted (ring/counted.h). Nobody sees in which order they come, so the queue's
+ * capacity is shared out among several lanes, each of which makes every n-th message. */
+gq_status gq_queue_add_counted(struct gq_queue *queue, uint64_t first_index, uint64_t count);
+void gq_queue_end_generation(struct gq_queue *queue);
 
 static inline uint32_t gq_queue_lanes(const struct gq_queue *queue)
 {

@@ -108,7 +108,7 @@ gq_status gq_remote_fit(struct gq_remote *remote)
 
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE};
+    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane.capacity = lane->view.mask + 1};
     int fds[] = {lane->in_fd, lane->out_fd};
     return ask(remote, &packet, fds, 2);
 }

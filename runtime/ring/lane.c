@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ring/counted.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -60,6 +61,8 @@ static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *op
     head->stride = lane->view.stride;
     head->generated = opts->generated;
     head->first_index = opts->first_index;
+    head->index_step = opts->index_step;
+    head->counted = opts->counted;
 }
 
 static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *opts)
@@ -80,8 +83,8 @@ static void grant(struct gq_lane *lane)
     uint64_t limit = lane->released + lane->view.mask + 1;
     if (limit > lane->generate_count)
         limit = lane->generate_count;
-    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0;
-    for (uint64_t seq = lane->submitted; lane->sent_ns && seq < limit; seq++)
+    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0, step = gq_counted_step(lane);
+    for (uint64_t seq = (lane->submitted + step - 1) & ~(step - 1); lane->sent_ns && seq < limit; seq += step)
         lane->sent_ns[gq_slot_index(&lane->view, seq)] = now;
     __atomic_store_n(&lane->submitted, limit, __ATOMIC_RELEASE);
     gq_slot_grant(&lane->view, limit);
@@ -100,6 +103,7 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     lane->in_fd = lane->out_fd = -1;
     lane->link = link;
     lane->generated = opts->generated;
+    lane->counted = opts->counted;
     lane->generate_count = opts->count;
     lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
     lane->out_bytes = gq_lane_out_bytes(opts->capacity, opts->slot_bytes);
@@ -419,6 +423,8 @@ static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
 {
     uint32_t len;
     uint64_t meta;
+    if (lane->counted)
+        return gq_counted_end(lane) > seq || gq_link_dead(lane->link);
     return gq_slot_ready(&lane->view, seq, &len, &meta) ||
            (lane->express && gq_express_hint(lane->express, &lane->view, seq)) || gq_link_dead(lane->link);
 }
@@ -562,8 +568,8 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane)
     struct gq_lane_result r;
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
-    for (uint64_t seq = lane->released; seq < end; seq++)
-        if (state_of(lane, seq) == LIVE && !ready(lane, seq, &r))
+    for (uint64_t seq = lane->counted ? gq_counted_end(lane) : lane->released; seq < end; seq++)
+        if (lane->counted || (state_of(lane, seq) == LIVE && !ready(lane, seq, &r)))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

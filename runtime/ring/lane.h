@@ -28,7 +28,9 @@ struct gq_lane_opts {
     uint32_t lane, capacity, slot_bytes;
     bool generated;       /* messages are made by a source plugin */
     uint64_t first_index; /* generated: index of message 0 */
+    uint64_t index_step;  /* generated: from the index of one message to that of the next */
     uint64_t count;       /* generated: how many messages there will be */
+    bool counted;         /* generated: results are only counted, see counted.h */
     bool timed;           /* keep the histogram accepted -> seen */
 };
 
@@ -42,8 +44,9 @@ struct gq_lane {
     struct gq_link *link;
     int in_fd, out_fd;
     size_t in_bytes, out_bytes;
-    bool generated;
+    bool generated, counted;
     uint64_t generate_count;
+    uint64_t counts[GQ_COUNTS]; /* counted: what was told so far */
     struct gq_express *express; /* NULL: the worker reads no express lines */
     uint64_t *sent_ns;          /* per slot: when it was published; NULL: not timed */
 

@@ -45,6 +45,9 @@ struct gq_packet {
             char name[64]; /* of the stage */
         } stage;
         struct {
+            uint32_t capacity; /* of this lane: a power of two, at most setup.capacity */
+        } lane;
+        struct {
             uint32_t arch; /* 90 for sm_90 */
             char name[128];
         } device;                  /* REPLY to PROBE */

@@ -81,20 +81,22 @@ static gq_status map_file(int fd, size_t bytes, int protection, uint8_t **out)
     return GQ_OK;
 }
 
-static gq_status add_lane(const int *fds, size_t fd_count)
+static gq_status add_lane(uint32_t capacity, const int *fds, size_t fd_count)
 {
     if (fd_count != 2)
         return gq_error_set(GQ_ERR_INTERNAL, "LANE came with %zu descriptors", fd_count);
+    if (capacity < GQ_CAPACITY_MIN || capacity > worker.capacity || (capacity & (capacity - 1)) != 0)
+        return gq_error_set(GQ_ERR_INTERNAL, "LANE of %u messages in a queue of %u", capacity, worker.capacity);
     uint8_t *in = NULL, *out = NULL;
-    gq_status status = map_file(fds[0], gq_lane_in_bytes(worker.capacity, worker.slot_bytes), PROT_READ, &in);
+    gq_status status = map_file(fds[0], gq_lane_in_bytes(capacity, worker.slot_bytes), PROT_READ, &in);
     if (status == GQ_OK)
-        status = map_file(fds[1], gq_lane_out_bytes(worker.capacity, worker.slot_bytes), PROT_READ | PROT_WRITE, &out);
+        status = map_file(fds[1], gq_lane_out_bytes(capacity, worker.slot_bytes), PROT_READ | PROT_WRITE, &out);
     if (status != GQ_OK)
         return status;
     struct gq_lane_view view;
-    gq_lane_view_fill(&view, in, out, worker.capacity, worker.slot_bytes);
+    gq_lane_view_fill(&view, in, out, capacity, worker.slot_bytes);
     if (view.in_head->magic != GQ_LAYOUT_MAGIC || view.in_head->stride != view.stride ||
-        view.in_head->capacity != worker.capacity)
+        view.in_head->capacity != capacity)
         return gq_error_set(GQ_ERR_INTERNAL, "a lane's head does not agree with the queue's geometry");
     view.lane = view.in_head->lane;
     status = worker.ops->add_lane(worker.backend, &view);
@@ -148,7 +150,7 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     case GQ_PACKET_FIT:
         return worker.ops->fit ? worker.ops->fit(worker.backend) : GQ_OK;
     case GQ_PACKET_LANE:
-        return add_lane(fds, fd_count);
+        return add_lane(p->lane.capacity, fds, fd_count);
     case GQ_PACKET_START:
         return worker.ops->start(worker.backend);
     case GQ_PACKET_STOP:

@@ -51,7 +51,7 @@ static uint32_t serve(const struct player *p, const struct gq_grid_lane *l, uint
         memcpy(l->slot[0] + at, gq_slot_in(&l->view, seq), len);
     } else if (p->kind == GQ_IMAGE_SOURCE) {
         char text[32];
-        len = (uint32_t)snprintf(text, sizeof text, "%llu", (unsigned long long)(l->first_index + seq));
+        len = (uint32_t)snprintf(text, sizeof text, "%llu", (unsigned long long)(l->first_index + seq * l->index_step));
         len = len < p->g.out_cap ? len : p->g.out_cap;
         memcpy(to, text, len);
         return len;
@@ -60,12 +60,32 @@ static uint32_t serve(const struct player *p, const struct gq_grid_lane *l, uint
     return len;
 }
 
+/* A counted lane's message has ended. One thread plays the last step: nobody else writes these words. */
+static void count(const struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint64_t meta)
+{
+    struct gq_unit *at = l->view.out_head->count;
+    const uint32_t status = gq_meta_status(meta);
+    uint64_t total[GQ_COUNTS], stamp;
+    for (uint32_t i = 0; i < GQ_COUNTS; i++)
+        gq_load_unit(&at[i], &stamp, &total[i]);
+    total[GQ_COUNT_OK] += status == GQ_RESULT_OK;
+    total[GQ_COUNT_DROPPED] += status == GQ_RESULT_DROPPED;
+    total[GQ_COUNT_FAILED] += status != GQ_RESULT_OK && status != GQ_RESULT_DROPPED;
+    total[GQ_COUNT_BYTES] += status == GQ_RESULT_OK ? len : 0;
+    for (uint32_t i = 0; i < GQ_COUNTS; i++)
+        gq_store_unit(&at[i], seq + 1, total[i]); /* R8 */
+}
+
 static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint64_t meta)
 {
     uint8_t *to = l->slot[(p->g.step + 1) & 1] + gq_slot_index(&l->view, seq) * l->view.stride;
     if (gq_meta_status(meta) == GQ_RESULT_OK) {
         len = serve(p, l, seq, len, to);
         meta = gq_meta(p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
+    }
+    if (p->g.step + 1 == p->g.steps && p->g.counted) {
+        count(l, seq, len, meta);
+        return;
     }
     if (p->g.step + 1 == p->g.steps) {
         memcpy(gq_slot_out(&l->view, seq), to, len);

@@ -1,0 +1,31 @@
+/* counted.h - lanes whose results nobody reads: how many messages ended, and how. See gpuqueue/layout.h.
+ *
+ * One thread consumes a counted lane: gq_counted_take(), then gq_counted_release() when it has done what failed
+ * messages need. The other functions of consumers in lane.h are not for such lanes.
+ */
+#ifndef GQ_RING_COUNTED_H
+#define GQ_RING_COUNTED_H
+
+#include "ring/lane.h"
+
+/* Messages [first, end) have ended. Those that failed have a descriptor, as on every lane: gq_counted_failed(). */
+struct gq_counted {
+    uint64_t first, end;
+    uint64_t ok, dropped, failed, bytes; /* of these messages */
+};
+
+/* False: nothing new. What the worker tells is believed only as far as it adds up. */
+bool gq_counted_take(struct gq_lane *lane, struct gq_counted *out);
+void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c);
+
+/* Did message seq, of those just taken, fail? If so, with what result. */
+bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
+
+/* Messages that have ended from the first on, as the worker says. Any thread. */
+uint64_t gq_counted_end(const struct gq_lane *lane);
+
+/* Times of sending are kept for every so many messages, a power of two: 1 for other lanes. Messages that are told of
+ * together have the latency of the oldest whose time was kept. */
+uint64_t gq_counted_step(const struct gq_lane *lane);
+
+#endif
