@@ -565,26 +565,31 @@ static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
 /* --- claiming ----------------------------------------------------------------------------------------------------- */
 
 /* By a converged warp: messages of one share of a lane, a run of `want` or, where much is ready, the rest of a block.
- * Claims get into each other's way: one compare-and-swap succeeds in about the time of two trips to the L2, however
- * many try. Where messages take long (`slow`), others had better share them: then at most `want`. */
+ * All shares are looked at, from share `n` on; each by a thread of its own. Claims get into each other's way: one
+ * compare-and-swap succeeds in about the time of two trips to the L2, however many try. Where messages take long
+ * (`slow`), others had better share them: then at most `want`. */
 static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t n, uint32_t want, bool slow)
 {
     gq_grid_cursor *c = &l->cursor[g.step];
     gq_claim claim = gq_no_claim();
-    if (gq_lane_of_warp() == 0) {
-        uint64_t *at = &c->share[n].next;
+    uint64_t *at = &c->share[(n + gq_lane_of_warp()) % GQ_SHARES].next;
+    const uint64_t next = gq_dev_relaxed_u64(at), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
+    const uint32_t some = __ballot_sync(GQ_ALL, ready > next);
+    if (some == 0)
+        return claim;
+    const uint32_t chosen = __ffs(some) - 1; /* the first GQ_SHARES threads see all there is */
+    if (gq_lane_of_warp() == chosen) {
         const uint64_t block = 1ull << l->block_shift;
-        const uint64_t next = gq_dev_relaxed_u64(at), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
-        const uint64_t there = ready > next ? ready - next : 0, rest = block - (next & (block - 1));
+        const uint64_t there = ready - next, rest = block - (next & (block - 1));
         const uint64_t most = slow || there < GQ_PLENTY ? want : rest;
         const uint64_t count = min(min((unsigned long long)there, (unsigned long long)rest), (unsigned long long)most);
-        if (count && atomicCAS((unsigned long long *)at, next, gq_share_after(l->block_shift, next + count)) == next) {
+        if (atomicCAS((unsigned long long *)at, next, gq_share_after(l->block_shift, next + count)) == next) {
             claim.first = next;
             claim.count = (uint32_t)count;
         }
     }
-    claim.first = __shfl_sync(GQ_ALL, claim.first, 0);
-    claim.count = __shfl_sync(GQ_ALL, claim.count, 0);
+    claim.first = __shfl_sync(GQ_ALL, claim.first, chosen);
+    claim.count = __shfl_sync(GQ_ALL, claim.count, chosen);
     __syncwarp(); /* what one thread acquired holds for the warp */
     if (claim.count)
         gq_see(g, l);

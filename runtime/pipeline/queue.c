@@ -5,7 +5,7 @@
 #include <time.h>
 #include <stdlib.h>
 
-#define COUNTED_LANES 16u
+#define COUNTED_LANES 8u
 #define COUNTED_CAPACITY 4096u /* fewer messages in flight in a lane do not keep a device busy */
 #define SLEEP_NS 20000000u     /* a lost kick costs at most this */
 
