@@ -5,6 +5,8 @@
 static uint64_t stamp_of(uint64_t seq) { return seq + 1; }
 static uint32_t line_of(uint64_t seq) { return (uint32_t)(seq % GQ_EXPRESS_LINES); }
 
+static uint64_t *room_of(struct gq_express *e, uint32_t line) { return e->room + (size_t)line * e->bytes / 8; }
+
 struct gq_express *gq_express_make(uint32_t slot_bytes)
 {
     const uint32_t bytes = gq_slot_stride(gq_express_bytes(slot_bytes));
@@ -52,7 +54,7 @@ bool gq_express_ready(struct gq_express *e, const struct gq_lane_view *v, uint64
 {
     const uint32_t n = line_of(seq), most = gq_express_bytes(v->slot_bytes);
     const struct gq_unit *line = gq_express_line(v, v->out_express, seq);
-    uint64_t len64, *to = (uint64_t *)(e->room + (size_t)n * e->bytes);
+    uint64_t len64, *to = room_of(e, n);
     if (!sent_by_express(e, seq))
         return false;
     if (e->taken[n] != stamp_of(seq)) {
@@ -71,7 +73,4 @@ bool gq_express_ready(struct gq_express *e, const struct gq_lane_view *v, uint64
     return true;
 }
 
-const uint8_t *gq_express_data(const struct gq_express *e, uint64_t seq)
-{
-    return e->room + (size_t)line_of(seq) * e->bytes;
-}
+const uint8_t *gq_express_data(struct gq_express *e, uint64_t seq) { return (const uint8_t *)room_of(e, line_of(seq)); }

@@ -14,8 +14,8 @@ struct gq_express {
     uint64_t taken[GQ_EXPRESS_LINES]; /* stamp of the answer that `room` holds */
     uint64_t meta[GQ_EXPRESS_LINES];
     uint32_t len[GQ_EXPRESS_LINES];
-    uint32_t bytes; /* of a line's share of `room` */
-    uint8_t room[]; /* answers without their stamps */
+    uint32_t bytes;  /* of a line's share of `room` */
+    uint64_t room[]; /* answers without their stamps */
 };
 
 /* NULL: out of memory. Freed by free(). */
@@ -28,7 +28,7 @@ void gq_express_send(struct gq_express *e, const struct gq_lane_view *v, uint64_
 /* Consumer: is there an answer to message seq in its line? As gq_slot_ready(). Consumers take turns by a lock. */
 bool gq_express_ready(struct gq_express *e, const struct gq_lane_view *v, uint64_t seq, uint32_t *len, uint64_t *meta);
 /* Consumer, after gq_express_ready() said yes: the answer's bytes, until the message is released. */
-const uint8_t *gq_express_data(const struct gq_express *e, uint64_t seq);
+const uint8_t *gq_express_data(struct gq_express *e, uint64_t seq);
 /* Any thread: may there be an answer? A hint. */
 bool gq_express_hint(const struct gq_express *e, const struct gq_lane_view *v, uint64_t seq);
 
