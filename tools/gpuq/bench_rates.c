@@ -7,13 +7,10 @@
 
 #define CAPACITY 4096u
 
-/* A lane's messages: 4 MiB of big ones are enough, and more would not stay in the processor's cache. */
-static uint32_t capacity_for(uint32_t bytes) { return bytes > 1024 ? CAPACITY * 1024 / bytes : CAPACITY; }
-
 static gq_status open_queue(struct bench *b, const char *plugin, uint32_t bytes, gq_pipeline **out)
 {
     return bench_open(b, out, "queue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: \"%s\" }]\n",
-                      capacity_for(bytes), bytes, plugin);
+                      CAPACITY, bytes, plugin);
 }
 
 static double best(double a, double b) { return a > b ? a : b; }
@@ -75,7 +72,7 @@ static gq_status each_count(struct bench *b, const char *plugin, enum bench_repl
     gq_status status = open_queue(b, plugin, bytes, &p);
     if (status != GQ_OK)
         return status;
-    struct bench_spec spec = {.bytes = bytes, .capacity = capacity_for(bytes), .reply = reply};
+    struct bench_spec spec = {.bytes = bytes, .capacity = CAPACITY, .reply = reply};
     status = bench_each_count(b, gq_queue(p), spec, test, bytes);
     return bench_close(p, status);
 }
