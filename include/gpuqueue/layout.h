@@ -16,14 +16,15 @@
  *
  * Message number `seq` of a lane (0, 1, 2, ...) lives in slot `seq & (capacity - 1)` of both files. A slot is reused
  * when the host has released the result of its previous message, so neither side reads a cursor of the other: a
- * descriptor is valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of the
- * previous lap, which differs for every capacity below 2^31.
+ * descriptor is valid exactly when its stamp is `(uint32_t)(seq + 1)`. The stamp found otherwise is that of a lap
+ * before, less than 2^32 messages ago.
  *
  * Express lines are a second, faster way for a small message in a lane that is nearly empty. The host writes such a
  * message into its slot as ever, and once more into express line `seq % GQ_EXPRESS_LINES`: 16-byte units, each with the
  * message's full stamp, `seq + 1`, in it. Whoever reads a unit in one access sees stamp and data of one write, so that
  * one read over the bus finds the message and brings it. That write also permits an answer in the egress line of the
  * same number instead of slot and descriptor; the host permits it only while messages in flight have different lines.
+ * Before every multiple of 2^31 there is a lap without express: it writes descriptors anew, for their stamps wrap.
  *
  * A counted lane is a generated one whose results nobody reads: they leave no bytes and no descriptors, but for failed
  * messages, and the worker tells in `count` of gq_out_head how many have ended so far.

@@ -213,6 +213,15 @@ void gq_lane_refuse(struct gq_lane *lane)
     __atomic_store_n(&lane->refused_full, lane->refused_full + 1, __ATOMIC_RELAXED);
 }
 
+/* May message seq go by express? Its answer may then come by its line, and leaves the descriptor of its slot as it was.
+ * Descriptors have stamps of 32 bits, so each is written anew, by a lap without express, before its stamp comes again.
+ */
+static bool may_go_by_express(const struct gq_lane *lane, uint64_t seq)
+{
+    const uint64_t capacity = (uint64_t)lane->view.mask + 1, lap_every = 1ull << 31;
+    return lane->express && seq - load(&lane->released) < GQ_EXPRESS_LINES && (seq + capacity) % lap_every >= capacity;
+}
+
 /* Descriptors are written from the last to the first: a worker that looks at the first sees all of them or none, and
  * does not fight for the lines that the rest lie in while they are being written. */
 void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns)
@@ -222,7 +231,7 @@ void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, 
     gq_assert(first + count <= lane->claimed);
     for (uint32_t i = 0; lane->sent_ns && i < count; i++)
         lane->sent_ns[gq_slot_index(&view, first + i)] = now_ns;
-    if (count == 1 && lane->express && first - load(&lane->released) < GQ_EXPRESS_LINES)
+    if (count == 1 && may_go_by_express(lane, first))
         gq_express_send(lane->express, &lane->view, first, len[0]);
     /* First: a result that came before its message counts as submitted would wake a waiter who then sees nothing. */
     __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);

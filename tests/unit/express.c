@@ -190,6 +190,49 @@ START_TEST(a_length_beyond_the_line_is_no_read_beyond_it)
 }
 END_TEST
 
+/* As if all messages below `seq` had come and gone. */
+static void jump_to(uint64_t seq)
+{
+    lane->claimed = lane->submitted = lane->released = lane->seen = seq;
+    lane->room_end = seq + CAPACITY;
+}
+
+/* Messages one at a time, each answered as the host permits it. Returns how many went by express. */
+static uint32_t ping_pong(uint32_t count)
+{
+    uint8_t got[SLOT_BYTES];
+    uint32_t expressed = 0, len;
+    size_t back;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t seq = put(noise(i), 8);
+        const bool express = read_line(seq, &len, got);
+        ck_assert_int_eq(fetch(seq, got, &back), GQ_ERR_NOT_READY);
+        if (express)
+            answer(seq, GQ_RESULT_OK, 8, noise(i), 0);
+        else
+            gq_slot_finish(&lane->view, seq, 0, gq_meta(1, 0, GQ_RESULT_DROPPED, 0));
+        ck_assert_int_eq(fetch(seq, got, &back), express ? GQ_OK : GQ_ERR_NOT_FOUND);
+        expressed += express;
+    }
+    return expressed;
+}
+
+/* A descriptor's stamp has 32 bits, and an answer by express leaves the descriptor as it was. */
+START_TEST(an_old_descriptor_is_never_taken_for_an_answer)
+{
+    const uint64_t half = 1ull << 31;
+    ck_assert_uint_eq(ping_pong(2 * CAPACITY), 2 * CAPACITY);
+    jump_to(half - CAPACITY - 8);
+    ck_assert_uint_lt(ping_pong(2 * CAPACITY + 8), 2 * CAPACITY + 8);
+    jump_to(2 * half - CAPACITY - 8); /* stamp 0 is among these, and then those of the first messages come again */
+    ck_assert_uint_lt(ping_pong(4 * CAPACITY), 4 * CAPACITY);
+    jump_to(3 * half - CAPACITY - 8);
+    ping_pong(2 * CAPACITY + 8);
+    jump_to(4 * half - CAPACITY - 8);
+    ping_pong(4 * CAPACITY);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {every_length_goes_and_comes_whole,
@@ -198,6 +241,7 @@ int main(void)
                                   only_small_messages_of_a_lane_that_is_nearly_empty_go_by_express,
                                   results_in_place_stay_until_they_are_released,
                                   drops_and_failures_come_by_express_too,
-                                  a_length_beyond_the_line_is_no_read_beyond_it};
+                                  a_length_beyond_the_line_is_no_read_beyond_it,
+                                  an_old_descriptor_is_never_taken_for_an_answer};
     return unit_run("express", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
