@@ -13,6 +13,7 @@
 #ifndef GQ_DEVICE_ENTRY_CUDA_H
 #define GQ_DEVICE_ENTRY_CUDA_H
 
+#include <device/count_cuda.h>
 #include <device/find_cuda.h>
 
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */

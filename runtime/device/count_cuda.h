@@ -1,0 +1,115 @@
+/* count_cuda.h - counted lanes: one warp a lane reads how messages ended, as the last step left it in device memory,
+ * and tells the host in numbers. Part of entry_cuda.h.
+ */
+#ifndef GQ_DEVICE_COUNT_CUDA_H
+#define GQ_DEVICE_COUNT_CUDA_H
+
+#include <device/find_cuda.h>
+
+#define GQ_COUNT_LOOKS 8u   /* descriptors that a thread reads at a time */
+#define GQ_COUNT_MANY 2048u /* messages, after which the host is told though there are more */
+
+/* How the messages of a counted lane ended. */
+struct gq_tally {
+    uint32_t ok, dropped, failed;
+    uint64_t bytes;
+};
+
+static __device__ gq_tally gq_add_up(gq_tally t)
+{
+    for (int d = 16; d > 0; d /= 2) {
+        t.ok += __shfl_xor_sync(GQ_ALL, t.ok, d);
+        t.dropped += __shfl_xor_sync(GQ_ALL, t.dropped, d);
+        t.failed += __shfl_xor_sync(GQ_ALL, t.failed, d);
+        t.bytes += __shfl_xor_sync(GQ_ALL, t.bytes, d);
+    }
+    return t;
+}
+
+/* By a converged warp: what has ended from message `from` on; returns how many. Those that failed get a descriptor that
+ * the host sees. */
+static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint64_t seq = from + gq_lane_of_warp();
+    const gq_out_desc *desc = s.hop_out;
+    uint64_t meta[GQ_COUNT_LOOKS], state[GQ_COUNT_LOOKS];
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++)
+        gq_load_unit(&desc[(seq + k * 32) & s.view.mask], &meta[k], &state[k]); /* A5 pairs R5 */
+    uint32_t found = 0;
+    bool more = true;
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
+        const bool there = (uint32_t)(state[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
+        found += more ? run : 0;
+        more = more && run == 32;
+    }
+    if (found == 0)
+        return 0;
+    gq_tally t = {};
+#pragma unroll
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
+        const uint32_t status = gq_meta_status(meta[k]);
+        if (k * 32 + gq_lane_of_warp() >= found)
+            continue;
+        t.ok += status == GQ_RESULT_OK;
+        t.dropped += status == GQ_RESULT_DROPPED;
+        t.bytes += status == GQ_RESULT_OK ? (uint32_t)state[k] : 0;
+        if (status == GQ_RESULT_OK || status == GQ_RESULT_DROPPED)
+            continue;
+        t.failed++;
+        gq_slot_finish(&s.view, seq + k * 32, (uint32_t)state[k], meta[k]); /* R2 pairs A2 */
+    }
+    *sum = gq_add_up(t);
+    return found;
+}
+
+/* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
+ * long as some do. Not inlined: the registers it takes are no other lane's. */
+extern "C" __device__ __noinline__ void gq_count_on(gq_grid_cursor *c, const uint32_t *over)
+{
+    const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
+    uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
+    for (uint32_t empty = 0; empty < GQ_PATIENCE && !gq_dev_relaxed_u32(over); empty++) {
+        gq_tally sum = {};
+        const uint32_t found = gq_count_some(from, &sum);
+        from += found;
+        total += mine == GQ_COUNT_OK        ? sum.ok
+                 : mine == GQ_COUNT_DROPPED ? sum.dropped
+                 : mine == GQ_COUNT_FAILED  ? sum.failed
+                                            : sum.bytes;
+        empty = found ? 0 : empty;
+        if (from == told || (found && from - told < GQ_COUNT_MANY))
+            continue;
+        asm volatile("fence.acq_rel.sys;" ::: "memory"); /* every thread's, then */
+        __syncwarp();
+        if (t < GQ_COUNTS)
+            gq_store_unit(&gq_sight_here().view.out_head->count[t], from, total); /* R8 pairs A8 */
+        told = from;
+    }
+    if (t < GQ_COUNTS)
+        gq_store_relaxed_u64(&c->share[t].next, total);
+    if (t == 0)
+        gq_store_relaxed_u64(&c->ready, from);
+    __syncwarp();
+}
+
+/* By a converged warp: counts what came out of a counted lane, if nobody does. */
+static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
+{
+    gq_grid_cursor *c = &l->cursor[g.steps];
+    uint32_t locked = 0;
+    if (gq_lane_of_warp() == 0 && gq_dev_relaxed_u32(&c->scout) == 0)
+        locked = atomicCAS(&c->scout, 0, 1) == 0;
+    if (!__shfl_sync(GQ_ALL, locked, 0))
+        return;
+    __threadfence(); /* A7 pairs R7 */
+    gq_see(g, l);
+    gq_count_on(c, &g.shared->over);
+    if (gq_lane_of_warp() == 0)
+        gq_dev_release_u32(&c->scout, 0); /* R7 pairs A7 */
+}
+
+#endif
