@@ -12,6 +12,7 @@
 #define GQ_PATIENCE 64u   /* looks in vain before another warp may be the scout */
 #define GQ_TIME_LOOKS 64u /* looks of a scout between two at the clock */
 #define GQ_ROUNDS 65536u  /* looks of one scout */
+#define GQ_BRIEF 256u     /* looks of one where other lanes, or what it found, may have nobody else */
 
 /* --- words of device memory, at device scope ---------------------------------------------------------------------- */
 
@@ -327,6 +328,24 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
     }
 }
 
+/* Teams of this grid: warps, or blocks in block scope. */
+static __device__ __forceinline__ uint32_t gq_teams()
+{
+    return gq_scope::kind == GQ_SCOPE_BLOCK ? gridDim.x : gridDim.x * (blockDim.x / 32);
+}
+
+/* A scout whose watch is brief: where all teams may be scouts, nobody would claim what they find. */
+static __device__ __forceinline__ bool gq_is_brief(const gq_watch_state *w)
+{
+    return w->rounds >= GQ_ROUNDS - GQ_BRIEF;
+}
+
+static __device__ __forceinline__ bool gq_has_enough(const gq_grid &g, const gq_watch_state *w)
+{
+    const bool hurried = gq_is_brief(w) && g.poll != GQ_GRID_SLEEP;
+    return w->empty > (hurried ? GQ_PATIENCE / 8 : GQ_PATIENCE) || w->rounds > GQ_ROUNDS;
+}
+
 /* By a converged warp: becomes the lane's scout if it has none. */
 static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch_state *w)
 {
@@ -345,7 +364,8 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
     w->looks = 1; /* it has answered nobody */
     w->beat = w->delay = 0;
     w->waited = 0;
-    w->empty = w->rounds = 0;
+    w->empty = 0;
+    w->rounds = gq_teams() <= gq_dev_relaxed_u32(&g.shared->lane_count) ? GQ_ROUNDS - GQ_BRIEF : 0;
     return true;
 }
 
@@ -428,16 +448,16 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
     gq_watch(g, w->stop, w->rounds);
     if (found && found < 32)
         w->clear = gq_is_clear(g, w);
-    const bool blocked = claim.count && !w->clear;
-    w->empty = found && !blocked ? 0 : w->empty + 1;
+    w->empty = found ? 0 : w->empty + 1;
     w->busy = found > GQ_EXPRESS_ALONE;
     /* What is read in vain fills the bus, too: a look is as wide as what the last one found. */
     w->wide = found < 32 ? 0 : found < GQ_LOOKS * 8 ? 1 : found < GQ_LOOKS * 16 ? 2 : 3;
-    if (w->empty > GQ_PATIENCE || ++w->rounds > GQ_ROUNDS) {
+    w->rounds++;
+    if (gq_has_enough(g, w)) {
         gq_leave_watch(g, w);
         return gq_no_claim();
     }
-    if (found == 0 || blocked) /* an express message waits until those before it are claimed */
+    if (found == 0)
         return gq_no_claim();
     if (claim.count) {
         gq_keep(g, w, 1);
@@ -451,6 +471,8 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
     if (words && gq_lane_of_warp() < found)
         gq_keep_word(w->from + gq_lane_of_warp(), word);
     gq_publish(g, w, w->from + found);
+    if (gq_is_brief(w))
+        gq_leave_watch(g, w);
     return gq_no_claim();
 }
 
