@@ -39,7 +39,7 @@ GQ_FN uint32_t gq_block_shift(uint32_t stride)
 struct gq_grid_cursor {
     uint64_t ready; /* messages below it may be claimed; written by the scout */
     uint32_t scout; /* lock: one warp at a time looks for more, so that only one polls across the bus */
-    uint32_t reserved0;
+    uint32_t quiet; /* 1: the last scout saw nothing before it left */
     uint8_t pad0[GQ_LINE_BYTES - 16];
     struct gq_grid_share share[GQ_SHARES];
 };
