@@ -253,7 +253,8 @@ static __device__ bool gq_unpack_express(const gq_grid &g, gq_watch_state *w, co
         return false;
     const uint64_t meta = __shfl_sync(GQ_ALL, data[0], 0);
     const uint32_t told = (uint32_t)__shfl_sync(GQ_ALL, data[0], 1), most = gq_express_bytes(g.out_cap);
-    const uint32_t len = told < most ? told : most, units = gq_express_units(len);
+    const bool bytes = gq_meta_status(meta) == GQ_RESULT_OK; /* else `told` is what a step before reported */
+    const uint32_t len = bytes && told > most ? most : told, units = gq_express_units(bytes ? len : 0);
     w->big = units > 32;
     if (units > Rounds * 32)
         return false;
