@@ -401,11 +401,13 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
         if (claim.count)
             return claim;
         *turn += 1;
-        if (!gq_take_watch(g, l, w)) {
-            if (g.counted && g.step + 1 == g.steps)
-                gq_count(g, l);
+        /* In turns: the only team of a grid could always be the scout. */
+        if (g.counted && g.step + 1 == g.steps && *turn / lanes % 2) {
+            gq_count(g, l);
             return claim;
         }
+        if (!gq_take_watch(g, l, w))
+            return claim;
     }
     return gq_keep_watch(g, w, want);
 }
