@@ -34,6 +34,7 @@ __device__ void process_message(const MsgView &in, ResultView *out)
 
 
 GPU_CRASHES = {"segv": ("*(volatile int *)8 = 1;", "CUDA_ERROR_ILLEGAL_ADDRESS"), "trap": ("__trap();", "CUDA_ERROR_")}
+LATE = {"segv"}  # a store is not waited for: the message goes on, and the device reports the fault some 100 ms later
 
 
 class Crashing(harness.Scenario):
@@ -129,7 +130,8 @@ class Crashes(Crashing):
 
 @harness.only_on("cuda", "the errors are the driver's")
 class DeviceFaults(Crashing):
-    """A device reports a fault of the whole grid: what had left it before is delivered, whole and in order."""
+    """A device reports a fault of the whole grid, maybe when every result has come: what came is whole and in order, and the
+    run has failed."""
 
     def test_a_fault_is_the_drivers_error_after_results_that_are_whole(self):
         for name, (crash, words) in GPU_CRASHES.items():
@@ -142,7 +144,7 @@ class DeviceFaults(Crashing):
                     self.assertIn(words, err)
                     whole = self.read().split(b"\n")[:-1]
                     self.assertEqual(whole, messages[:len(whole)])
-                    self.assertLessEqual(len(whole), at)
+                    self.assertLessEqual(len(whole), len(messages) if name in LATE else at)
 
     def test_a_source_that_faults(self):
         text = harness.PLUGIN + ("__device__ void generate_message(uint64_t index, ResultView *out)\n{\n"
@@ -151,7 +153,9 @@ class DeviceFaults(Crashing):
         code, _, err = self.gpuq("run", self.pipeline(source=source))
         self.assertEqual(code, 1, err)
         self.assertIn("CUDA_ERROR_", err)
-        self.assertLessEqual(self.read().count(b"\n"), 234)
+        whole = self.read().count(b"\n")
+        self.assertEqual(self.read(), b"x\n" * whole)
+        self.assertLessEqual(whole, 234)
 
 
 class Killed(Crashing):
@@ -164,9 +168,8 @@ class Killed(Crashing):
             worker = self.worker_of(process)
             self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == sent))
             os.kill(worker, signal.SIGKILL)
-            process.wait(10)  # with standard input still open
-            code, _, err = self.finish(process)
-            self.assertEqual(code, 1)
+            code, err = self.ended(process, 10)  # with standard input still open
+            self.assertEqual(code, 1, err)
             self.assertIn("SIGKILL", err)
             self.assertEqual(self.read(), sent)
 

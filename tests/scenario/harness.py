@@ -20,6 +20,7 @@ GPUQ, TREE = sys.argv[1:3]
 SANITIZED = "--sanitized" in sys.argv
 BACKEND = os.environ.get("GPUQ_BACKEND") or "cpu"
 SKIP = 77
+SAID_BYTES = 300  # of a standard error, in the line of a failed test
 PLUGIN = "#include <gpuqueue/plugin.h>\n"
 ECHO = "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[i]; *out->out_len = in.len;"
 
@@ -108,9 +109,9 @@ class Scenario(unittest.TestCase):
         with open(self.path(name), "rb") as file:
             return file.read()
 
-    def plugin(self, name, body):
-        """A plugin whose process_message has this body."""
-        text = PLUGIN + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
+    def plugin(self, name, body, outside=""):
+        """A plugin whose process_message has this body, and which has `outside` before it."""
+        text = PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
         return self.write(name + ".cu", text)
 
     def pipeline(self, stages=None, name="pipeline", **keys):
@@ -143,6 +144,21 @@ class Scenario(unittest.TestCase):
         out, err = process.communicate(stdin, timeout=timeout)
         return process.returncode, out, (err or b"").decode()
 
+    def ended(self, process, seconds):
+        """Exit code and standard error of a process that ends by itself within so many seconds, standard input open or not."""
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.give_up(process, f"it still runs after {seconds} s")
+        code, _, err = self.finish(process)
+        return code, err
+
+    def give_up(self, process, why):
+        """Fails with what the process said so far."""
+        process.kill()
+        code, _, err = self.finish(process)
+        self.fail(f"{why}; exit code {code}: {err}")
+
     def gpuq(self, *arguments, stdin=b"", **options):
         return self.finish(self.start(*arguments, stdin=subprocess.PIPE, **options), stdin)
 
@@ -174,8 +190,18 @@ class Scenario(unittest.TestCase):
         return until(find)
 
 
+class Result(unittest.TextTestResult):
+    """Repeats each failure as one short line: the last thing said, where somebody sees no more than the end of the output."""
+
+    def printErrors(self):
+        super().printErrors()
+        for test, trace in self.failures + self.errors:
+            said = " | ".join(filter(None, map(str.strip, trace.split("\nAssertionError: ")[-1].splitlines())))
+            self.stream.writeln(f"FAILED {test.id().partition('.')[2]}: ...{said[-SAID_BYTES:]}")
+
+
 def main():
-    result = unittest.main(argv=sys.argv[:1], exit=False).result
+    result = unittest.main(argv=sys.argv[:1], exit=False, testRunner=unittest.TextTestRunner(resultclass=Result)).result
     if not result.wasSuccessful():
         sys.exit(1)
     sys.exit(SKIP if len(result.skipped) == result.testsRun else 0)
