@@ -68,6 +68,8 @@ gq_status gq_cuda_launch(struct gq_cuda *c);
 void gq_cuda_unload(struct gq_cuda *c);
 /* GQ_OK while every grid runs; the sentence says which one ended, and how. */
 gq_status gq_cuda_check_grids(struct gq_cuda *c);
+/* After the stop word, once all have left: GQ_OK unless one of them left by a fault. */
+gq_status gq_cuda_check_left(struct gq_cuda *c);
 
 /* cuda_lane.c */
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out);

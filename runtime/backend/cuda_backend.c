@@ -219,6 +219,9 @@ static void cuda_stop(struct gq_backend *backend)
     /* What frees memory waits for running grids: a grid that does not leave is left to the end of the process. */
     if (grids_left(c))
         _exit(0);
+    /* A store to nowhere does not hold up its message: the fault may show when every result has been delivered. */
+    if (gq_cuda_check_left(c) != GQ_OK)
+        c->setup.die(gq_error_text());
     gq_link_ring_host(c->setup.link);
 }
 

@@ -206,3 +206,12 @@ gq_status gq_cuda_check_grids(struct gq_cuda *c)
     }
     return GQ_OK;
 }
+
+gq_status gq_cuda_check_left(struct gq_cuda *c)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+        if (c->step[i].launched)
+            status = gq_cu_check(c->cu, c->cu->stream_query(c->step[i].stream), "a plugin's grid");
+    return status;
+}

@@ -315,8 +315,8 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     p->end_ns = gq_clock_ns();
     p->last.size = sizeof p->last;
     gq_pipeline_stats(p, &p->last);
-    if (p->remote)
-        gq_remote_stop(p->remote, 1000);
+    if (p->remote && gq_remote_stop(p->remote, 1000) != GQ_OK)
+        gq_pipeline_fail(p, gq_error_status());
     enter(p, GQ_PHASE_STOPPED);
     return outcome(p);
 }

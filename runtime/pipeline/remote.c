@@ -144,7 +144,9 @@ static void bury(struct gq_remote *remote, int wait_status)
     pthread_mutex_lock(&remote->lock);
     read_last_word(remote->process.channel, word, sizeof word);
     gq_post_mortem(remote->conf, remote->link.worker, wait_status, word[0] ? word : remote->last_word, &why);
-    snprintf(remote->why, sizeof remote->why, "%s", remote->expected ? "the worker was stopped" : gq_text_str(&why));
+    remote->said_why = word[0] != '\0';
+    snprintf(remote->why, sizeof remote->why, "%s",
+             remote->expected && !remote->said_why ? "the worker was stopped" : gq_text_str(&why));
     __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&remote->lock);
     gq_text_finish(&why);
@@ -218,10 +220,10 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     return GQ_OK;
 }
 
-void gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
+gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
 {
     if (!remote->watched)
-        return;
+        return GQ_OK;
     pthread_mutex_lock(&remote->lock);
     bool alive = !gq_link_dead(&remote->link);
     remote->expected = alive;
@@ -235,6 +237,7 @@ void gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
         kill(remote->process.pid, SIGKILL);
     pthread_join(remote->watcher, NULL);
     remote->watched = false;
+    return remote->said_why ? gq_remote_check(remote) : GQ_OK;
 }
 
 void gq_remote_destroy(struct gq_remote *remote)

@@ -18,6 +18,7 @@ struct gq_remote {
     pthread_t watcher;
     bool watched;
     bool expected;                  /* the end was asked for */
+    bool said_why;                  /* it ended with a sentence of its own */
     char last_word[GQ_PACKET_TEXT]; /* its own sentence, when a request met it in place of an answer */
     char why[GQ_ERROR_TEXT_MAX];    /* of its death; "" while it lives */
 };
@@ -36,8 +37,9 @@ gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image,
 gq_status gq_remote_fit(struct gq_remote *remote);
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
 gq_status gq_remote_run(struct gq_remote *remote);
-/* Lets it finish what it holds and ends it, by force after `grace_ms`. */
-void gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms);
+/* Lets it finish what it holds and ends it, by force after `grace_ms`. GQ_ERR_DEVICE when its own sentence says that it
+ * broke: a device reports a fault late, and the results may all have come. */
+gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms);
 void gq_remote_destroy(struct gq_remote *remote);
 
 /* GQ_OK while the worker lives; else GQ_ERR_DEVICE with the sentence of its death. */

@@ -11,6 +11,7 @@
  *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails; calls are counted over all processes by `count`
  *   count=PATH                     a file that grows by one byte a call of FUNCTION
  *   fault=N                        the grids fault after N messages
+ *   late                           the grids fault as they leave, when every result is out
  *   stuck                          the grids do not look at the stop word
  *   ends                           the grids end at once, unasked
  */
@@ -41,7 +42,7 @@ struct fake_script {
     int fail_error;
     char count[512];
     uint64_t fault; /* UINT64_MAX: never */
-    bool stuck, ends;
+    bool late, stuck, ends;
     bool spares; /* `fail` is a function that gives something back: what it refused stays alive */
 };
 

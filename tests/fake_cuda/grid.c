@@ -130,6 +130,8 @@ static void *play(void *arg)
         if (!any)
             nap(20000);
     }
+    if (fake_script()->late)
+        fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
     __atomic_store_n(&p->stream->running, 0, __ATOMIC_RELEASE);
     __atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
     free(p);

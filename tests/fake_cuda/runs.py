@@ -93,6 +93,11 @@ class Runs(gpu.Scenario):
         self.assertEqual((code, out), (1, b""), err)
         self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err.splitlines()[0])
 
+    def test_a_fault_that_is_reported_after_every_result_fails_the_run(self):
+        code, out, err = self.cuda(self.lines(MESSAGES), "late")
+        self.assertEqual((code, out), (1, b"".join(m + b"\n" for m in MESSAGES)), err)
+        self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err.splitlines()[0])
+
     def test_a_grid_that_ends_by_itself(self):
         code, _, err = self.cuda(self.lines(MESSAGES), "ends")
         self.assertEqual(code, 1, err)

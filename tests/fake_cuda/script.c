@@ -45,6 +45,8 @@ static void read_word(char *word)
         snprintf(script.count, sizeof script.count, "%s", value);
     else if (strncmp(word, "fault=", 6) == 0)
         script.fault = strtoull(value, NULL, 10);
+    else if (strcmp(word, "late") == 0)
+        script.late = true;
     else if (strcmp(word, "stuck") == 0)
         script.stuck = true;
     else if (strcmp(word, "ends") == 0)
