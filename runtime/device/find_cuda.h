@@ -11,6 +11,7 @@
 #define GQ_PLENTY 1024u   /* messages ready, from which on a claim takes a block */
 #define GQ_PATIENCE 64u   /* looks in vain before another warp may be the scout */
 #define GQ_TIME_LOOKS 64u /* looks of a scout between two at the clock */
+#define GQ_NAP_NS 20000u  /* of a scout between looks, where queue.poll is sleep and nothing has come for long */
 #define GQ_ROUNDS 65536u  /* looks of one scout */
 #define GQ_BRIEF 256u     /* looks of one where other lanes, or what it found, may have nobody else */
 
@@ -129,6 +130,7 @@ struct gq_watch_state {
     uint64_t from;      /* first message not looked at */
     bool clear;         /* it claimed all below `from` itself: `next` and `ready` lag behind until they are written */
     uint32_t wide;      /* how many messages come at a time: 0 few, 3 very many */
+    bool quiet;         /* nothing has come for a millisecond */
     bool busy;          /* the last look found more than an express lane carries */
     bool big;           /* express messages come that need more than one round of loads */
     bool slow;          /* its last run took long: others must not wait for the next one */
@@ -361,6 +363,7 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
     w->lane = l;
     w->from = gq_dev_relaxed_u64(&c->ready);
     w->clear = w->big = w->busy = false;
+    w->quiet = gq_dev_relaxed_u32(&c->quiet);
     w->wide = 0;
     w->looks = 1; /* it has answered nobody */
     w->beat = w->delay = 0;
@@ -390,6 +393,8 @@ static __device__ void gq_publish(const gq_grid &g, gq_watch_state *w, uint64_t 
 static __device__ void gq_leave_watch(const gq_grid &g, gq_watch_state *w)
 {
     gq_publish(g, w, w->from);
+    if (gq_lane_of_warp() == 0)
+        gq_dev_store_u32(&w->lane->cursor[g.step].quiet, w->empty > GQ_PATIENCE);
     if (gq_lane_of_warp() == 0)
         gq_dev_release_u32(&w->lane->cursor[g.step].scout, 0); /* R7 pairs A7 */
     w->lane = nullptr;
@@ -445,7 +450,10 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
     uint64_t word = 0;
     if (!w->wide)
         w->clear = gq_is_clear(g, w);
+    if (g.poll == GQ_GRID_SLEEP && w->quiet)
+        __nanosleep(GQ_NAP_NS);
     const uint32_t found = gq_look_around(g, w, &word, &claim);
+    w->quiet = w->quiet && found == 0;
     gq_watch(g, w->stop, w->rounds);
     if (found && found < 32)
         w->clear = gq_is_clear(g, w);
