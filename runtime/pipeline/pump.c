@@ -219,10 +219,12 @@ static gq_status sink_loop(struct gq_pipeline *p)
 static gq_status count_lane(struct gq_pipeline *p, struct gq_lane *lane, bool *any)
 {
     struct gq_counted c;
-    gq_status status = GQ_OK;
-    if (!gq_counted_take(lane, &c))
+    gq_status status = gq_counted_take(lane, &c);
+    if (status == GQ_ERR_NOT_READY)
         return GQ_OK;
     *any = true;
+    if (status != GQ_OK)
+        return status;
     struct gq_lane_result r;
     uint64_t left = c.failed;
     for (uint64_t seq = c.first; seq < c.end && left > 0 && status == GQ_OK; seq++)
@@ -230,8 +232,8 @@ static gq_status count_lane(struct gq_pipeline *p, struct gq_lane *lane, bool *a
             status = bury(p, lane, &r);
             left--;
         }
-    if (status != GQ_OK)
-        return status;
+    if (status != GQ_OK || left > 0)
+        return status != GQ_OK ? status : gq_counted_distrust(lane);
     __atomic_store_n(&p->messages_out, p->messages_out + c.ok, __ATOMIC_RELAXED);
     __atomic_store_n(&p->bytes_out, p->bytes_out + c.bytes, __ATOMIC_RELAXED);
     gq_counted_release(lane, &c);

@@ -1,6 +1,8 @@
 #include "ring/counted.h"
 #include "base/clock.h"
 
+#define TORN_MAX (1u << 20) /* looks in a row at words that do not belong together: a write takes a few */
+
 uint64_t gq_counted_step(const struct gq_lane *lane) { return lane->counted && lane->view.mask >= 4095 ? 1024 : 1; }
 
 uint64_t gq_counted_end(const struct gq_lane *lane)
@@ -23,11 +25,29 @@ static bool read_counts(const struct gq_lane *lane, uint64_t *end, uint64_t coun
     return true;
 }
 
-bool gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
+gq_status gq_counted_distrust(const struct gq_lane *lane)
+{
+    return gq_error_set(
+        GQ_ERR_DEVICE,
+        "what the device counted in lane %u does not add up: a plugin may have written over memory that "
+        "is not its own",
+        lane->view.lane);
+}
+
+/* Messages below `submitted` alone may have ended, each in one way. */
+static bool adds_up(const struct gq_lane *lane, const struct gq_counted *c)
+{
+    const uint64_t ended = c->end - c->first;
+    return c->end > c->first && c->end <= __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) && c->ok <= ended &&
+           c->dropped <= ended - c->ok && c->failed == ended - c->ok - c->dropped;
+}
+
+gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
 {
     uint64_t counts[GQ_COUNTS], end;
     if (!read_counts(lane, &end, counts))
-        return false;
+        return ++lane->torn < TORN_MAX ? GQ_ERR_NOT_READY : gq_counted_distrust(lane);
+    lane->torn = 0;
     uint64_t *was = lane->counts, first = __atomic_load_n(&lane->released, __ATOMIC_ACQUIRE);
     *out = (struct gq_counted){first,
                                end,
@@ -35,21 +55,22 @@ bool gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
                                counts[GQ_COUNT_DROPPED] - was[GQ_COUNT_DROPPED],
                                counts[GQ_COUNT_FAILED] - was[GQ_COUNT_FAILED],
                                counts[GQ_COUNT_BYTES] - was[GQ_COUNT_BYTES]};
-    if (end <= first || end > __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) ||
-        out->ok + out->dropped + out->failed != end - first)
-        return false;
+    if (end == first)
+        return GQ_ERR_NOT_READY;
+    if (!adds_up(lane, out))
+        return gq_counted_distrust(lane);
     pthread_mutex_lock(&lane->lock);
     for (uint32_t i = 0; i < GQ_COUNTS; i++)
         was[i] = counts[i];
     __atomic_store_n(&lane->seen, end, __ATOMIC_RELAXED);
     __atomic_store_n(&lane->dropped, lane->dropped + out->dropped, __ATOMIC_RELAXED);
     __atomic_store_n(&lane->failed, lane->failed + out->failed, __ATOMIC_RELAXED);
-    /* The time of the first message may be gone: its slot was granted again. */
+    /* The oldest of them whose time was kept. */
     const uint64_t step = gq_counted_step(lane), sent = (first + step - 1) & ~(step - 1);
     if (lane->latency && sent < end)
         gq_histogram_add(lane->latency, gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, sent)], end - first);
     pthread_mutex_unlock(&lane->lock);
-    return true;
+    return GQ_OK;
 }
 
 void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c)

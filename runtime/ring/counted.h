@@ -14,12 +14,15 @@ struct gq_counted {
     uint64_t ok, dropped, failed, bytes; /* of these messages */
 };
 
-/* False: nothing new. What the worker tells is believed only as far as it adds up. */
-bool gq_counted_take(struct gq_lane *lane, struct gq_counted *out);
+/* GQ_ERR_NOT_READY: nothing new, without a sentence. GQ_ERR_DEVICE: what the worker tells does not add up. */
+gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out);
 void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c);
 
 /* Did message seq, of those just taken, fail? If so, with what result. */
 bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
+
+/* The sentence for words that cannot be the worker's: GQ_ERR_DEVICE. */
+gq_status gq_counted_distrust(const struct gq_lane *lane);
 
 /* Messages that have ended from the first on, as the worker says. Any thread. */
 uint64_t gq_counted_end(const struct gq_lane *lane);

@@ -47,6 +47,7 @@ struct gq_lane {
     bool generated, counted;
     uint64_t generate_count;
     uint64_t counts[GQ_COUNTS]; /* counted: what was told so far */
+    uint32_t torn;              /* counted: looks in a row that found a write under way */
     struct gq_express *express; /* NULL: the worker reads no express lines */
     uint64_t *sent_ns;          /* per slot: when it was published; NULL: not timed */
 

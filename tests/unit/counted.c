@@ -1,6 +1,7 @@
 /* Counted lanes seen from the host, against a device played by the test. */
 #include "ring/counted.h"
 #include "unit.h"
+#include <string.h>
 #include <sys/mman.h>
 
 #define CAPACITY 64u
@@ -42,10 +43,10 @@ START_TEST(what_is_told_is_taken_once_and_makes_room)
     struct gq_counted c;
     ck_assert_uint_eq(gq_slot_limit(&lane->view), CAPACITY);
     ck_assert(!gq_lane_has_results(lane));
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_NOT_READY);
     tell(10, 7, 2, 1, 70);
     ck_assert(gq_lane_has_results(lane));
-    ck_assert(gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_OK);
     ck_assert_uint_eq(c.first, 0);
     ck_assert_uint_eq(c.end, 10);
     ck_assert_uint_eq(c.ok, 7);
@@ -55,7 +56,7 @@ START_TEST(what_is_told_is_taken_once_and_makes_room)
     ck_assert_uint_eq(gq_slot_limit(&lane->view), CAPACITY); /* the failed one's descriptor is still needed */
     gq_counted_release(lane, &c);
     ck_assert_uint_eq(gq_slot_limit(&lane->view), CAPACITY + 10);
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_NOT_READY);
     struct gq_lane_counts counts;
     gq_lane_get_counts(lane, &counts);
     ck_assert_uint_eq(counts.released, 10);
@@ -71,10 +72,23 @@ START_TEST(words_that_do_not_belong_together_are_read_again)
     struct gq_counted c;
     tell(10, 10, 0, 0, 0);
     gq_store_unit(&lane->view.out_head->count[GQ_COUNT_BYTES], 9, 0);
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_NOT_READY);
     gq_store_unit(&lane->view.out_head->count[GQ_COUNT_BYTES], 10, 5);
-    ck_assert(gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_OK);
     ck_assert_uint_eq(c.bytes, 5);
+}
+END_TEST
+
+START_TEST(words_that_never_belong_together_are_an_error)
+{
+    struct gq_counted c;
+    gq_status status = GQ_ERR_NOT_READY;
+    tell(10, 10, 0, 0, 0);
+    gq_store_unit(&lane->view.out_head->count[GQ_COUNT_BYTES], 9, 0);
+    for (uint32_t i = 0; i < 1u << 21 && status == GQ_ERR_NOT_READY; i++)
+        status = gq_counted_take(lane, &c);
+    ck_assert_int_eq(status, GQ_ERR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "lane 0 does not add up"));
 }
 END_TEST
 
@@ -82,15 +96,17 @@ START_TEST(a_worker_that_tells_nonsense_is_not_believed)
 {
     struct gq_counted c;
     tell(CAPACITY + 1, CAPACITY + 1, 0, 0, 0); /* more than may have been made */
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_DEVICE);
     ck_assert_uint_eq(gq_counted_end(lane), CAPACITY);
     tell(10, 8, 1, 2, 0); /* they do not add up */
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_DEVICE);
+    tell(10, UINT64_MAX - 1, 1, 11, 0); /* they do, but for what is lost above 64 bits */
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_DEVICE);
     tell(10, 10, 0, 0, 0);
-    ck_assert(gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_OK);
     gq_counted_release(lane, &c);
     tell(5, 5, 0, 0, 0); /* backwards */
-    ck_assert(!gq_counted_take(lane, &c));
+    ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_DEVICE);
 }
 END_TEST
 
@@ -113,7 +129,7 @@ START_TEST(all_messages_are_made_and_the_lane_ends)
         const uint64_t limit = gq_slot_limit(&lane->view);
         ck_assert_uint_le(limit, COUNT);
         tell(limit, limit, 0, 0, limit * 2);
-        ck_assert(gq_counted_take(lane, &c));
+        ck_assert_int_eq(gq_counted_take(lane, &c), GQ_OK);
         gq_counted_release(lane, &c);
         sum += c.ok;
     }
@@ -125,8 +141,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        what_is_told_is_taken_once_and_makes_room, words_that_do_not_belong_together_are_read_again,
-        a_worker_that_tells_nonsense_is_not_believed, failed_messages_are_found_by_their_descriptors,
-        all_messages_are_made_and_the_lane_ends};
+        what_is_told_is_taken_once_and_makes_room,      words_that_do_not_belong_together_are_read_again,
+        words_that_never_belong_together_are_an_error,  a_worker_that_tells_nonsense_is_not_believed,
+        failed_messages_are_found_by_their_descriptors, all_messages_are_made_and_the_lane_ends};
     return unit_run("counted", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
