@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """dead_letters.py - what no retry could save is kept, whole, with its reason; and a run that cannot keep it stops."""
 import hashlib
+import itertools
 import os
 import struct
 import time
@@ -77,14 +78,14 @@ class DeadLetters(harness.Scenario):
 
     def test_a_result_longer_than_a_slot_is_a_dead_letter_in_any_stage(self):
         too_long = "if (in.payload[0] == 'f') { *out->out_len = 5000; return; }" + ECHO
-        for count in (2, 3):
-            on_error = {"dead_letter": {"file": {"path": f"{count}.dlq"}}}
-            self.run_ok(self.pipeline(self.stages(too_long)[:count], source=self.source([b"a", b"f", b"b"]), on_error=on_error))
-            (record,) = records(self.read(f"{count}.dlq"))
+        for count, messages in itertools.product((2, 3), ([b"a", b"f", b"b"], [b"f"])):
+            on_error = {"dead_letter": {"file": {"path": f"{count}-{len(messages)}.dlq"}}}
+            self.run_ok(self.pipeline(self.stages(too_long)[:count], source=self.source(messages), on_error=on_error))
+            (record,) = records(self.read(f"{count}-{len(messages)}.dlq"))
             self.assertEqual((record["id"], record["message"], record["status"], record["attempts"], record["stage_name"]),
-                             (2, b"f", 3, 1, b"second"))
+                             (messages.index(b"f") + 1, b"f", 3, 1, b"second"))
             self.assertIn(b"5000 bytes", record["reason"])
-            self.assertEqual(self.read(), lines([b"a", b"b"]))
+            self.assertEqual(self.read(), lines([m for m in messages if m != b"f"]))
 
     def test_records_are_appended_and_no_file_is_made_without_one(self):
         for _ in range(2):
