@@ -98,6 +98,14 @@ class Runs(gpu.Scenario):
         self.assertEqual((code, out), (1, b"".join(m + b"\n" for m in MESSAGES)), err)
         self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err.splitlines()[0])
 
+    def test_a_plugin_that_is_tried_fails_by_a_late_fault_too(self):
+        for arguments, told in ((("run", "--in", "-"), b"abc"), (("test",), b"ok    empty\n")):
+            code, out, err = self.gpuq("plugin", *arguments, "--backend", "cuda", gpu.harness.ours("echo"), stdin=b"abc",
+                                       env=self.script("late"))
+            self.assertEqual(code, 1, err)
+            self.assertIn(told, out)
+            self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err)
+
     def test_a_grid_that_ends_by_itself(self):
         code, _, err = self.cuda(self.lines(MESSAGES), "ends")
         self.assertEqual(code, 1, err)

@@ -201,12 +201,12 @@ gq_status probe_repeat(struct probe *probe, const void *bytes, size_t len, uint6
     return status;
 }
 
-void probe_close(struct probe *probe)
+gq_status probe_close(struct probe *probe)
 {
-    if (probe->queue)
-        (void)gq_stop(probe->pipeline, 1); /* what is still in flight is of no interest */
+    const gq_status status = probe->queue ? gq_stop(probe->pipeline, 1) : GQ_OK;
     gq_close(probe->pipeline);
     *probe = (struct probe){0};
+    return status == GQ_ERR_DEVICE ? status : GQ_OK; /* what is still in flight is of no interest */
 }
 
 void probe_result_finish(struct probe_result *result)

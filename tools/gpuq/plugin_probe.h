@@ -37,7 +37,8 @@ gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct 
 gq_status probe_take(struct probe *probe, struct probe_result *result);
 /* Keeps the queue full of one message until `times` of them have ended; a source makes them itself. */
 gq_status probe_repeat(struct probe *probe, const void *bytes, size_t len, uint64_t times, double *mean_ns);
-void probe_close(struct probe *probe);
+/* GQ_ERR_DEVICE: the plugin broke its worker, maybe after a result that looked well. */
+gq_status probe_close(struct probe *probe);
 void probe_result_finish(struct probe_result *result);
 
 #endif

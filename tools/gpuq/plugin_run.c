@@ -132,7 +132,9 @@ static gq_status run_message(const struct plugin_args *args, enum gq_image_kind 
     status = probe_all(args, &probe, message, code);
     if (status != GQ_OK)
         *code = plugin_complain(status);
-    probe_close(&probe);
+    const gq_status late = probe_close(&probe);
+    if (status == GQ_OK && late != GQ_OK)
+        *code = plugin_complain(late);
     return GQ_OK;
 }
 

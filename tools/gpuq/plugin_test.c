@@ -88,11 +88,11 @@ static gq_status open_for(struct test *t, const struct gq_golden_vector *v)
     return status;
 }
 
-static void close_probe(struct test *t)
+static gq_status close_probe(struct test *t)
 {
-    if (t->opened_for)
-        probe_close(&t->probe);
+    const gq_status status = t->opened_for ? probe_close(&t->probe) : GQ_OK;
     t->opened_for = NULL;
+    return status;
 }
 
 static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, struct probe_result *got)
@@ -100,8 +100,8 @@ static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, st
     gq_status status = GQ_OK;
     *got = (struct probe_result){0};
     if (!fits_open_probe(t, v)) {
-        close_probe(t);
-        status = open_for(t, v);
+        status = close_probe(t);
+        status = status == GQ_OK ? open_for(t, v) : status;
     }
     if (status != GQ_OK)
         return status;
@@ -183,7 +183,7 @@ static gq_status run_vectors(struct test *t)
         report_vector(t, v, status == GQ_OK ? &got : NULL);
         probe_result_finish(&got);
         if (status != GQ_OK)
-            close_probe(t);
+            (void)close_probe(t); /* its vector has failed */
     }
     return GQ_OK;
 }
@@ -311,7 +311,9 @@ int plugin_test(const struct plugin_args *args)
     struct test test = {.args = args, .golden_path = path};
     gq_status status = run_test(&test);
     int code = status == GQ_OK ? summarize(&test) : plugin_complain(status);
-    close_probe(&test);
+    const gq_status late = close_probe(&test);
+    if (status == GQ_OK && late != GQ_OK)
+        code = plugin_complain(late);
     gq_text_finish(&test.json);
     gq_golden_destroy(test.golden);
     free(path);
