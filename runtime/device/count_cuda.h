@@ -7,6 +7,7 @@
 #include <device/find_cuda.h>
 
 #define GQ_COUNT_LOOKS 8u   /* descriptors that a thread reads at a time */
+#define GQ_COUNT_ROUNDS 8u  /* looks between two at the word that says that all is over */
 #define GQ_COUNT_MANY 2048u /* messages, after which the host is told though there are more */
 
 /* How the messages of a counted lane ended. */
@@ -72,7 +73,9 @@ extern "C" __device__ __noinline__ void gq_count_on(gq_grid_cursor *c, const uin
 {
     const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
     uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
-    for (uint32_t empty = 0; empty < GQ_PATIENCE && !gq_dev_relaxed_u32(over); empty++) {
+    for (uint32_t empty = 0, round = 0; empty < GQ_PATIENCE; empty++, round++) {
+        if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(over))
+            break;
         gq_tally sum = {};
         const uint32_t found = gq_count_some(from, &sum);
         from += found;
