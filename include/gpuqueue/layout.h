@@ -26,8 +26,9 @@
  * same number instead of slot and descriptor; the host permits it only while messages in flight have different lines.
  * Before every multiple of 2^31 there is a lap without express: it writes descriptors anew, for their stamps wrap.
  *
- * A counted lane is a generated one whose results nobody reads: they leave no bytes and no descriptors, but for failed
- * messages, and the worker tells in `count` of gq_out_head how many have ended so far.
+ * A counted lane is a generated one whose results nobody reads: they leave no bytes and no descriptors, and the worker
+ * tells in `count` of gq_out_head how many have ended so far. A failed message has its descriptor, and the slot then
+ * begins with a unit with the message's full stamp.
  *
  * Every word has one writer; words of different writers never share a 128-byte line. The ordering rules, and the table
  * of acquire and release pairs, are in runtime/device/slot.h and docs/internals/memory-order.md.

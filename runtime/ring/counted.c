@@ -80,7 +80,9 @@ void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c)
 
 bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
+    uint64_t stamp, unused;
     *r = (struct gq_lane_result){.seq = seq};
-    return gq_slot_ready(&lane->view, seq, &r->len, &r->meta) && gq_meta_status(r->meta) != GQ_RESULT_OK &&
-           gq_meta_status(r->meta) != GQ_RESULT_DROPPED;
+    gq_load_unit(gq_slot_out(&lane->view, seq), &stamp, &unused);
+    return stamp == seq + 1 && gq_slot_ready(&lane->view, seq, &r->len, &r->meta) &&
+           gq_meta_status(r->meta) != GQ_RESULT_OK && gq_meta_status(r->meta) != GQ_RESULT_DROPPED;
 }

@@ -110,14 +110,22 @@ START_TEST(a_worker_that_tells_nonsense_is_not_believed)
 }
 END_TEST
 
+/* The device: message seq failed. */
+static void end_badly(uint64_t seq, uint32_t len, uint64_t meta)
+{
+    gq_store_unit(gq_slot_out(&lane->view, seq), seq + 1, 0);
+    gq_slot_finish(&lane->view, seq, len, meta);
+}
+
 START_TEST(failed_messages_are_found_by_their_descriptors)
 {
     struct gq_lane_result r;
-    gq_slot_finish(&lane->view, 3, 0, gq_meta(1, 0, GQ_RESULT_FAILED, 9));
-    gq_slot_finish(&lane->view, 5, 99, gq_meta(1, 0, GQ_RESULT_OVERFLOW, 0));
+    end_badly(3, 0, gq_meta(1, 0, GQ_RESULT_FAILED, 9));
+    end_badly(5, 99, gq_meta(1, 0, GQ_RESULT_OVERFLOW, 0));
     for (uint64_t seq = 0; seq < 10; seq++)
         ck_assert_int_eq(gq_counted_failed(lane, seq, &r), seq == 3 || seq == 5);
-    ck_assert(!gq_counted_failed(lane, 3 + CAPACITY, &r)); /* the lap before is not this one */
+    ck_assert(!gq_counted_failed(lane, 3 + CAPACITY, &r));     /* the lap before is not this one */
+    ck_assert(!gq_counted_failed(lane, 3 + (1ull << 32), &r)); /* nor is one that had the same 32 bits */
 }
 END_TEST
 
