@@ -7,8 +7,8 @@
  *
  *   R6 writer of an express line, each unit    -> A6 reader of that unit: stamp and data are of one write
  *
- *   R8 worker raises the counts of a counted lane -> A8 host reads them: the worker is done with the slots of all
- * messages counted, and the descriptors of those that failed are there
+ *   R8 worker tells counts of a counted lane   -> A8 host reads them: the worker is done with the slots of all that
+ *                                                 are counted, and the descriptors of those that failed are there
  *
  * R6 and A6 are no release and acquire: a unit is one 16-byte access, and nothing but the unit travels with it.
  *

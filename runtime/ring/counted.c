@@ -82,7 +82,7 @@ bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_
 {
     uint64_t stamp, unused;
     *r = (struct gq_lane_result){.seq = seq};
-    gq_load_unit(gq_slot_out(&lane->view, seq), &stamp, &unused);
+    gq_load_unit(gq_slot_out(&lane->view, seq), &stamp, &unused); /* A6 pairs R6 */
     return stamp == seq + 1 && gq_slot_ready(&lane->view, seq, &r->len, &r->meta) &&
            gq_meta_status(r->meta) != GQ_RESULT_OK && gq_meta_status(r->meta) != GQ_RESULT_DROPPED;
 }
