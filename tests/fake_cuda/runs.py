@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """runs.py - whole pipelines through the CUDA backend: bytes and order are those of the CPU, every driver call may fail, and
 no fault, hang or death of a grid outlives its run."""
+import json
 import os
 import random
 import time
@@ -36,6 +37,35 @@ class Runs(gpu.Scenario):
         source = {"plugin": {"path": gpu.harness.ours("counter"), "first": 41, "count": 5000}}
         code, out, err = self.cuda(self.pipeline(source=source, sink={"stdout": {"join": "lines"}}))
         self.assertEqual((code, out), (0, b"".join(b"%d\n" % i for i in range(41, 5041))), err)
+
+    def counted(self, count, **queue):
+        source = {"plugin": {"path": gpu.harness.ours("counter"), "first": 0, "count": count}}
+        return self.pipeline(source=source, sink={"null": {}}, queue=queue)
+
+    def summary(self, pipeline, *words):
+        code, _, err = self.gpuq("run", "--json", "--backend", "cuda", pipeline, env=self.script(*words))
+        return code, json.loads(err.splitlines()[-1]), err
+
+    def test_results_that_nobody_reads_are_counted_in_rings_of_any_size(self):
+        for capacity, count in ((2, 101), (64, 5000), (8192, 3), (65536, 70001)):
+            code, said, err = self.summary(self.counted(count, capacity=capacity, slot_bytes=32))
+            self.assertEqual((code, said["messages_out"], said["in_flight"]), (0, count, 0), err)
+
+    def test_a_fault_while_results_are_counted_ends_the_run_and_says_what_is_missing(self):
+        code, said, err = self.summary(self.counted(1000000, capacity=64, slot_bytes=32), "fault=1001")
+        self.assertEqual(code, 1, err)
+        self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", err)
+        self.assertGreater(said["in_flight"], 0)
+        self.assertEqual(said["messages_in"], said["messages_out"] + said["in_flight"])
+
+    def test_an_interrupt_ends_what_is_made_and_counted(self):
+        process = self.start("run", "--json", "--backend", "cuda", self.counted(1 << 40, capacity=65536, slot_bytes=32))
+        self.worker_of(process)
+        time.sleep(0.5)
+        process.send_signal(2)
+        code, _, err = self.finish(process)
+        self.assertIn(code, (0, 130), err)
+        self.assertIn('"in_flight": 0', err)
 
     def test_auto_takes_the_gpu_and_says_so(self):
         code, out, err = self.gpuq("run", self.lines([b"one"]))
