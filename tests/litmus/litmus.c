@@ -45,11 +45,13 @@ static bool with_host(const struct row *r)
 static bool judge(const struct row *r, struct litmus_count c, uint64_t messages_min)
 {
     const bool idle = r->real && c.messages < messages_min;
-    const bool fired = r->real && c.wrong, missed = r->must && !c.wrong;
+    const bool stopped = !r->real && c.messages == 0 && !c.wrong; /* its flag is never seen: caught as well */
+    const bool fired = r->real && c.wrong, missed = r->must && !c.wrong && !stopped;
     const char *verdict = idle      ? "FAIL: next to nothing was passed"
                           : fired   ? "FAIL: the product's code fired"
                           : missed  ? "FAIL: it must be caught"
                           : c.wrong ? "caught"
+                          : stopped ? "never arrives"
                           : r->real ? "clean"
                                     : "not shown here";
     printf("%-5s  %-72s %11llu messages %11llu wrong  %s\n", r->kernel, r->what, (unsigned long long)c.messages,
