@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """verbs.py GPUQ PLUGINS MISFITS - gpuq plugin check, build, inspect, run and test: results on standard output, one
 sentence on standard error, documented exit codes."""
+import difflib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import tempfile
 GPUQ, PLUGINS, MISFITS = sys.argv[1:]
 BACKEND = os.environ.setdefault("GPUQ_BACKEND", "cpu")  # cuda: what needs a device; the rest is the same anywhere
 DEATH = {"cpu": r"__trap\(\) was called", "cuda": "CUDA_ERROR_"}[BACKEND]
+SHOWN = 300  # bytes of what came: the end of a log has to hold all failures
 failures = []
 
 
@@ -29,7 +31,7 @@ def expect(*arguments, code=0, out=None, err=None, stdin=b"", **environment):
     good = good and (err is None or re.search(err, error) is not None)
     if not good:
         failures.append(f"gpuq plugin {' '.join(arguments)}: exit {done.returncode}, expected {code}\n"
-                        f"  out {done.stdout!r}\n  err {error}")
+                        f"  out {done.stdout[-SHOWN:]!r}\n  err {error[-SHOWN:]!r}")
     return done
 
 
@@ -239,10 +241,11 @@ def check_testing():
     text = re.sub(rf"^( +).*{DEATH}.*", r"\1DEATH", done.stdout.decode(), flags=re.M)
     text = re.sub(r"\(%s.*\)$" % BACKEND, "(BACKEND)", text, flags=re.M)
     if text != MISFIT_OUT:
-        failures.append(f"gpuq plugin test misfit.cu printed\n{text}")
+        differences = difflib.unified_diff(MISFIT_OUT.splitlines(), text.splitlines(), "expected", "came", n=0, lineterm="")
+        failures.append("\n  ".join(["gpuq plugin test misfit.cu:", *differences]))
     report = json.loads(expect("test", "--json", "misfit.cu", code=65).stdout)
     if (report["passed"], report["failed"], len(report["vectors"])) != (2, 8, 10):
-        failures.append(f"gpuq plugin test --json misfit.cu: {report}")
+        failures.append(f"gpuq plugin test --json misfit.cu: {[(v['name'], v['passed']) for v in report['vectors']]}")
     expect("test", "stateful.cu", out="4 of 4 vectors pass")
     expect("test", "endless.cu", "--timeout", "1", code=65, out="did not end within 1 s(.|\n)*ok    ends")
     expect("test", "misfit.cu", "--backend", "cuda", code=69, err="cuda", GPUQ_LIBCUDA="/nowhere")
