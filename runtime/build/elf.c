@@ -124,7 +124,8 @@ gq_status gq_elf_cpu_image(const void *bytes, size_t len, struct gq_cpu_image *o
 /* --- cubins ---------------------------------------------------------------------------------------------------------
  */
 
-#define MACHINE_CUDA 190 /* EM_CUDA */
+#define MACHINE_CUDA 190  /* EM_CUDA */
+#define OTHER_KERNEL 0x10 /* STO_CUDA_ENTRY: a bit of st_other */
 #define KERNEL "gq_grid_main"
 
 static bool take_cubin(struct file *f) { return take_head(f) && f->head.e_machine == MACHINE_CUDA; }
@@ -251,6 +252,14 @@ static bool take_mark(const struct file *f, const Elf64_Sym *symbol, const char 
     return true;
 }
 
+static void take_function(const Elf64_Sym *symbol, const char *name, size_t len, struct gq_machine *out)
+{
+    if (symbol->st_other & OTHER_KERNEL)
+        gq_machine_kernel(out, name, len);
+    else
+        gq_machine_function(out, name, len);
+}
+
 static bool take_definitions(const struct file *f, struct gq_machine *out)
 {
     struct symbols s;
@@ -264,7 +273,7 @@ static bool take_definitions(const struct file *f, struct gq_machine *out)
             continue;
         size_t len = take_name(f, &s, &symbol, name, sizeof name);
         if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && ELF64_ST_BIND(symbol.st_info) != STB_LOCAL)
-            gq_machine_function(out, name, len);
+            take_function(&symbol, name, len, out);
         else if (!take_mark(f, &symbol, name, out))
             return false;
     }

@@ -17,6 +17,24 @@ static bool is(const char *name, size_t len, const char *what)
     return len == strlen(what) && memcmp(name, what, len) == 0;
 }
 
+static bool is_similar(const char *name, size_t len)
+{
+    return memmem(name, len, "process_message", 15) || memmem(name, len, "generate_message", 16);
+}
+
+static void keep_similar(struct gq_machine *m, const char *name, size_t len)
+{
+    snprintf(m->similar, sizeof m->similar, "%.*s", (int)(len < 127 ? len : 127), name);
+}
+
+void gq_machine_kernel(struct gq_machine *m, const char *name, size_t len)
+{
+    if (m->similar[0] || !is_similar(name, len))
+        return;
+    keep_similar(m, name, len);
+    m->kernel = true;
+}
+
 void gq_machine_function(struct gq_machine *m, const char *name, size_t len)
 {
     bool as_long = is(name, len, GQ_GENERATE_LONG_SYMBOL);
@@ -25,9 +43,8 @@ void gq_machine_function(struct gq_machine *m, const char *name, size_t len)
     } else if (as_long || is(name, len, GQ_GENERATE_SYMBOL)) {
         m->generate = true;
         m->index_long = as_long;
-    } else if (!m->similar[0] &&
-               (memmem(name, len, "process_message", 15) || memmem(name, len, "generate_message", 16))) {
-        snprintf(m->similar, sizeof m->similar, "%.*s", (int)(len < 127 ? len : 127), name);
+    } else if (!m->similar[0] && is_similar(name, len)) {
+        keep_similar(m, name, len);
     }
 }
 
@@ -82,6 +99,12 @@ static gq_status refuse_missing(const char *path, const struct gq_machine *m, bo
                             source ? "process_message" : "generate_message", name, symbol,
                             source ? "it is a stage's plugin: name it under stages"
                                    : "it is a source plugin: name it as source.plugin");
+    if (m->kernel)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "plugin %s defines %s as a kernel (__global__), which nothing can call for a message; define "
+            "%s as a __device__ function, as <gpuqueue/plugin.h> declares it",
+            path, m->similar, name);
     if (m->similar[0])
         return gq_error_set(GQ_ERR_PLUGIN,
                             "plugin %s defines %s and not %s; include <gpuqueue/plugin.h> and define %s as it declares "

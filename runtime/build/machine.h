@@ -29,7 +29,8 @@ struct gq_machine {
     bool process;      /* defines process_message, */
     bool generate;     /* generate_message, */
     bool index_long;   /* whose index is an unsigned long */
-    char similar[128]; /* a function whose name only contains one of them; empty: none */
+    char similar[128]; /* a function whose name only contains one of them, or a kernel; empty: none */
+    bool kernel;       /* `similar` is a kernel */
     bool marked[GQ_MARK_KINDS];
     uint32_t mark[GQ_MARK_KINDS][GQ_MARK_WORDS];
 };
@@ -39,8 +40,10 @@ gq_status gq_machine_read(const char *path, enum gq_origin origin, const struct 
 /* Can it be linked with the template for sm_<arch>? GQ_ERR_PLUGIN: what was found, and the fix. */
 gq_status gq_machine_check(const char *path, const struct gq_machine *machine, enum gq_image_kind kind, uint32_t arch);
 
-/* For the readers, ptx.c and elf.c: a function that the file defines for others to call. */
+/* For the readers, ptx.c and elf.c: a function that the file defines for others to call, and a kernel, which nobody
+ * can. */
 void gq_machine_function(struct gq_machine *machine, const char *name, size_t len);
+void gq_machine_kernel(struct gq_machine *machine, const char *name, size_t len);
 void gq_ptx_machine(const struct gq_text *text, struct gq_machine *out);
 bool gq_elf_machine(const void *bytes, size_t len, struct gq_machine *out);
 

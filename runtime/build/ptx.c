@@ -9,14 +9,14 @@ struct walk {
     struct gq_lexer lexer;
     struct gq_machine *out;
     /* Of the statement at hand. */
-    bool is_function, is_extern, is_visible;
+    bool is_function, is_kernel, is_extern, is_visible;
     unsigned element; /* bytes of a variable's elements */
     struct gq_token name;
 };
 
 static void begin_statement(struct walk *w)
 {
-    w->is_function = w->is_extern = w->is_visible = false;
+    w->is_function = w->is_kernel = w->is_extern = w->is_visible = false;
     w->element = 0;
     w->name = (struct gq_token){0};
 }
@@ -59,7 +59,7 @@ static void directive(struct walk *w)
     if (gq_token_is(&t, "target"))
         take_target(w);
     else if (gq_token_is(&t, "func") || gq_token_is(&t, "entry"))
-        w->is_function = true;
+        w->is_function = true, w->is_kernel = gq_token_is(&t, "entry");
     else if (gq_token_is(&t, "extern"))
         w->is_extern = true;
     else if (gq_token_is(&t, "visible") || gq_token_is(&t, "weak"))
@@ -95,7 +95,9 @@ static void open_brace(struct walk *w)
             take_mark(w, (enum gq_mark_kind)i);
             return;
         }
-    if (w->is_function && w->is_visible && !w->is_extern)
+    if (w->is_kernel)
+        gq_machine_kernel(w->out, w->name.text, w->name.len);
+    else if (w->is_function && w->is_visible && !w->is_extern)
         gq_machine_function(w->out, w->name.text, w->name.len);
     skip_to(w, "{", "}");
     if (w->is_function)

@@ -28,6 +28,8 @@ static const char *other_kind(const struct gq_text *t)
 {
     static const unsigned char fat_binary[] = {0x50, 0xed, 0x55, 0xba};
     uint16_t machine;
+    if (t->len == 0)
+        return "empty; a plugin is CUDA C++ source, PTX or a cubin";
     if (is_elf(t, &machine) && machine == 0)
         return "an ELF file that was cut; make it again";
     if (is_elf(t, &machine))

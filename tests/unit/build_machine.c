@@ -94,6 +94,9 @@ START_TEST(ptx_is_accepted_or_refused_in_a_sentence)
         {SYMBOL, "_Z15process_message7MsgViewP10ResultView", 0, 90, STAGE,
          "plugin p defines _Z15process_message7MsgViewP10ResultView and not " SYMBOL
          "; include <gpuqueue/plugin.h> and define process_message as it declares it, without extern \"C\""},
+        {".visible .func", ".visible .entry", 0, 90, STAGE,
+         "plugin p defines " SYMBOL " as a kernel (__global__), which nothing can call for a message; define "
+         "process_message as a __device__ function, as <gpuqueue/plugin.h> declares it"},
         {".visible .func", ".func", 0, 90, STAGE,
          "plugin p has no function " SYMBOL ": without -rdc=true a compiler leaves out what no kernel calls; make it "
          "with nvcc -rdc=true -ptx"},
@@ -135,6 +138,9 @@ START_TEST(a_cubin_is_accepted_or_refused_in_a_sentence)
         {"\001\000\276\000", "\002\000\276\000", 4, 90, STAGE,
          "plugin p is a cubin that is not relocatable, so nothing can be linked with it; make it with nvcc -rdc=true "
          "-cubin -arch=sm_90"},
+        {"\022\000\017\000\0\0\0\0\0\0\0\0\000\007", "\022\020\017\000\0\0\0\0\0\0\0\0\000\007", 14, 90, STAGE,
+         "plugin p defines " SYMBOL " as a kernel (__global__), which nothing can call for a message; define "
+         "process_message as a __device__ function, as <gpuqueue/plugin.h> declares it"},
         {SYMBOL, "_Z15process_messagcRK7MsgViewP10ResultView", sizeof SYMBOL, 90, STAGE,
          "plugin p has no function " SYMBOL ": without -rdc=true a compiler leaves out what no kernel calls; make it "
          "with nvcc -rdc=true -cubin"},
@@ -245,6 +251,7 @@ START_TEST(other_files_are_named)
     host[offsetof(Elf64_Ehdr, e_machine)] = EM_X86_64;
     expect_no_plugin("host.o", host, sizeof host,
                      "a program or an object file for this machine; a plugin is CUDA C++ source, PTX or a cubin");
+    expect_no_plugin("empty.cu", "", 0, "empty; a plugin is CUDA C++ source, PTX or a cubin");
     expect_no_plugin("short.cubin", host, 10, "an ELF file that was cut; make it again");
     expect_no_plugin("a.fatbin", "\x50\xed\x55\xba\1\0\x10\0", 8,
                      "a fat binary; give one cubin, made with nvcc -rdc=true -cubin -arch=sm_NN, or PTX");
