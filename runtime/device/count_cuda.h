@@ -63,7 +63,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
         t.failed++;
         /* Only failed messages write descriptors here: a stamp of 32 bits may be there from long before. */
         gq_store_unit(gq_slot_out(&s.view, seq + k * 32), seq + k * 32 + 1, 0); /* R6 pairs A6 */
-        gq_slot_finish(&s.view, seq + k * 32, (uint32_t)state[k], meta[k]); /* R2 pairs A2 */
+        gq_slot_finish(&s.view, seq + k * 32, (uint32_t)state[k], meta[k]);     /* R2 pairs A2 */
     }
     *sum = gq_add_up(t);
     return found;
