@@ -164,6 +164,13 @@ static gq_status find_template(struct gq_builder *b, const struct gq_link *link,
 
 /* --- linking ------------------------------------------------------------------------------------------------------ */
 
+/* nvJitLink follows some damaged files out of its memory. The builder died of it, and the next build has another. */
+static gq_status blame_file(const struct gq_builder *b)
+{
+    return b->process.pid > 0 ? GQ_ERR_INTERNAL
+                              : gq_error_prefix(GQ_ERR_PLUGIN, "the linker fell over this file; make it again: ");
+}
+
 static gq_status join(struct gq_builder *b, const struct gq_link *link, uint32_t registers, struct gq_made *out)
 {
     const struct gq_text *template_cubin;
@@ -178,7 +185,8 @@ static gq_status join(struct gq_builder *b, const struct gq_link *link, uint32_t
                                  .arch = link->arch,
                                  .suffix = link->machine ? link->machine->suffix : 0,
                                  .part = {template_cubin, link->plugin}};
-    return gq_client_ask(b, &work, out);
+    status = gq_client_ask(b, &work, out);
+    return status == GQ_ERR_INTERNAL && link->machine ? blame_file(b) : status;
 }
 
 gq_status gq_link_plugin(struct gq_builder *b, const struct gq_link *link, struct gq_made *out)
