@@ -9,8 +9,8 @@
 
 static gq_status open_queue(struct bench *b, const char *plugin, uint32_t bytes, gq_pipeline **out)
 {
-    return bench_open(b, out, "queue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: \"%s\" }]\n",
-                      CAPACITY, bytes, plugin);
+    return bench_open(b, out, "queue: { capacity: %u, slot_bytes: %u }\nstages: [{ plugin: \"%s\" }]\n", CAPACITY,
+                      bytes, plugin);
 }
 
 static double best(double a, double b) { return a > b ? a : b; }
