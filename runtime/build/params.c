@@ -71,7 +71,9 @@ bool gq_plugin_lacks(const char *path, const struct gq_plugin_param *known, size
     struct gq_near near = gq_near_start(name);
     gq_text_printf(sentence, "params.%s is no parameter of %s; ", name, path);
     if (count == 0)
-        gq_text_printf(sentence, "%s has no GQ_PARAM", path);
+        gq_text_printf(sentence,
+                       "%s has no GQ_PARAM that can be set (PTX and cubins keep the values they were compiled with)",
+                       path);
     for (size_t i = 0; i < count; i++) {
         gq_near_offer(&near, known[i].name);
         gq_text_printf(sentence, "%s%s", i ? ", " : "it has ", known[i].name);
