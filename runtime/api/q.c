@@ -279,7 +279,8 @@ static void show_claims(const struct gq_lane *lane, uint64_t first, uint32_t cou
     const struct gq_lane_view view = lane->view;
     for (uint32_t i = 0; i < count; i++) {
         claims[i] = (QClaim){gq_slot_in(&view, first + i), view.slot_bytes, 0, gq_slot_id(view.lane, first + i)};
-        __builtin_prefetch(claims[i].data, 1);
+        if (lane->fetch_ahead)
+            __builtin_prefetch(claims[i].data, 1);
     }
 }
 

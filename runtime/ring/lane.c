@@ -103,6 +103,7 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     lane->in_fd = lane->out_fd = -1;
     lane->link = link;
     lane->generated = opts->generated;
+    lane->fetch_ahead = link && link->express;
     lane->counted = opts->counted;
     lane->generate_count = opts->count;
     lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
@@ -360,7 +361,8 @@ static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, u
         if (!gq_slot_ready(&view, seq, &len, &meta) || gq_meta_status(meta) != GQ_RESULT_OK || len > view.slot_bytes)
             break;
         *r = (struct gq_lane_result){.seq = seq, .data = gq_slot_out(&view, seq), .meta = meta, .len = len};
-        __builtin_prefetch(r->data);
+        if (lane->fetch_ahead)
+            __builtin_prefetch(r->data);
     }
     set_seen(lane, first + n);
     if (lane->latency)

@@ -48,6 +48,8 @@ struct gq_lane {
     uint64_t generate_count;
     uint64_t counts[GQ_COUNTS]; /* counted: what was told so far */
     uint32_t torn;              /* counted: looks in a row that found a write under way */
+    bool fetch_ahead; /* slots that a device touched last are worth fetching early; from a processor's cache that takes
+                         longer than the use itself, and halved the rate */
     struct gq_express *express; /* NULL: the worker reads no express lines */
     uint64_t *sent_ns;          /* per slot: when it was published; NULL: not timed */
 
