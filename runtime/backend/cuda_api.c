@@ -11,12 +11,7 @@ static bool opened;
 static gq_status look_up(void *object, struct gq_cu_api *out)
 {
     gq_status status = GQ_OK;
-#define LOOK_UP(member, symbol, arguments)                                     \
-    if (status == GQ_OK) {                                                     \
-        void *found = NULL;                                                    \
-        status = gq_dl_symbol(object, #symbol, &found);                        \
-        __extension__ out->member = (__typeof__(out->member))(uintptr_t)found; \
-    }
+#define LOOK_UP(member, symbol, arguments) GQ_DL_FUNCTION(status, object, #symbol, out->member)
     GQ_CU_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
     return status == GQ_OK

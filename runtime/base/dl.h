@@ -3,6 +3,7 @@
 #define GQ_BASE_DL_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "base/error.h"
 
 /* Opens a shared object for this process alone (RTLD_NOW | RTLD_LOCAL). On failure the sentence carries dlerror(). */
@@ -10,6 +11,16 @@ gq_status gq_dl_open(const char *path, void **out);
 /* Opens the shared object whose bytes `fd` holds; each memfd is a file of its own, so no two opens share variables. */
 gq_status gq_dl_open_fd(int fd, void **out);
 gq_status gq_dl_symbol(void *object, const char *name, void **out);
+
+/* Sets the function pointer `slot` to the symbol `name` (a string) of `object`, unless `status`, a variable, holds an
+ * error already; it then holds how that went. For tables of functions. */
+#define GQ_DL_FUNCTION(status, object, name, slot)                 \
+    if ((status) == GQ_OK) {                                       \
+        void *found_ = NULL;                                       \
+        (status) = gq_dl_symbol((object), (name), &found_);        \
+        __extension__(slot) = (__typeof__(slot))(uintptr_t)found_; \
+    }
+
 void gq_dl_close(void *object);
 /* The NVIDIA driver's library: $GPUQ_LIBCUDA, or libcuda.so.1 for the loader to find. */
 const char *gq_dl_driver_name(void);

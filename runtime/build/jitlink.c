@@ -58,12 +58,7 @@ static gq_status open_library(const char *library)
     if (strcmp(jitlink.opened, library) == 0)
         return GQ_OK;
     gq_status status = gq_dl_open(library, &object);
-#define LOOK_UP(symbol, member, arguments)                                           \
-    if (status == GQ_OK) {                                                           \
-        void *found = NULL;                                                          \
-        status = gq_dl_symbol(object, #symbol, &found);                              \
-        __extension__ jitlink.member = (__typeof__(jitlink.member))(uintptr_t)found; \
-    }
+#define LOOK_UP(symbol, member, arguments) GQ_DL_FUNCTION(status, object, #symbol, jitlink.member)
     FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
     if (status != GQ_OK)

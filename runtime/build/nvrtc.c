@@ -66,12 +66,7 @@ static gq_status open_library(const char *library)
     if (strcmp(nvrtc.opened, library) == 0)
         return GQ_OK;
     gq_status status = gq_dl_open(library, &object);
-#define LOOK_UP(symbol, member, arguments)                                       \
-    if (status == GQ_OK) {                                                       \
-        void *found = NULL;                                                      \
-        status = gq_dl_symbol(object, #symbol, &found);                          \
-        __extension__ nvrtc.member = (__typeof__(nvrtc.member))(uintptr_t)found; \
-    }
+#define LOOK_UP(symbol, member, arguments) GQ_DL_FUNCTION(status, object, #symbol, nvrtc.member)
     FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
     if (status != GQ_OK)

@@ -20,12 +20,7 @@ static gq_status look_up(struct rival_api *out)
 {
     void *object = NULL;
     gq_status status = gq_dl_open(gq_dl_driver_name(), &object);
-#define LOOK_UP(member, symbol, arguments)                                     \
-    if (status == GQ_OK) {                                                     \
-        void *found = NULL;                                                    \
-        status = gq_dl_symbol(object, #symbol, &found);                        \
-        __extension__ out->member = (__typeof__(out->member))(uintptr_t)found; \
-    }
+#define LOOK_UP(member, symbol, arguments) GQ_DL_FUNCTION(status, object, #symbol, out->member)
     RIVAL_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
     return status == GQ_OK ? GQ_OK : gq_error_prefix(GQ_ERR_UNAVAILABLE, "no usable NVIDIA driver: ");
