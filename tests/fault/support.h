@@ -15,16 +15,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "stress/payload.h"
-
-#define REQUIRE(condition, ...)                                             \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, __VA_ARGS__);                                   \
-            fprintf(stderr, " (%s)\n", q_last_error());                     \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
+#include "stress/require.h"
 
 static inline bool fault_on_gpu(void)
 {

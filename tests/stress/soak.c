@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "memory.h"
 #include "payload.h"
+#include "require.h"
 #include <inttypes.h>
 #include <pthread.h>
 
@@ -34,16 +35,6 @@ struct producer {
     uint64_t checked;    /* atomic: results looked at */
     uint64_t bytes;      /* atomic: of those */
 };
-
-#define REQUIRE(condition, ...)                                             \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, __VA_ARGS__);                                   \
-            fprintf(stderr, " (%s)\n", q_last_error());                     \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
 
 /* --- what message `seq` of a producer holds, and what becomes of it ----------------------------------------------- */
 
