@@ -101,6 +101,19 @@ __device__ gq_state_default gq_state_of(long);
     __device__ gq_state_chosen gq_state_of(int)
 __device__ void *gq_state(uint32_t bytes);
 
+/* What becomes of the memory when a version with another size or version number takes over: a plugin that defines
+ *
+ *     __device__ void gq_migrate(const void *old_state, uint32_t old_bytes, uint32_t old_version, void *state)
+ *
+ * is called once, by one thread, while no message is served, with the memory of the version before and its own, which
+ * is zero. The old memory is given up when the new version is live. Without it such a swap is refused. */
+struct gq_migrate_none {
+};
+struct gq_anything {
+    template <typename Given> __device__ gq_anything(const Given &);
+};
+__device__ gq_migrate_none gq_migrate(gq_anything, gq_anything, gq_anything, gq_anything); /* fits less than its own */
+
 /* The message ends here without a result; or it fails with a code of the plugin's own (0 to 65535), is tried again
  * on_error.retries times and then goes to the dead letters. Both are recorded in *out->out_len, whose values above
  * 0x7fffffff are reserved for this. Return after calling one. */

@@ -17,7 +17,7 @@
 /* What the image says of itself, in the words that entry_cuda.h exports. */
 static gq_status read_info(struct gq_cuda *c, struct gq_cuda_step *s, enum gq_image_kind kind)
 {
-    uint32_t word[9];
+    uint32_t word[10];
     gq_cu_ptr at = 0;
     size_t bytes = 0;
     gq_status status = GQ_CU(c, module_global(&at, &bytes, s->module, "gq_cuda_image"));

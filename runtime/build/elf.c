@@ -118,6 +118,7 @@ gq_status gq_elf_cpu_image(const void *bytes, size_t len, struct gq_cpu_image *o
         !take_address(&f, symbol.st_value, out, sizeof *out) || out->magic != GQ_CPU_IMAGE_MAGIC)
         return gq_error_set(GQ_ERR_PLUGIN, "the compiled plugin does not export %s", GQ_CPU_IMAGE_SYMBOL);
     out->run = NULL;
+    out->migrate = NULL;
     return check_abi(out);
 }
 
@@ -168,7 +169,7 @@ gq_status gq_elf_cuda_image(const void *bytes, size_t len, struct gq_cpu_image *
     struct file f = {.bytes = bytes, .len = len};
     Elf64_Sym symbol;
     uint64_t index;
-    const size_t size = offsetof(struct gq_cpu_image, msg_view_bytes) + 2 * sizeof(uint32_t);
+    const size_t size = offsetof(struct gq_cpu_image, migrates) + sizeof(uint32_t);
     memset(out, 0, sizeof *out);
     if (!take_cubin(&f) || !find_symbol(&f, SHT_SYMTAB, GQ_CUDA_IMAGE_SYMBOL, &symbol, &index) ||
         !take_variable(&f, &symbol, out, size) || out->magic != GQ_CPU_IMAGE_MAGIC) {

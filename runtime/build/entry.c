@@ -14,7 +14,7 @@ struct head {
     uint64_t header_count;
 };
 
-static const char format[16] = "gpuqueue cache1";
+static const char format[16] = "gpuqueue cache2";
 #define SUMMED_FROM offsetof(struct head, info)
 
 void gq_entry_pack(const struct gq_entry *e, struct gq_text *out)
@@ -24,6 +24,7 @@ void gq_entry_pack(const struct gq_entry *e, struct gq_text *out)
     memcpy(head.format, format, sizeof format);
     head.info = e->info;
     head.info.run = NULL;
+    head.info.migrate = NULL;
     memcpy(head.digest, e->digest, sizeof head.digest);
     head.plugin_len = strlen(e->plugin) + 1;
     head.log_len = strlen(e->log) + 1;

@@ -112,6 +112,18 @@ static void gq_cpu_run_messages(const gq_cpu_run *run)
     gq_store_relaxed_u64(&run->crumb->current, 0);
 }
 
+static void gq_cpu_migrate(const void *old_state, uint32_t old_bytes, uint32_t old_version, void *state,
+                           const gq_cpu_services *services)
+{
+    gq_cpu_run run = {};
+    run.services = services; /* a plugin may trap here too */
+    gq_cpu_now = &run;
+    gq_cpu_single = {{0, 0, 0}, {0, 0, 0}, {1, 1, 1}, {1, 1, 1}};
+    if constexpr (gq_migration::value)
+        gq_migrate(old_state, old_bytes, old_version, state);
+    gq_cpu_now = nullptr;
+}
+
 extern "C" __attribute__((visibility("default"), used)) const gq_cpu_image gq_cpu_image = {
     GQ_CPU_IMAGE_MAGIC,
     GQ_PLUGIN_ABI,
@@ -122,7 +134,9 @@ extern "C" __attribute__((visibility("default"), used)) const gq_cpu_image gq_cp
     gq_state_declared::version,
     sizeof(MsgView),
     sizeof(ResultView),
+    gq_migration::value,
     gq_cpu_run_messages,
+    gq_migration::value ? gq_cpu_migrate : nullptr,
 };
 
 #endif

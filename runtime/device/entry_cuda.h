@@ -15,6 +15,7 @@
 
 #include <device/count_cuda.h>
 #include <device/find_cuda.h>
+#include <device/image_cuda.h>
 
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
 #define GQ_RUN_BYTES \
@@ -518,16 +519,5 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
     else
         gq_loop_warps(g, gq_desk_of(g, areas, warp, &out_len[warp], lens[warp]));
 }
-
-/* What the image is, for who loads it: the words of struct gq_cpu_image before `run`, in order. */
-extern "C" __device__ __constant__ const uint32_t gq_cuda_image[9] = {0x494d4751u,
-                                                                      GQ_PLUGIN_ABI,
-                                                                      GQ_IMAGE_KIND,
-                                                                      gq_scope::kind,
-                                                                      gq_scope::threads,
-                                                                      gq_state_declared::bytes,
-                                                                      gq_state_declared::version,
-                                                                      sizeof(MsgView),
-                                                                      sizeof(ResultView)};
 
 #endif

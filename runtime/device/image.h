@@ -107,7 +107,11 @@ struct gq_cpu_image {
     uint32_t threads;    /* threads that serve one message */
     uint32_t state_bytes, state_version;
     uint32_t msg_view_bytes, result_view_bytes; /* layout witnesses: sizeof MsgView, sizeof ResultView */
+    uint32_t migrates;                          /* 1: it takes over the memory of another state version */
     void (*run)(const struct gq_cpu_run *run);
+    /* NULL unless it migrates. One call, on one thread, while no message is served. */
+    void (*migrate)(const void *old_state, uint32_t old_bytes, uint32_t old_version, void *state,
+                    const struct gq_cpu_services *services);
 };
 
 #ifdef __cplusplus

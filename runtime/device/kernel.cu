@@ -8,14 +8,13 @@
  */
 #include <gpuqueue/plugin.h>
 #include <gpuqueue/layout.h>
+#include <device/declared.h>
 #include <device/port.h>
 #if defined(GQ_LINKED)
 #include <device/seam.h>
 #define gq_cuda_image gq_cuda_template /* the plugin's unit says what the image is */
 #endif
 
-typedef decltype(gq_scope_of(0)) gq_scope;
-typedef decltype(gq_state_of(0)) gq_state_declared;
 enum {
     GQ_SCOPE_THREAD = GQ_SCOPE_KIND_thread,
     GQ_SCOPE_WARP = GQ_SCOPE_KIND_warp,

@@ -3,10 +3,8 @@
  * template.
  */
 #include <gpuqueue/plugin.h>
+#include <device/image_cuda.h>
 #include <device/seam.h>
-
-typedef decltype(gq_scope_of(0)) gq_scope;
-typedef decltype(gq_state_of(0)) gq_state_declared;
 
 __device__ __forceinline__ uint32_t gq_rank(void)
 {
@@ -41,14 +39,3 @@ extern "C" __device__ uint32_t gq_seam_call(const uint8_t *in, uint32_t in_len, 
 #endif
     return raw;
 }
-
-/* As entry_cuda.h exports it. */
-extern "C" __device__ __constant__ const uint32_t gq_cuda_image[9] = {0x494d4751u,
-                                                                      GQ_PLUGIN_ABI,
-                                                                      GQ_IMAGE_KIND,
-                                                                      gq_scope::kind,
-                                                                      gq_scope::threads,
-                                                                      gq_state_declared::bytes,
-                                                                      gq_state_declared::version,
-                                                                      sizeof(MsgView),
-                                                                      sizeof(ResultView)};

@@ -33,7 +33,7 @@ struct gq_cu_function_s {
 };
 
 struct gq_cu_module_s {
-    uint32_t word[9];
+    uint32_t word[10];
     struct gq_cu_function_s main;
     bool bus; /* the kernels of `gpuq doctor`, which take no part in any ring: they do nothing */
 };
