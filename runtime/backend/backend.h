@@ -6,6 +6,7 @@
 #ifndef GQ_BACKEND_BACKEND_H
 #define GQ_BACKEND_BACKEND_H
 
+#include <stdbool.h>
 #include "base/error.h"
 #include "device/image.h"
 #include "device/slot.h"
@@ -33,9 +34,12 @@ static inline uint32_t gq_batch_messages(uint32_t stride)
 
 /* What an image is to be, beside its bytes. */
 struct gq_backend_image {
-    const char *name; /* of the stage, for sentences; not kept by pointer */
-    uint32_t generation;
-    uint32_t blocks; /* of its grid; 0: as many as are of use and fit. The CPU backend has no grids. */
+    const char *name;    /* of the stage, for sentences; not kept by pointer */
+    uint32_t stage;      /* for swap: which one; for load_stage it is the next */
+    uint32_t version;    /* of the stage; no two of one stage are the same */
+    uint32_t generation; /* of the change: results of messages that meet this image carry it, or a higher one */
+    uint32_t blocks;     /* of its grid; 0: as many as are of use and fit. The CPU backend has no grids. */
+    bool fresh;          /* for swap: the stage's memory is zero again */
 };
 
 struct gq_backend_ops {
@@ -53,6 +57,21 @@ struct gq_backend_ops {
     gq_status (*add_lane)(struct gq_backend *backend, const struct gq_lane_view *view);
     /* Messages flow from here on. */
     gq_status (*start)(struct gq_backend *backend);
+    /* Nothing runs when it returns; start() goes on where it stopped. */
+    gq_status (*pause)(struct gq_backend *backend);
+    /* Loads another image for a stage and makes it live, running or paused: of each lane, messages from some sequence
+     * on meet it, and those below met the one before, which stays loaded. The stage's memory is kept: zeroed if
+     * `fresh`, taken over as it is if both declare the same size and version, else handed to the image's gq_migrate;
+     * an image that has none was refused before. On failure the image before is live, and serves. Returns when the new
+     * one serves; messages that met the old one may still be with it. */
+    gq_status (*swap)(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                      struct gq_swap_times *times);
+    /* The same with a version that is loaded: `image` has its stage, version and generation. GQ_ERR_NOT_FOUND: it is
+     * not. */
+    gq_status (*use)(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times);
+    /* A version that is not live will not be used again: it is unloaded when nothing holds it, which may be later.
+     * GQ_ERR_NOT_FOUND: it is not loaded. */
+    gq_status (*discard)(struct gq_backend *backend, uint32_t stage, uint32_t version);
     /* Returns when no thread or grid of the backend holds a message. Takes a backend that was never started. */
     void (*stop)(struct gq_backend *backend);
     /* Frees everything; after stop. Takes NULL. */

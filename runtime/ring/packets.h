@@ -3,6 +3,7 @@
 #ifndef GQ_RING_PACKETS_H
 #define GQ_RING_PACKETS_H
 
+#include <gpuqueue/swap.h>
 #include <stdint.h>
 
 #define GQ_PACKET_TEXT 2000
@@ -13,6 +14,14 @@ struct gq_bus {
     double read, written;         /* by the SMs, in the host's memory */
 };
 
+/* How long the parts of a change took. */
+struct gq_swap_times {
+    uint64_t park_ns;   /* from the word to stop until everything had stopped; 0: nothing had to */
+    uint64_t load_ns;   /* of it, none where the image was loaded before anything stopped */
+    uint64_t launch_ns; /* until the new code ran */
+    gq_swap_step step;  /* the one that it came to; GQ_STEP_DONE, or where it failed */
+};
+
 enum gq_packet_type {
     GQ_PACKET_SETUP,  /* setup; descriptors: host page, worker page */
     GQ_PACKET_SOURCE, /* image of the source plugin; descriptor: the image */
@@ -20,9 +29,13 @@ enum gq_packet_type {
     GQ_PACKET_FIT,    /* there are no more images: can they run together? */
     GQ_PACKET_LANE,   /* one more lane, before or after START; descriptors: ingress, egress */
     GQ_PACKET_START,
-    GQ_PACKET_STOP,  /* finish what is held, answer, and exit */
-    GQ_PACKET_PROBE, /* setup.device: what is it? The reply's `device`, and nothing stays open */
-    GQ_PACKET_BUS,   /* setup.device: how fast is the way to it? The reply's `bus`; an error ends the worker */
+    GQ_PACKET_PAUSE,   /* finish what is held; until the next START nothing runs */
+    GQ_PACKET_SWAP,    /* another image for a stage; descriptor: the image. The reply's `swap` */
+    GQ_PACKET_USE,     /* stage.version of a stage, which it has, becomes live. The reply's `swap` */
+    GQ_PACKET_DISCARD, /* stage.version of a stage is no longer wanted */
+    GQ_PACKET_STOP,    /* finish what is held, answer, and exit */
+    GQ_PACKET_PROBE,   /* setup.device: what is it? The reply's `device`, and nothing stays open */
+    GQ_PACKET_BUS,     /* setup.device: how fast is the way to it? The reply's `bus`; an error ends the worker */
     GQ_PACKET_REPLY,
     GQ_PACKET_DIED /* text: why; the worker exits with GQ_WORKER_DIED */
 };
@@ -35,6 +48,8 @@ enum gq_packet_backend { GQ_PACKET_CPU, GQ_PACKET_CUDA };
 struct gq_packet {
     uint32_t type;
     int32_t status; /* REPLY: gq_status */
+    uint32_t step;  /* REPLY to SWAP and USE: gq_swap_step, the one that failed */
+    uint32_t reserved0;
     union {
         struct {
             uint32_t layout_version, backend, device, threads, slot_bytes, retries, capacity;
@@ -42,7 +57,9 @@ struct gq_packet {
         } setup;
         struct {
             uint32_t generation, blocks;
-            char name[64]; /* of the stage */
+            uint32_t stage, version; /* SOURCE and STAGE: version 1 of what comes next */
+            uint32_t fresh;          /* SWAP: 1: the stage's memory is zero again; 0: it is kept, or migrated */
+            char name[64];           /* of the stage */
         } stage;
         struct {
             uint32_t capacity; /* of this lane: a power of two, at most setup.capacity */
@@ -52,6 +69,7 @@ struct gq_packet {
             char name[128];
         } device;                  /* REPLY to PROBE */
         struct gq_bus bus;         /* REPLY to BUS */
+        struct gq_swap_times swap; /* REPLY to SWAP and USE that succeeded */
         char text[GQ_PACKET_TEXT]; /* REPLY, DIED: a sentence, NUL-terminated */
     };
 };

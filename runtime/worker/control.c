@@ -107,15 +107,40 @@ static gq_status add_lane(uint32_t capacity, const int *fds, size_t fd_count)
     return status;
 }
 
+static struct gq_backend_image describe(const struct gq_packet *p, char name[sizeof p->stage.name])
+{
+    snprintf(name, sizeof p->stage.name, "%.*s", (int)sizeof p->stage.name - 1, p->stage.name);
+    return (struct gq_backend_image){.name = name,
+                                     .stage = p->stage.stage,
+                                     .version = p->stage.version,
+                                     .generation = p->stage.generation,
+                                     .blocks = p->stage.blocks,
+                                     .fresh = p->stage.fresh != 0};
+}
+
 static gq_status load_stage(const struct gq_packet *p, const int *fds, size_t fd_count, bool source)
 {
     if (fd_count != 1)
         return gq_error_set(GQ_ERR_INTERNAL, "an image came with %zu descriptors", fd_count);
     char name[sizeof p->stage.name];
-    snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, p->stage.name);
-    struct gq_backend_image image = {name, p->stage.generation, p->stage.blocks};
+    const struct gq_backend_image image = describe(p, name);
     return source ? worker.ops->load_source(worker.backend, fds[0], &image)
                   : worker.ops->load_stage(worker.backend, fds[0], &image);
+}
+
+/* The reply's times take the request's place. */
+static gq_status change_stage(struct gq_packet *p, const int *fds, size_t fd_count)
+{
+    char name[sizeof p->stage.name];
+    const struct gq_backend_image image = describe(p, name);
+    struct gq_swap_times times = {0};
+    if (fd_count != (p->type == GQ_PACKET_SWAP ? 1u : 0u))
+        return gq_error_set(GQ_ERR_INTERNAL, "a change of a stage came with %zu descriptors", fd_count);
+    gq_status status = p->type == GQ_PACKET_SWAP ? worker.ops->swap(worker.backend, fds[0], &image, &times)
+                                                 : worker.ops->use(worker.backend, &image, &times);
+    p->step = times.step;
+    p->swap = times;
+    return status;
 }
 
 static gq_status probe(struct gq_packet *p)
@@ -153,6 +178,13 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
         return add_lane(p->lane.capacity, fds, fd_count);
     case GQ_PACKET_START:
         return worker.ops->start(worker.backend);
+    case GQ_PACKET_PAUSE:
+        return worker.ops->pause(worker.backend);
+    case GQ_PACKET_SWAP:
+    case GQ_PACKET_USE:
+        return change_stage(p, fds, fd_count);
+    case GQ_PACKET_DISCARD:
+        return worker.ops->discard(worker.backend, p->stage.stage, p->stage.version);
     case GQ_PACKET_STOP:
         worker.ops->stop(worker.backend);
         worker.ops->close(worker.backend);
@@ -162,6 +194,7 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     }
 }
 
+/* Answers that are more than a status were put into the request. */
 static gq_status answer(gq_status status, const struct gq_packet *request)
 {
     struct gq_packet reply = {.type = GQ_PACKET_REPLY, .status = status};
@@ -169,6 +202,10 @@ static gq_status answer(gq_status status, const struct gq_packet *request)
         reply.device = request->device;
     if (status == GQ_OK && request->type == GQ_PACKET_BUS)
         reply.bus = request->bus;
+    if (request->type == GQ_PACKET_SWAP || request->type == GQ_PACKET_USE) {
+        reply.step = request->step;
+        reply.swap = request->swap;
+    }
     if (status != GQ_OK)
         snprintf(reply.text, sizeof reply.text, "%s", gq_error_text());
     return gq_channel_send(CHANNEL, &reply, sizeof reply, NULL, 0);

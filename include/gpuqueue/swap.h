@@ -1,0 +1,134 @@
+/* gpuqueue/swap.h - changing the code of a stage while messages flow.
+ *
+ * A stage has versions, numbered from 1 in the order in which they were given to it. One is live. A swap builds another
+ * one from a plugin file, runs its golden vectors in a spare worker process, and makes it live; the one before is kept,
+ * loaded, so that gq_rollback() is a matter of microseconds. Every change of a pipeline's running code has the next
+ * generation number, from 1 for the code that it started with. Each result carries the number of the newest change that
+ * its message met (QResult.generation), so within a lane generations never fall, and of a pipeline of one stage they
+ * say exactly which version served which message.
+ *
+ *   below some message S of a lane    the old version served it, and no other
+ *   from message S on                 the new one
+ *
+ * Nothing is lost, doubled or reordered. A swap that is refused, at whatever step, leaves the live version, its
+ * counters and its state as they were; gq_swap_result says at which step, and why.
+ *
+ * Threads   Any thread may make these calls on a started pipeline, until gq_stop; one is served at a time, the others
+ *           wait for it.
+ * State     gq_state memory belongs to the stage and stays as it is when the new version declares the same size and
+ *           version. If it does not, the new plugin must define gq_migrate (gpuqueue/plugin.h), or the swap is refused.
+ *           A version without state leaves it untouched for the next one that has it.
+ * Errors    GQ_ERR_INVALID_ARG: no such stage, or the pipeline is not started. GQ_ERR_NOT_FOUND: no such version.
+ *           GQ_ERR_PLUGIN: refused; anything that is wrong with the plugin, or with what it does to its goldens.
+ *           GQ_ERR_CONFIG: gq_reload, the file has errors. GQ_ERR_DEVICE: the worker is gone.
+ */
+#ifndef GPUQUEUE_SWAP_H
+#define GPUQUEUE_SWAP_H
+
+#include <gpuqueue/runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The steps of a swap, in order; names as gq_swap_step_name() has them. */
+#define GQ_SWAP_STEPS(X)                                                                         \
+    X(GQ_STEP_RESOLVE, "resolve", "which stage and file are meant; the file is read and hashed") \
+    X(GQ_STEP_BUILD, "build", "the cache has it, or the builder process compiles it")            \
+    X(GQ_STEP_INSPECT, "inspect", "ABI, state, and whether it fits beside the other stages")     \
+    X(GQ_STEP_REHEARSE, "rehearse", "its golden vectors, in the spare worker")                   \
+    X(GQ_STEP_PARK, "park", "the running code stops between two messages")                       \
+    X(GQ_STEP_LOAD, "load", "the new code is loaded beside the old")                             \
+    X(GQ_STEP_LAUNCH, "launch", "it runs, and serves from the next message on")                  \
+    X(GQ_STEP_DONE, "done", "the new version is live")
+
+typedef enum gq_swap_step {
+#define GQ_SWAP_STEP_ENUM(name, word, text) name,
+    GQ_SWAP_STEPS(GQ_SWAP_STEP_ENUM)
+#undef GQ_SWAP_STEP_ENUM
+} gq_swap_step;
+GQ_API const char *gq_swap_step_name(gq_swap_step step);
+
+#define GQ_SWAP_LOG_BYTES 16384u
+#define GQ_SHORT_DIGEST 13u /* twelve hexadecimal digits, and the NUL */
+
+/* What became of a change. */
+typedef struct gq_swap_result {
+    size_t size;                  /* sizeof(gq_swap_result), set by the caller */
+    gq_swap_step step;            /* GQ_STEP_DONE, or the one that refused */
+    uint32_t version;             /* the one that the change was about; 0: it did not come so far */
+    uint32_t live;                /* the version that is live now */
+    uint32_t generation;          /* of the change; 0: there was none */
+    uint32_t vectors;             /* golden vectors that passed; 0 with rehearse: off, or without a golden file */
+    uint32_t cached;              /* 1: the image came from the cache */
+    char digest[GQ_SHORT_DIGEST]; /* of everything that reached the compiler; "" before it was built */
+    uint64_t build_ns, rehearse_ns;
+    uint64_t park_ns, load_ns, launch_ns; /* as the worker measured them; the first is 0 where nothing had to stop */
+    uint64_t total_ns;
+    char log[GQ_SWAP_LOG_BYTES]; /* the compiler's messages, or the golden vector that differed; "" if there is nothing
+                                    to say. Cut at a line's end. */
+} gq_swap_result;
+
+typedef struct gq_swap_opts {
+    size_t size;        /* sizeof(gq_swap_opts) */
+    const char *plugin; /* path of the plugin; NULL: the live version's file, read again */
+    uint32_t rehearse;  /* 0: as the pipeline file's swap.rehearse says; 1: on; 2: off */
+} gq_swap_opts;
+
+/* Builds `plugin` for `stage` (its name in the pipeline file), with the stage's parameters, and makes it live. Returns
+ * when it is live or refused, never before. An image that is live already is no change: GQ_OK, generation 0. `opts` and
+ * `result` may be NULL. */
+GQ_API gq_status gq_swap(gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result);
+/* Makes the version live that was live before the present one. */
+GQ_API gq_status gq_rollback(gq_pipeline *p, const char *stage, gq_swap_result *result);
+/* Makes a kept version live. */
+GQ_API gq_status gq_use(gq_pipeline *p, const char *stage, uint32_t version, gq_swap_result *result);
+/* Gives a kept version up. GQ_ERR_INVALID_ARG, with who holds it: it is live, or has messages in flight. */
+GQ_API gq_status gq_discard(gq_pipeline *p, const char *stage, uint32_t version);
+/* Reads the pipeline file again and swaps every stage whose plugin or parameters differ: all, or none if one is
+ * refused before it is live. What cannot change while messages flow (source, sink, queue, the row of stages) is refused
+ * and named. `result` is that of the stage that was refused, or of the last one swapped. *changed (may be NULL) is how
+ * many were. */
+GQ_API gq_status gq_reload(gq_pipeline *p, uint32_t *changed, gq_swap_result *result);
+
+/* States of a version; docs/internals/swap.md draws them. */
+#define GQ_VERSION_STATES(X)                                                        \
+    X(GQ_VERSION_COLD, "cold", "built, not loaded")                                 \
+    X(GQ_VERSION_WARM, "warm", "loaded, and ready to be used again")                \
+    X(GQ_VERSION_LIVE, "live", "serves messages")                                   \
+    X(GQ_VERSION_DRAINING, "draining", "serves messages that came before the next") \
+    X(GQ_VERSION_DISCARDED, "discarded", "given up; its memory is free")            \
+    X(GQ_VERSION_FAILED, "failed", "refused: it never served a message")
+
+typedef enum gq_version_state {
+#define GQ_VERSION_STATE_ENUM(name, word, text) name,
+    GQ_VERSION_STATES(GQ_VERSION_STATE_ENUM)
+#undef GQ_VERSION_STATE_ENUM
+} gq_version_state;
+GQ_API const char *gq_version_state_name(gq_version_state state);
+
+/* A version, as it was when the call was made. */
+typedef struct gq_version_info {
+    char stage[64];
+    uint32_t version;
+    gq_version_state state;
+    char digest[GQ_SHORT_DIGEST];
+    char plugin[256];      /* its path; one that is longer is cut in front, and begins with "..." */
+    uint64_t loaded_at_ns; /* CLOCK_REALTIME when it last became live; 0: never */
+    uint32_t generation;   /* of the change that made it live last; 0: never */
+    uint32_t rehearsed;    /* golden vectors that passed before it went live */
+    uint64_t messages;     /* results of messages that it served, failed ones included */
+    uint64_t failed;
+    uint64_t in_flight; /* of the live version and of one that drains: messages that have not finished */
+    uint64_t p99_ns;    /* as in gq_stats; 0 where there is no measurement */
+} gq_version_info;
+
+/* The newest `max` versions of every stage together, stages in order and versions in order within a stage; *count is
+ * how many were written. Discarded and failed ones are remembered until newer ones take their place. */
+GQ_API gq_status gq_versions(gq_pipeline *p, gq_version_info *out, size_t max, size_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
