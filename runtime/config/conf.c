@@ -31,6 +31,7 @@ void gq_conf_destroy(struct gq_conf *conf)
     free(conf->source.path);
     free(conf->sink.path);
     free(conf->dead_letter);
+    free(conf->control_socket);
     free(conf->name);
     free(conf->folder);
     free(conf->file);
@@ -178,6 +179,11 @@ struct gq_conf_lane_bytes gq_conf_lane_bytes(uint32_t capacity, uint32_t slot_by
         .ingress = GQ_HEAD_BYTES + (uint64_t)capacity * sizeof(struct gq_in_desc) + payload,
         .egress = GQ_HEAD_BYTES + (uint64_t)capacity * sizeof(struct gq_out_desc) + payload,
     };
+}
+
+bool gq_conf_control_off(const struct gq_conf *conf)
+{
+    return conf->control_socket && strcmp(conf->control_socket, GQ_SOCKET_OFF) == 0;
 }
 
 const char *gq_backend_name(enum gq_backend_kind kind)

@@ -63,6 +63,12 @@ struct gq_conf_sink {
     enum gq_framing join;
 };
 
+struct gq_conf_swap {
+    uint32_t rehearse;      /* 1: golden vectors run in a spare worker before code goes live; 0: they do not */
+    uint32_t keep_versions; /* of each stage, beside the live one */
+    uint64_t budget_ms;     /* for one golden vector, and for loading its code in the spare worker */
+};
+
 struct gq_conf {
     char *file;   /* path the text came from, as given; "<text>" for text in memory */
     char *folder; /* what relative paths are relative to; "." at least */
@@ -80,7 +86,12 @@ struct gq_conf {
     char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
+    struct gq_conf_swap swap;
+    char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
+
+/* No control socket: the file says so. */
+bool gq_conf_control_off(const struct gq_conf *conf);
 
 /* Reads and checks a pipeline file, or `text` (of `len` bytes) as if it were the file `path`. On failure every error
  * found is appended to `errors`, one `file:line:column: error: ...` a line, and the status is GQ_ERR_CONFIG (GQ_ERR_IO

@@ -63,10 +63,21 @@ static bool check_output(const char *path, struct gq_text *why)
     return access(path, W_OK) == 0 || refuse_errno(why, path, "write", errno);
 }
 
+/* One that an earlier run left there is replaced. */
+static bool check_socket(const char *path, struct gq_text *why)
+{
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return S_ISSOCK(info.st_mode) || refuse(why, path, "is there already and is no socket");
+    return check_output(path, why);
+}
+
 bool gq_path_check(const struct gq_schema_row *row, const char *path, struct gq_text *why)
 {
     if (row->type == GQ_SCHEMA_OUTPUT)
         return check_output(path, why);
+    if (row->type == GQ_SCHEMA_SOCKET)
+        return check_socket(path, why);
     return check_input(path, row->type == GQ_SCHEMA_PLUGIN, why);
 }
 

@@ -164,8 +164,11 @@ static bool take_text(struct gq_reading *r, struct gq_yaml *node, struct gq_text
     return good && !text->failed;
 }
 
-static bool is_builtin(const struct gq_schema_row *row, const char *text)
+/* A text in a path's place that is no path. */
+static bool is_no_path(const struct gq_schema_row *row, const char *text)
 {
+    if (row->type == GQ_SCHEMA_SOCKET)
+        return strcmp(text, GQ_SOCKET_OFF) == 0;
     return row->type == GQ_SCHEMA_PLUGIN && strncmp(text, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
 }
 
@@ -176,13 +179,13 @@ static void read_path(struct gq_reading *r, const struct gq_schema_row *row, str
         refuse_value(r, row, node, text, "");
         return;
     }
-    const bool builtin = is_builtin(row, text);
-    char *path = builtin ? strdup(text) : gq_path_join(r->conf->folder, text);
+    const bool no_path = is_no_path(row, text);
+    char *path = no_path ? strdup(text) : gq_path_join(r->conf->folder, text);
     struct gq_text why = {0};
     store_text(r, row, base, path);
     if (row->beside)
         memcpy(field(base, row->beside), &node->mark, sizeof node->mark);
-    if (path && !builtin && !gq_path_check(row, path, &why))
+    if (path && !no_path && !gq_path_check(row, path, &why))
         gq_read_refuse(r, node, false, "%s", gq_text_str(&why));
     r->no_memory = r->no_memory || why.failed;
     gq_text_finish(&why);

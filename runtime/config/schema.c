@@ -19,10 +19,13 @@ static const struct gq_schema_word patterns[] = {
     {"counter", GQ_PATTERN_COUNTER}, {"random", GQ_PATTERN_RANDOM}, {NULL, 0}};
 static const struct gq_schema_word polls[] = {
     {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
+static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
 #define DRAIN_MAX 86400000u         /* a day */
+#define BUDGET_MAX 600000u          /* ten minutes */
+#define VERSIONS_MAX 16u
 #define TEXT_SPLIT "how the bytes are cut into messages; fixed also needs record_bytes"
 #define TEXT_RECORD "length of every message, with split: fixed"
 #define TEXT_JOIN "how results are told apart in the output; raw writes them one after another"
@@ -128,6 +131,17 @@ const struct gq_schema_row gq_schema_rows[] = {
      .sentence = "threads that run plugins; auto is one for each processor"},
     {"drain", GQ_SCHEMA_DURATION, .fallback = "10s", .max = DRAIN_MAX, AT(drain_ms),
      .sentence = "how long a stop waits for messages in flight"},
+
+    {"swap", GQ_SCHEMA_MAP, .sentence = "how new code takes the place of a stage's code while messages flow"},
+    {"swap.rehearse", GQ_SCHEMA_WORD, .fallback = "on", .words = switches, AT(swap.rehearse),
+     .sentence = "whether the plugin's golden vectors run in a spare worker process before its code goes live"},
+    {"swap.keep_versions", GQ_SCHEMA_COUNT, .fallback = "3", .min = 1, .max = VERSIONS_MAX, AT(swap.keep_versions),
+     .sentence = "how many versions of a stage stay loaded beside the live one, to go back to"},
+    {"swap.budget", GQ_SCHEMA_DURATION, .fallback = "2s", .min = 1, .max = BUDGET_MAX, AT(swap.budget_ms),
+     .sentence = "how long one golden vector may take, and the loading of the code in the spare worker"},
+    {"control", GQ_SCHEMA_MAP, .sentence = "the socket through which gpuq swap and its kin reach a running pipeline"},
+    {"control.socket", GQ_SCHEMA_SOCKET, .otherwise = "gpuq run makes one in the user's runtime folder",
+     AT(control_socket), .example = "control.sock", .sentence = "where it lies; off: there is none"},
 };
 /* clang-format on */
 const size_t gq_schema_count = sizeof gq_schema_rows / sizeof *gq_schema_rows;
@@ -177,7 +191,8 @@ const struct gq_schema_row *gq_schema_find(const struct gq_schema_row *parent, c
 
 bool gq_schema_is_path(const struct gq_schema_row *row)
 {
-    return row->type == GQ_SCHEMA_PLUGIN || row->type == GQ_SCHEMA_INPUT || row->type == GQ_SCHEMA_OUTPUT;
+    return row->type == GQ_SCHEMA_PLUGIN || row->type == GQ_SCHEMA_INPUT || row->type == GQ_SCHEMA_OUTPUT ||
+           row->type == GQ_SCHEMA_SOCKET;
 }
 
 unsigned gq_schema_choice(const struct gq_schema_row *row, const struct gq_schema_row *chosen)
@@ -263,6 +278,9 @@ void gq_schema_expected(const struct gq_schema_row *row, struct gq_text *out)
     case GQ_SCHEMA_INPUT:
     case GQ_SCHEMA_OUTPUT:
         gq_text_puts(out, "the path of a file");
+        break;
+    case GQ_SCHEMA_SOCKET:
+        gq_text_puts(out, "the path of a socket, or " GQ_SOCKET_OFF);
         break;
     case GQ_SCHEMA_WORD:
         expected_words(row->words, out);

@@ -18,6 +18,7 @@ enum gq_schema_type {
     GQ_SCHEMA_PLUGIN,   /* a path: a file to be compiled */
     GQ_SCHEMA_INPUT,    /* a path: must exist */
     GQ_SCHEMA_OUTPUT,   /* a path: its folder must exist */
+    GQ_SCHEMA_SOCKET,   /* a path: its folder must exist; or the word GQ_SOCKET_OFF, which is then the field's text */
     GQ_SCHEMA_WORD,     /* one of `words` */
     GQ_SCHEMA_COUNT,    /* a whole number, or one of `words` */
     GQ_SCHEMA_POWER,    /* a whole number that is a power of two */
@@ -25,6 +26,8 @@ enum gq_schema_type {
     GQ_SCHEMA_DURATION, /* the field is in ms */
     GQ_SCHEMA_RATE      /* a second; the field is a double */
 };
+
+#define GQ_SOCKET_OFF "off" /* a socket called so is written ./off */
 
 struct gq_schema_word {
     const char *word; /* NULL ends the list */

@@ -17,10 +17,18 @@ except (ImportError, AttributeError):
     print("skipped: python3 has no jsonschema (with draft 2020-12) or no yaml")
     sys.exit(77)
 
+
+class Editor(yaml.SafeLoader):
+    """To an editor, which reads YAML 1.2, `on` and `off` are words."""
+
+
+Editor.yaml_implicit_resolvers = {
+    letter: [r for r in resolvers if r[0] != "tag:yaml.org,2002:bool" or letter in "tTfF"]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFUSED = """bad_capacity bad_capacity_bounds bad_capacity_one bad_capacity_three bad_empty_choice bad_kinds bad_many_stages
 bad_missing_all bad_missing_keys bad_names bad_no_stages bad_numbers bad_quoted_number bad_quoted_threads bad_root_list bad_root_scalar
-bad_stage_kinds bad_two_sources bad_units bad_units_2 bad_unknown_keys bad_unknown_source bad_version bad_version_quoted
+bad_stage_kinds bad_swap bad_swap_2 bad_two_sources bad_units bad_units_2 bad_unknown_keys bad_unknown_source bad_version bad_version_quoted
 bad_words""".split()
 
 
@@ -33,7 +41,7 @@ def as_editors_see(value):
 
 def findings(validator, name):
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
-        value = as_editors_see(yaml.safe_load(file))
+        value = as_editors_see(yaml.load(file, Editor))
     errors = [f"{name}: {e.json_path}: {e.message}" for e in validator.iter_errors(value)]
     if name.startswith("good_"):
         return errors
