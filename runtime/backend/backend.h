@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include "base/error.h"
+#include "base/text.h"
 #include "device/image.h"
 #include "device/slot.h"
 #include "ring/link.h"
@@ -32,6 +33,13 @@ static inline uint32_t gq_batch_messages(uint32_t stride)
     return most == 0 ? 1 : most < GQ_BATCH_MAX ? most : GQ_BATCH_MAX;
 }
 
+/* Machine code for a device, and what it says of itself. */
+struct gq_backend_code {
+    struct gq_text bytes;
+    struct gq_cpu_image info;
+    uint32_t registers, shared_bytes; /* of a thread; of a block */
+};
+
 /* What an image is to be, beside its bytes. */
 struct gq_backend_image {
     const char *name;    /* of the stage, for sentences; not kept by pointer */
@@ -40,10 +48,12 @@ struct gq_backend_image {
     uint32_t generation; /* of the change: results of messages that meet this image carry it, or a higher one */
     uint32_t blocks;     /* of its grid; 0: as many as are of use and fit. The CPU backend has no grids. */
     bool fresh;          /* for swap: the stage's memory is zero again */
+    const struct gq_backend_code *code; /* of the descriptor's bytes; NULL for a backend that does not ask for it */
 };
 
 struct gq_backend_ops {
     const char *name;
+    bool reads_code; /* images come with their `code` */
     /* Takes the device. Nothing runs yet. */
     gq_status (*open)(const struct gq_backend_setup *setup, struct gq_backend **out);
     /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only.

@@ -10,24 +10,49 @@
 #include "device/grid.h"
 
 #define GQ_CUDA_STEPS_MAX (GQ_STAGES_MAX + 1)
+#define GQ_CUDA_SLOW_MAX 4u /* grids of a step that did not leave in time; then no more changes */
 
-/* One step: a loaded image and its grid. */
-struct gq_cuda_step {
-    char name[64]; /* of the stage */
+/* A loaded image: one version of a step. */
+struct gq_cuda_image {
+    struct gq_cuda_image *next; /* of the step, newest first */
+    uint32_t version;
+    bool discarded; /* unloaded when nothing runs */
     gq_cu_module module;
-    gq_cu_function function;
-    gq_cu_stream stream;
-    gq_cu_ptr state; /* of the plugin, 0: none */
-    uint32_t scope, threads, state_bytes;
-    uint32_t generation, stage;
-    int registers, occupancy; /* blocks of `block_threads` that an SM holds */
-    int static_shared;        /* bytes a block, beside shared_bytes */
+    gq_cu_function function, migrate; /* migrate: NULL if it has none */
+    uint32_t scope, threads, state_bytes, state_version;
+    uint32_t registers;     /* of a thread */
+    uint32_t static_shared; /* bytes a block, beside shared_bytes */
     uint32_t block_threads;
     uint32_t asked, blocks; /* asked: 0 leaves it to gq_cuda_fit */
     uint32_t staged;        /* stride of slots that a warp keeps in shared memory; 0: it does not */
     uint32_t express;       /* bytes of shared memory for an express message, and for its result */
     uint32_t shared_bytes;  /* what a block needs for both */
-    bool launched;
+};
+
+/* Memory of a plugin, which a step keeps while its images change. */
+struct gq_cuda_state {
+    gq_cu_ptr at; /* 0: none */
+    uint32_t bytes, version;
+};
+
+/* One step: the image that runs, and its grid. */
+struct gq_cuda_step {
+    char name[64]; /* of the stage */
+    struct gq_cuda_image *images, *live;
+    struct gq_cuda_state state;
+    uint32_t generation, stage;
+    gq_cu_stream stream;
+    uint32_t launch;                     /* of the newest grid; 0: none yet */
+    uint32_t blocks_launched;            /* of all grids so far */
+    bool launched;                       /* a grid is on `stream`, or was when it was last looked at */
+    gq_cu_stream slow[GQ_CUDA_SLOW_MAX]; /* with grids that were still there when others took their place */
+    uint32_t slow_count;
+};
+
+/* What is to be given back when nothing runs, for giving back waits for grids. */
+struct gq_cuda_trash {
+    struct gq_cuda_trash *next;
+    gq_cu_ptr memory;
 };
 
 /* A lane's memory, to be let go at the end. */
@@ -47,10 +72,14 @@ struct gq_cuda {
     gq_cu_ptr shared, lanes;          /* struct gq_grid_shared, struct gq_grid_lane[GQ_LANES_MAX] */
     struct gq_cuda_step step[GQ_CUDA_STEPS_MAX];
     uint32_t steps;
+    uint32_t shared_percent; /* as the images of a row of steps divide an SM's memory; 0: not set */
     bool has_source;
+    bool running; /* grids do, or are about to; under `grids` */
     struct gq_cuda_lane lane[GQ_LANES_MAX];
     uint32_t lane_count; /* that the grids know */
     uint32_t lanes_held; /* records of `lane` in use: those, and what failed */
+    struct gq_cuda_trash *trash;
+    pthread_mutex_t grids; /* who changes which grids run, and the bell's look at them */
     pthread_t bell;
     bool bell_runs;
     uint32_t counted;  /* lanes' results are only counted */
@@ -60,16 +89,55 @@ struct gq_cuda {
 /* cuda_backend.c: opens the driver's device number setup.device and makes its context current. */
 gq_status gq_cuda_take_device(struct gq_cuda *c);
 
-/* cuda_grid.c */
-gq_status gq_cuda_load(struct gq_cuda *c, int fd, enum gq_image_kind kind, const struct gq_backend_image *image);
-/* Sizes the grids of all steps, so that all run at the same time. */
-gq_status gq_cuda_fit(struct gq_cuda *c);
-gq_status gq_cuda_launch(struct gq_cuda *c);
+/* cuda_image.c: what needs that no grid of the context runs says so. */
+/* Nothing runs. */
+gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image **out);
+/* Nothing runs. Takes NULL and what was loaded in part. */
+void gq_cuda_image_unload(struct gq_cuda *c, struct gq_cuda_image *image);
+/* What a block of an image takes, from what its code says: nothing is loaded. */
+void gq_cuda_image_measure(const struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image *out);
+gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind);
+/* Nothing runs: unloads discarded images, and what else waited for that. */
+void gq_cuda_sweep(struct gq_cuda *c);
 void gq_cuda_unload(struct gq_cuda *c);
+
+/* cuda_grid.c */
+/* Sizes the grids of all live images, so that all run at the same time. On failure sizes stay as they were. *percent is
+ * how they then divide an SM's memory. */
+gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent);
+/* Nothing runs: the images divide an SM's memory so. */
+gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent);
+/* The grid of one step; behind one that runs, if its order to leave comes later. */
+gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks);
+gq_status gq_cuda_launch(struct gq_cuda *c);
+/* Orders grids to leave between two messages, and waits: all steps, or one. GQ_ERR_TIMEOUT: one holds a message for
+ * longer than five seconds; then those that left have been launched again. */
+gq_status gq_cuda_park(struct gq_cuda *c);
+/* Of one step whose new grid, of `blocks`, is launched already, and waits for the old one. */
+gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks);
+/* Does any grid run? */
+bool gq_cuda_grids_left(const struct gq_cuda *c);
 /* GQ_OK while every grid runs; the sentence says which one ended, and how. */
 gq_status gq_cuda_check_grids(struct gq_cuda *c);
 /* After the stop word, once all have left: GQ_OK unless one of them left by a fault. */
 gq_status gq_cuda_check_left(struct gq_cuda *c);
+
+/* cuda_state.c */
+/* What the step's memory will be under an image: its own, another that is zero, or (*migrate) another to be filled by
+ * the image's gq_migrate. GQ_ERR_PLUGIN: it cannot take over what is there. */
+gq_status gq_cuda_state_plan(struct gq_cuda *c, const struct gq_cuda_step *step, const struct gq_cpu_image *info,
+                             bool fresh, struct gq_cuda_state *next, bool *migrate);
+/* Nothing runs. */
+gq_status gq_cuda_state_migrate(struct gq_cuda *c, const struct gq_cuda_image *image, const struct gq_cuda_state *from,
+                                const struct gq_cuda_state *to);
+/* Given back as soon as nothing runs. */
+void gq_cuda_state_drop(struct gq_cuda *c, gq_cu_ptr memory);
+
+/* cuda_swap.c: backend.h has the contracts. */
+gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                       struct gq_swap_times *times);
+gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times);
+gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t version);
 
 /* cuda_lane.c */
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out);

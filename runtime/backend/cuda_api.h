@@ -39,9 +39,6 @@ enum {
     GQ_CU_ATTR_BLOCK_SHARED_RESERVED = 111,
     GQ_CU_ATTR_READ_ONLY_REGISTER = 113,
     /* function attributes */
-    GQ_CU_FUNC_SHARED_BYTES = 1,
-    GQ_CU_FUNC_LOCAL_BYTES = 3,
-    GQ_CU_FUNC_REGISTERS = 4,
     GQ_CU_FUNC_DYNAMIC_SHARED_MAX = 8,
     GQ_CU_FUNC_SHARED_PERCENT = 9, /* of an SM's memory that is shared memory, the rest being cache */
 };
@@ -62,8 +59,6 @@ enum {
     X(module_load, cuModuleLoadData, (gq_cu_module * module, const void *image))                                       \
     X(module_unload, cuModuleUnload, (gq_cu_module module))                                                            \
     X(module_function, cuModuleGetFunction, (gq_cu_function * function, gq_cu_module module, const char *name))        \
-    X(module_global, cuModuleGetGlobal_v2, (gq_cu_ptr * ptr, size_t * bytes, gq_cu_module module, const char *name))   \
-    X(function_attribute, cuFuncGetAttribute, (int *value, int attribute, gq_cu_function function))                    \
     X(function_set, cuFuncSetAttribute, (gq_cu_function function, int attribute, int value))                           \
     X(occupancy, cuOccupancyMaxActiveBlocksPerMultiprocessor,                                                          \
       (int *blocks, gq_cu_function function, int threads, size_t shared_bytes))                                        \

@@ -126,6 +126,7 @@ static void cuda_close(struct gq_backend *backend)
             c->cu->stream_destroy(c->copy);
         c->cu->primary_release(c->device);
     }
+    pthread_mutex_destroy(&c->grids);
     free(c);
 }
 
@@ -136,6 +137,7 @@ static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backe
     if (!c)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CUDA backend");
     c->setup = *setup;
+    pthread_mutex_init(&c->grids, NULL);
     gq_status status = gq_cu_open(&c->cu);
     if (status == GQ_OK)
         status = gq_cuda_take_device(c);
@@ -151,15 +153,22 @@ static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backe
 
 static gq_status cuda_load_source(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_SOURCE, image);
+    (void)fd;
+    return gq_cuda_load_step(cuda_of(backend), image, GQ_IMAGE_SOURCE);
 }
 
 static gq_status cuda_load_stage(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cuda_load(cuda_of(backend), fd, GQ_IMAGE_STAGE, image);
+    (void)fd;
+    return gq_cuda_load_step(cuda_of(backend), image, GQ_IMAGE_STAGE);
 }
 
-static gq_status cuda_fit(struct gq_backend *backend) { return gq_cuda_fit(cuda_of(backend)); }
+static gq_status cuda_fit(struct gq_backend *backend)
+{
+    uint32_t percent = 0;
+    gq_status status = gq_cuda_fit(cuda_of(backend), &percent);
+    return status == GQ_OK ? gq_cuda_divide(cuda_of(backend), percent) : status;
+}
 
 static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
 {
@@ -167,6 +176,16 @@ static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_
     if (c->lanes_held == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
     return gq_cuda_add_lane(c, view);
+}
+
+/* Not while a change stops them. */
+static gq_status look_at_grids(struct gq_cuda *c)
+{
+    if (pthread_mutex_trylock(&c->grids) != 0)
+        return GQ_OK;
+    gq_status status = gq_cuda_check_grids(c);
+    pthread_mutex_unlock(&c->grids);
+    return status;
 }
 
 /* Results are published by the device, which can wake nobody; this thread does, and notices a grid that ended. */
@@ -178,7 +197,7 @@ static void *ring_the_bell(void *arg)
     for (uint32_t round = 1; !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE); round++) {
         gq_link_ring_host(c->setup.link);
         bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
-        if (round % CHECK_ROUNDS == 0 && !stop && gq_cuda_check_grids(c) != GQ_OK &&
+        if (round % CHECK_ROUNDS == 0 && !stop && look_at_grids(c) != GQ_OK &&
             !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
             c->setup.die(gq_error_text());
         nanosleep(&nap, NULL);
@@ -189,21 +208,28 @@ static void *ring_the_bell(void *arg)
 static gq_status cuda_start(struct gq_backend *backend)
 {
     struct gq_cuda *c = cuda_of(backend);
-    gq_assert(c->steps > 0 && !c->bell_runs);
+    gq_assert(c->steps > 0 && !c->running);
+    pthread_mutex_lock(&c->grids);
     gq_status status = gq_cuda_launch(c);
-    if (status == GQ_OK && pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
+    pthread_mutex_unlock(&c->grids);
+    if (status != GQ_OK || c->bell_runs)
+        return status; /* it goes on after a pause */
+    if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
     c->bell_runs = status == GQ_OK;
     c->setup.link->worker->threads = 1;
     return status;
 }
 
-static bool grids_left(const struct gq_cuda *c)
+static gq_status cuda_pause(struct gq_backend *backend)
 {
-    for (uint32_t i = 0; i < c->steps; i++)
-        if (c->step[i].launched && c->cu->stream_query(c->step[i].stream) == GQ_CU_NOT_READY)
-            return true;
-    return false;
+    struct gq_cuda *c = cuda_of(backend);
+    pthread_mutex_lock(&c->grids);
+    gq_status status = c->running ? gq_cuda_park(c) : GQ_OK;
+    if (status == GQ_OK)
+        gq_cuda_sweep(c);
+    pthread_mutex_unlock(&c->grids);
+    return status;
 }
 
 static void cuda_stop(struct gq_backend *backend)
@@ -214,10 +240,10 @@ static void cuda_stop(struct gq_backend *backend)
     if (c->bell_runs)
         pthread_join(c->bell, NULL);
     c->bell_runs = false;
-    while (grids_left(c) && !gq_clock_past(deadline))
+    while (gq_cuda_grids_left(c) && !gq_clock_past(deadline))
         usleep(50);
     /* What frees memory waits for running grids: a grid that does not leave is left to the end of the process. */
-    if (grids_left(c))
+    if (gq_cuda_grids_left(c))
         _exit(0);
     /* A store to nowhere does not hold up its message: the fault may show when every result has been delivered. */
     if (gq_cuda_check_left(c) != GQ_OK)
@@ -227,12 +253,17 @@ static void cuda_stop(struct gq_backend *backend)
 
 const struct gq_backend_ops gq_cuda_backend = {
     .name = "cuda",
+    .reads_code = true,
     .open = cuda_open,
     .load_source = cuda_load_source,
     .load_stage = cuda_load_stage,
     .fit = cuda_fit,
     .add_lane = cuda_add_lane,
     .start = cuda_start,
+    .pause = cuda_pause,
+    .swap = gq_cuda_swap,
+    .use = gq_cuda_use,
+    .discard = gq_cuda_discard,
     .stop = cuda_stop,
     .close = cuda_close,
 };

@@ -38,6 +38,17 @@ static bool holds(const struct room *sm, const struct room *block)
            sm->shared >= block->shared;
 }
 
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+uint32_t gq_fit_alone(const struct gq_fit_device *device, const struct gq_fit_step *step)
+{
+    const struct room sm = room_of_sm(device), block = room_of_block(device, step);
+    uint32_t most = least(sm.threads / block.threads, sm.blocks);
+    if (block.registers)
+        most = least(most, sm.registers / block.registers);
+    return block.shared ? least(most, sm.shared / block.shared) : most;
+}
+
 /* One more block on the emptiest SM that holds it, as devices place theirs; false if none does. */
 static bool place(struct room *sm, uint32_t sms, const struct room *block)
 {

@@ -19,12 +19,14 @@ struct gq_fit_step {
     const char *name;
     uint32_t threads, registers; /* of a block; of a thread */
     uint32_t shared_bytes;       /* of a block, without what the driver reserves */
-    uint32_t alone;              /* blocks that an SM holds of this step alone, as the driver says */
+    uint32_t alone;              /* blocks that an SM holds of this step alone */
     uint32_t asked;              /* blocks of the grid; 0: as many as fit and are of use */
     uint32_t of_use;             /* blocks on one SM; more are no faster */
     uint32_t blocks;             /* out */
 };
 
+/* Blocks that an SM holds of a step when nothing else is there. */
+uint32_t gq_fit_alone(const struct gq_fit_device *device, const struct gq_fit_step *step);
 /* Sets `blocks` of every step, and the most shared memory that blocks of all steps take of one SM. Steps that ask for a
  * number get it; the others share what is left, a block at a time. GQ_ERR_PLUGIN: a step that asks does not get its
  * blocks, or one that does not ask gets none; the sentence has the numbers. */

@@ -7,7 +7,7 @@
 #include <device/find_cuda.h>
 
 #define GQ_COUNT_LOOKS 8u   /* descriptors that a thread reads at a time */
-#define GQ_COUNT_ROUNDS 8u  /* looks between two at the word that says that all is over */
+#define GQ_COUNT_ROUNDS 8u  /* looks between two at the grid's order to leave */
 #define GQ_COUNT_MANY 2048u /* messages, after which the host is told though there are more */
 
 /* How the messages of a counted lane ended. */
@@ -71,12 +71,12 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
 
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. Not inlined: the registers it takes are no other lane's. */
-extern "C" __device__ __noinline__ void gq_count_on(gq_grid_cursor *c, const uint32_t *over)
+extern "C" __device__ __noinline__ void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch)
 {
     const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
     uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
     for (uint32_t empty = 0, round = 0; empty < GQ_PATIENCE; empty++, round++) {
-        if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(over))
+        if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(order) >= launch)
             break;
         gq_tally sum = {};
         const uint32_t found = gq_count_some(from, &sum);
@@ -112,7 +112,7 @@ static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
         return;
     __threadfence(); /* A7 pairs R7 */
     gq_see(g, l);
-    gq_count_on(c, &g.shared->over);
+    gq_count_on(c, gq_order(g), g.launch);
     if (gq_lane_of_warp() == 0)
         gq_dev_release_u32(&c->scout, 0); /* R7 pairs A7 */
 }

@@ -18,6 +18,8 @@
 #include <device/image_cuda.h>
 
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
+#define GQ_SHORT_NAP_NS 4000u
+#define GQ_NAPS 5u
 #define GQ_RUN_BYTES \
     16384u /* payload that one warp takes at a time: in many small parts reads and writes share the bus best */
 
@@ -102,7 +104,8 @@ static __device__ void gq_copy_run(uint8_t *to, const uint8_t *from, uint32_t st
 
 /* What a thread knows of one message of the run. */
 struct gq_item {
-    uint32_t len, status, code, stage; /* before: of the input; after: of the result */
+    uint32_t len; /* before: of the input; after: of the result */
+    uint64_t meta;
 };
 
 /* Length and fate of message i as this step receives it. */
@@ -111,15 +114,13 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     const gq_sight &s = gq_sight_here();
     const uint64_t at = gq_slot_index(&s.view, c.first + i);
     if (c.express)
-        return gq_item{c.len, gq_meta_status(c.word), gq_meta_code(c.word), g.step ? gq_meta_stage(c.word) : g.stage};
+        return gq_item{c.len, c.word};
     if (g.step > 0) {
         const gq_out_desc *hop = s.hop_in + at;
-        const uint64_t meta = gq_dev_relaxed_u64(&hop->meta);
-        return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_meta_status(meta), gq_meta_code(meta),
-                       gq_meta_stage(meta)};
+        return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_dev_relaxed_u64(&hop->meta)};
     }
     const uint32_t len = s.made ? 0 : (uint32_t)(c.known ? c.word : gq_dev_relaxed_u64(&s.desc[at]));
-    return gq_item{len < g.out_cap ? len : g.out_cap, GQ_RESULT_OK, 0, g.stage};
+    return gq_item{len < g.out_cap ? len : g.out_cap, gq_meta(0, 0, GQ_RESULT_OK, 0)};
 }
 
 /* Where the slots of a run lie while this step works on them; slots are `stride` apart, as everywhere. */
@@ -136,10 +137,12 @@ static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, 
     return gq_message{p.in + at, len, id, p.out + at, g.out_cap};
 }
 
-static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outcome &o)
+/* What became of a message. One of the threads that know it counts its attempts. */
+static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outcome &o, bool counts = true)
 {
-    *item = gq_item{o.len, o.status, o.code, g.stage};
-    if (o.tries) {
+    const uint32_t met = gq_meta_generation(item->meta); /* the newest code before this */
+    *item = gq_item{o.len, gq_meta(met > g.generation ? met : g.generation, g.stage, o.status, o.code)};
+    if (o.tries && counts) {
         const uint64_t sum = atomicAdd((unsigned long long *)&g.shared->retries, (unsigned long long)o.tries) + o.tries;
         gq_store_relaxed_u64(&g.worker->crumb[0].retries, sum); /* a statistic: nothing is ordered by it */
     }
@@ -151,13 +154,13 @@ static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.s
 /* Message i of the run leaves this step. */
 static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t i, const gq_item &item)
 {
-    const uint64_t seq = c.first + i, meta = gq_meta(g.generation, item.stage, item.status, item.code);
+    const uint64_t seq = c.first + i;
     if (gq_to_host(g)) {
-        gq_slot_finish(&gq_sight_here().view, seq, item.len, meta); /* R2 pairs A2 */
+        gq_slot_finish(&gq_sight_here().view, seq, item.len, item.meta); /* R2 pairs A2 */
         return;
     }
     gq_out_desc *hop = gq_sight_here().hop_out + gq_slot_index(&gq_sight_here().view, seq);
-    gq_dev_release_pair(&hop->meta, meta, ((uint64_t)gq_slot_stamp(seq) << 32) | item.len); /* R5 pairs A5 */
+    gq_dev_release_pair(&hop->meta, item.meta, ((uint64_t)gq_slot_stamp(seq) << 32) | item.len); /* R5 pairs A5 */
 }
 
 static __device__ __forceinline__ bool gq_from_host(const gq_claim &c)
@@ -167,7 +170,7 @@ static __device__ __forceinline__ bool gq_from_host(const gq_claim &c)
 
 static __device__ __forceinline__ uint32_t gq_bytes_out(const gq_item &item)
 {
-    return item.status == GQ_RESULT_OK ? item.len : 0;
+    return gq_meta_status(item.meta) == GQ_RESULT_OK ? item.len : 0;
 }
 
 /* An express message leaves in a line too, if its result fits. By a converged warp; `from` holds the result. */
@@ -178,9 +181,8 @@ static __device__ bool gq_answer(const gq_grid &g, const gq_claim &c, const gq_i
     if (!c.express || bytes > gq_express_bytes(g.out_cap))
         return false;
     gq_unit *line = gq_express_line(&s.view, s.answers, c.first);
-    const uint64_t meta = gq_meta(g.generation, item.stage, item.status, item.code);
     for (uint32_t i = gq_lane_of_warp(); i < gq_express_units(bytes); i += 32) {
-        const uint64_t data = i == 0 ? meta
+        const uint64_t data = i == 0 ? item.meta
                               : i == 1
                                   ? item.len
                                   : gq_some_bytes(from + (i - GQ_EXPRESS_HEAD) * 8, bytes - (i - GQ_EXPRESS_HEAD) * 8);
@@ -259,7 +261,7 @@ static __device__ void gq_take_away(const gq_claim &c, const gq_place &p, const 
 static __device__ void gq_serve_threads(const gq_grid &g, const gq_claim &c, const gq_place &p, gq_item *item)
 {
     const uint32_t t = gq_lane_of_warp();
-    if (t < c.count && item->status == GQ_RESULT_OK) {
+    if (t < c.count && gq_meta_status(item->meta) == GQ_RESULT_OK) {
         const gq_message m = gq_message_of(g, c, p, t, item->len);
         const gq_outcome o = gq_serve(m.cap, g.retries, [&m] {
             uint32_t raw = 0;
@@ -276,7 +278,7 @@ static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const 
                                      gq_item *item)
 {
     for (uint32_t i = 0; i < c.count; i++) {
-        if (__shfl_sync(GQ_ALL, item->status, i) != GQ_RESULT_OK)
+        if (__shfl_sync(GQ_ALL, gq_meta_status(item->meta), i) != GQ_RESULT_OK)
             continue;
         const gq_message m = gq_message_of(g, c, p, i, __shfl_sync(GQ_ALL, item->len, i));
         const gq_outcome o = gq_serve(m.cap, g.retries, [&m, out_len] {
@@ -300,7 +302,7 @@ static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq
 {
     const bool mine = gq_lane_of_warp() < c.count;
     const gq_place place = gq_place_of(g, c, desk);
-    gq_item item = {0, GQ_RESULT_DROPPED, 0, 0};
+    gq_item item = {0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0)};
     if (mine)
         item = gq_item_of(g, c, gq_lane_of_warp());
     if (gq_from_host(c))
@@ -310,8 +312,7 @@ static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq
     else
         gq_serve_warp(g, c, place, desk.out_len, &item);
     if (c.express) {
-        item = gq_item{__shfl_sync(GQ_ALL, item.len, 0), __shfl_sync(GQ_ALL, item.status, 0),
-                       __shfl_sync(GQ_ALL, item.code, 0), __shfl_sync(GQ_ALL, item.stage, 0)};
+        item = gq_item{__shfl_sync(GQ_ALL, item.len, 0), __shfl_sync(GQ_ALL, item.meta, 0)};
         if (gq_answer(g, c, item, place.out))
             return;
     }
@@ -349,13 +350,8 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
                                  blockDim.x, [len](uint32_t) { return len; });
         __syncthreads();
     }
-    if (item.status == GQ_RESULT_OK) {
-        const gq_outcome o = gq_serve_block(g, gq_message_of(g, c, place, 0, len), desk.out_len);
-        if (threadIdx.x == 0)
-            gq_settle(g, &item, o);
-        else
-            item = gq_item{o.len, o.status, o.code, g.stage};
-    }
+    if (gq_meta_status(item.meta) == GQ_RESULT_OK)
+        gq_settle(g, &item, gq_serve_block(g, gq_message_of(g, c, place, 0, len), desk.out_len), threadIdx.x == 0);
     if (c.express) {
         const bool fits = gq_bytes_out(item) <= gq_express_bytes(g.out_cap);
         if (fits && threadIdx.x < 32)
@@ -383,7 +379,10 @@ static __device__ __forceinline__ void gq_rest(const gq_grid &g, uint32_t warp, 
     if (idle < 16)
         return;
     const bool awake = g.poll == GQ_GRID_SPIN || (g.poll == GQ_GRID_ADAPTIVE && warp < 256);
-    __nanosleep(awake ? 100 : idle < 64 ? 1000 : 20000);
+    /* In naps: a grid has left when the last of its warps has. */
+    for (uint32_t naps = awake || idle < 64 ? 1 : GQ_NAPS; naps > 0 && gq_dev_relaxed_u32(gq_order(g)) < g.launch;
+         naps--)
+        __nanosleep(awake ? 100 : idle < 64 ? 1000 : GQ_SHORT_NAP_NS);
 }
 
 /* A run for this warp: claims what is ready, or looks for more. */
@@ -394,7 +393,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
         const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
         if (lanes == 0) { /* nobody polls the bus yet: the first warp looks for the stop word */
             if (blockIdx.x == 0 && threadIdx.x < 32)
-                gq_watch(g, gq_load_relaxed_u32(&g.host->stop), 0);
+                gq_watch(g, gq_load_relaxed_u32(&g.host->stop) != 0, 0);
             return claim;
         }
         gq_grid_lane *l = &g.lane[*turn % lanes];
@@ -420,6 +419,18 @@ static __device__ uint32_t gq_want(const gq_grid &g)
     return fit < 1 ? 1 : fit < most ? fit : most;
 }
 
+static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32_t turn, uint32_t want)
+{
+    const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
+    const gq_rest_of rest = gq_claim_rest(g.lane, lanes, g.step, turn, want);
+    gq_claim claim = gq_no_claim();
+    claim.first = rest.first;
+    claim.count = rest.count;
+    if (claim.count)
+        gq_see(g, &g.lane[rest.lane]);
+    return claim;
+}
+
 /* The next part of a claim that a team serves at once: it does not wrap around the ring. */
 static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t want)
 {
@@ -431,10 +442,20 @@ static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t wa
     return part;
 }
 
-/* A scout need not look at `over` each time: it sees the host's stop word itself. */
-static __device__ __forceinline__ bool gq_over(const gq_grid &g, const gq_watch_state &w, uint32_t round)
+/* The order, if it is to this grid; else 0. A scout gives up its watch when its look has shown it an order. */
+static __device__ __forceinline__ uint32_t gq_leaving(const gq_grid &g, const gq_watch_state &w)
 {
-    return (!w.lane || round % 16 == 0) && gq_dev_relaxed_u32(&g.shared->over);
+    const uint32_t order = w.lane ? 0 : gq_dev_relaxed_u32(gq_order(g));
+    return order >= g.launch ? order : 0;
+}
+
+/* A run for this warp. When there is none and `order` is to leave, it leaves. */
+static __device__ __forceinline__ gq_claim gq_take_turn(const gq_grid &g, gq_watch_state *w, uint32_t *turn,
+                                                        uint32_t want, uint32_t order)
+{
+    if (order == 0)
+        return gq_find(g, w, turn, want);
+    return order == GQ_GRID_NOW ? gq_no_claim() : gq_find_rest(g, *turn, want);
 }
 
 static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
@@ -444,8 +465,11 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
     watch.in = desk.in;
     watch.slow = true; /* until a run has shown otherwise */
     uint32_t turn = warp;
-    for (uint32_t idle = 0, round = 0; !gq_over(g, watch, round); idle++, round++) {
-        gq_claim c = gq_find(g, &watch, &turn, want);
+    for (uint32_t idle = 0;; idle++) {
+        const uint32_t order = gq_leaving(g, watch);
+        gq_claim c = gq_take_turn(g, &watch, &turn, want, order);
+        if (order && c.count == 0)
+            return;
         if (c.count == 0 && !watch.lane)
             gq_rest(g, warp, idle);
         while (c.count) {
@@ -455,8 +479,6 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
             idle = 0;
         }
     }
-    if (watch.lane)
-        gq_leave_watch(g, &watch);
 }
 
 static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
@@ -467,15 +489,13 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
     watch.in = desk.in;
     watch.slow = true;
     uint32_t turn = blockIdx.x;
-    for (uint32_t idle = 0, round = 0;; idle++, round++) {
+    for (uint32_t idle = 0;; idle++) {
         if (threadIdx.x < 32) {
-            const bool over = gq_over(g, watch, round);
-            const gq_claim c = over ? gq_no_claim() : gq_find(g, &watch, &turn, 1);
-            if (over && watch.lane)
-                gq_leave_watch(g, &watch);
+            const uint32_t order = gq_leaving(g, watch);
+            const gq_claim c = gq_take_turn(g, &watch, &turn, 1, order);
             if (threadIdx.x == 0) {
                 claim = c;
-                leave = over;
+                leave = order && c.count == 0;
                 watching = watch.lane != nullptr;
             }
         }
@@ -518,6 +538,9 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
         gq_loop_blocks(g, gq_desk_of(g, areas, 0, &out_len[0], lens[0]));
     else
         gq_loop_warps(g, gq_desk_of(g, areas, warp, &out_len[warp], lens[warp]));
+    __syncthreads();
+    if (threadIdx.x == 0)
+        atomicAdd(&g.shared->order[g.step].left, 1u);
 }
 
 #endif

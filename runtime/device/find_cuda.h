@@ -135,7 +135,7 @@ struct gq_watch_state {
     bool big;           /* express messages come that need more than one round of loads */
     bool slow;          /* its last run took long: others must not wait for the next one */
     uint64_t waited;    /* a look has waited for the express line of message `waited - 1` already */
-    uint32_t stop;      /* the host's word, as the last look saw it */
+    uint32_t leave;     /* its grid's order, as the last look saw it; GQ_GRID_NOW if the host says stop */
     uint32_t looks;     /* since it kept an express message, which it then answered */
     uint32_t beat;      /* looks that it took to see that message */
     uint32_t delay;     /* cycles from such an answer to the first look */
@@ -151,6 +151,19 @@ static __device__ __forceinline__ void gq_keep_word(uint64_t seq, uint64_t word)
 {
     const gq_sight &s = gq_sight_here();
     s.desc[gq_slot_index(&s.view, seq)] = word;
+}
+
+static __device__ __forceinline__ const uint32_t *gq_order(const gq_grid &g) { return &g.shared->order[g.step].leave; }
+
+/* Where a scout sees the host's stop word: steps behind the first stay off the bus, and read their order twice. */
+static __device__ __forceinline__ const uint32_t *gq_stop_word(const gq_grid &g)
+{
+    return g.step ? gq_order(g) : &g.host->stop;
+}
+
+static __device__ __forceinline__ uint32_t gq_heed(const gq_grid &g, uint32_t order, uint32_t stop)
+{
+    return g.step == 0 && stop ? GQ_GRID_NOW : order;
 }
 
 /* Behind a look's relaxed loads: what they saw was written by the host, or by a warp of the step before. */
@@ -172,12 +185,13 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
     const uint32_t apart = s.apart, mask = s.view.mask;
     const uint64_t seq = w->from + gq_lane_of_warp();
     uint64_t word[Looks];
+    const uint32_t order = gq_dev_relaxed_u32(gq_order(g)); /* it is near, and so before what crosses the bus */
     /* No branch between the loads: one that had to be decided first would wait for the load before it. */
 #pragma unroll
     for (uint32_t k = 0; k < Looks; k++)
         word[k] = gq_load_relaxed_u64(
             (const uint64_t *)(words + ((seq + k * 32) & mask) * apart)); /* A1 pairs R1, A5 pairs R5 */
-    w->stop = gq_load_relaxed_u32(g.step ? &g.shared->over : &g.host->stop);
+    w->leave = gq_heed(g, order, gq_load_relaxed_u32(gq_stop_word(g)));
     uint32_t found = 0;
     bool more = true;
 #pragma unroll
@@ -198,12 +212,12 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
 }
 
 /* Host says stop, or the limit is over: all grids are told. By a scout, whose look crosses the bus anyway. */
-static __device__ void gq_watch(const gq_grid &g, uint32_t stop, uint32_t round)
+static __device__ void gq_watch(const gq_grid &g, bool stop, uint32_t round)
 {
     const bool late =
         g.limit_ns && round % GQ_TIME_LOOKS == 0 && gq_globaltimer() > gq_dev_relaxed_u64(&g.shared->end_ns);
-    if ((stop || late) && gq_lane_of_warp() == 0)
-        gq_dev_store_u32(&g.shared->over, 1);
+    if ((stop || late) && gq_lane_of_warp() < g.steps)
+        gq_dev_store_u32(&g.shared->order[gq_lane_of_warp()].leave, GQ_GRID_NOW);
 }
 
 /* Messages of the lane that the team sees. */
@@ -228,8 +242,9 @@ static __device__ __forceinline__ uint32_t gq_bounded(uint64_t first, uint64_t c
 /* Messages of a source plugin are there by number. */
 static __device__ uint32_t gq_look_up(const gq_grid &g, gq_watch_state *w)
 {
+    const uint32_t order = gq_dev_relaxed_u32(gq_order(g));
     const uint64_t limit = gq_slot_limit(&gq_sight_here().view); /* A3 pairs R3 */
-    w->stop = gq_load_relaxed_u32(&g.host->stop);
+    w->leave = gq_heed(g, order, gq_load_relaxed_u32(gq_stop_word(g)));
     return limit > w->from ? (uint32_t)min((unsigned long long)(limit - w->from), 1ull << 30) : 0;
 }
 
@@ -307,16 +322,16 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
     const uint32_t line_apart = s.view.express_stride, last = line_apart / (uint32_t)sizeof(gq_unit) - 1;
     const gq_unit *line = (const gq_unit *)(s.lines + (w->from % GQ_EXPRESS_LINES) * line_apart);
     const uint64_t *at = (const uint64_t *)(s.words + (seq & s.view.mask) * s.apart);
-    const uint32_t *stop = g.step ? &g.shared->over : &g.host->stop; /* steps behind the first stay off the bus */
     if (g.step == 0)
         gq_await_rhythm(w);
     for (uint32_t turns = GQ_TURNS;; turns--) {
         uint64_t stamp[Rounds], data[Rounds];
+        const uint32_t order = gq_dev_relaxed_u32(gq_order(g));
 #pragma unroll
         for (uint32_t k = 0; k < Rounds; k++)
             gq_load_unit(&line[min(gq_lane_of_warp() + k * 32, last)], &stamp[k], &data[k]); /* A6 pairs R6 */
         *word = gq_load_relaxed_u64(at);
-        w->stop = gq_load_relaxed_u32(stop);
+        w->leave = gq_heed(g, order, gq_load_relaxed_u32(gq_stop_word(g)));
         w->looks++;
         const bool there = (uint32_t)(*word >> 32) == gq_slot_stamp(seq);
         const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
@@ -326,7 +341,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
         }
         if (found)
             gq_fence_look(g);
-        if (found || turns == 1 || w->stop)
+        if (found || turns == 1 || w->leave >= g.launch)
             return found;
     }
 }
@@ -346,7 +361,7 @@ static __device__ __forceinline__ bool gq_is_brief(const gq_watch_state *w)
 static __device__ __forceinline__ bool gq_has_enough(const gq_grid &g, const gq_watch_state *w)
 {
     const bool hurried = gq_is_brief(w) && g.poll != GQ_GRID_SLEEP;
-    return w->empty > (hurried ? GQ_PATIENCE / 8 : GQ_PATIENCE) || w->rounds > GQ_ROUNDS;
+    return w->empty > (hurried ? GQ_PATIENCE / 8 : GQ_PATIENCE) || w->rounds > GQ_ROUNDS || w->leave >= g.launch;
 }
 
 /* By a converged warp: becomes the lane's scout if it has none. */
@@ -368,6 +383,7 @@ static __device__ bool gq_take_watch(const gq_grid &g, gq_grid_lane *l, gq_watch
     w->looks = 1; /* it has answered nobody */
     w->beat = w->delay = 0;
     w->waited = 0;
+    w->leave = 0;
     w->empty = 0;
     w->rounds = gq_teams() <= gq_dev_relaxed_u32(&g.shared->lane_count) ? GQ_ROUNDS - GQ_BRIEF : 0;
     return true;
@@ -454,7 +470,7 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
         __nanosleep(GQ_NAP_NS);
     const uint32_t found = gq_look_around(g, w, &word, &claim);
     w->quiet = w->quiet && found == 0;
-    gq_watch(g, w->stop, w->rounds);
+    gq_watch(g, w->leave == GQ_GRID_NOW, w->rounds);
     if (found && found < 32)
         w->clear = gq_is_clear(g, w);
     w->empty = found ? 0 : w->empty + 1;
@@ -487,26 +503,42 @@ static __device__ gq_claim gq_keep_watch(const gq_grid &g, gq_watch_state *w, ui
 
 /* --- claiming ----------------------------------------------------------------------------------------------------- */
 
+/* Behind the last message that was claimed, by a converged warp that has `next` of every share: those of a share are
+ * claimed in order, so where it stands at the start of a block, it has claimed the one GQ_SHARES before. */
+static __device__ uint64_t gq_claimed_end(uint32_t block_shift, uint64_t next)
+{
+    const uint64_t block = 1ull << block_shift, back = (GQ_SHARES - 1) * block;
+    uint64_t end = next & (block - 1) ? next : next > back ? next - back : 0;
+    for (uint32_t d = GQ_SHARES / 2; d > 0; d /= 2)
+        end = max((unsigned long long)end, (unsigned long long)__shfl_xor_sync(GQ_ALL, end, d));
+    return end;
+}
+
 /* By a converged warp: messages of one share of a lane, a run of `want` or, where much is ready, the rest of a block.
  * All shares are looked at, from share `n` on; each by a thread of its own. Claims get into each other's way: one
  * compare-and-swap succeeds in about the time of two trips to the L2, however many try. Where messages take long
- * (`slow`), others had better share them: then at most `want`. */
-static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t n, uint32_t want, bool slow)
+ * (`slow`), others had better share them: then at most `want`. With `rest` only messages before one that is claimed:
+ * when no warp finds such a one any more, what is claimed has no gaps. */
+static __device__ __forceinline__ gq_claim gq_claim_of(gq_grid_cursor *c, uint32_t block_shift, uint32_t n,
+                                                       uint32_t want, bool slow, bool rest)
 {
-    gq_grid_cursor *c = &l->cursor[g.step];
     gq_claim claim = gq_no_claim();
     uint64_t *at = &c->share[(n + gq_lane_of_warp()) % GQ_SHARES].next;
-    const uint64_t next = gq_dev_relaxed_u64(at), ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
+    const uint64_t next = gq_dev_relaxed_u64(at);
+    uint64_t ready = gq_dev_acquire_u64(&c->ready); /* A4 pairs R4 */
+    if (rest)
+        ready = min((unsigned long long)ready, (unsigned long long)gq_claimed_end(block_shift, next));
     const uint32_t some = __ballot_sync(GQ_ALL, ready > next);
     if (some == 0)
         return claim;
     const uint32_t chosen = __ffs(some) - 1; /* the first GQ_SHARES threads see all there is */
     if (gq_lane_of_warp() == chosen) {
-        const uint64_t block = 1ull << l->block_shift;
-        const uint64_t there = ready - next, rest = block - (next & (block - 1));
-        const uint64_t most = slow || there < GQ_PLENTY ? want : rest;
-        const uint64_t count = min(min((unsigned long long)there, (unsigned long long)rest), (unsigned long long)most);
-        if (atomicCAS((unsigned long long *)at, next, gq_share_after(l->block_shift, next + count)) == next) {
+        const uint64_t block = 1ull << block_shift;
+        const uint64_t there = ready - next, of_block = block - (next & (block - 1));
+        const uint64_t most = slow || there < GQ_PLENTY ? want : of_block;
+        const uint64_t count =
+            min(min((unsigned long long)there, (unsigned long long)of_block), (unsigned long long)most);
+        if (atomicCAS((unsigned long long *)at, next, gq_share_after(block_shift, next + count)) == next) {
             claim.first = next;
             claim.count = (uint32_t)count;
         }
@@ -514,9 +546,36 @@ static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint3
     claim.first = __shfl_sync(GQ_ALL, claim.first, chosen);
     claim.count = __shfl_sync(GQ_ALL, claim.count, chosen);
     __syncwarp(); /* what one thread acquired holds for the warp */
+    return claim;
+}
+
+static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t n, uint32_t want, bool slow)
+{
+    const gq_claim claim = gq_claim_of(&l->cursor[g.step], l->block_shift, n, want, slow, false);
     if (claim.count)
         gq_see(g, l);
     return claim;
+}
+
+/* What one has to do before the grid may leave. */
+struct gq_rest_of {
+    uint64_t first;
+    uint32_t count; /* 0: nothing */
+    uint32_t lane;
+};
+
+/* Not inlined: what happens once in a grid's life takes no registers of what happens always. A claim that another warp
+ * was faster with leaves a gap that is that warp's, so one look at every lane is enough. */
+extern "C" __device__ __noinline__ gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t step,
+                                                            uint32_t turn, uint32_t want)
+{
+    gq_rest_of rest = {0, 0, 0};
+    for (uint32_t i = 0; i < lanes && rest.count == 0; i++) {
+        gq_grid_lane *l = &lane[(turn + i) % lanes];
+        const gq_claim c = gq_claim_of(&l->cursor[step], l->block_shift, turn % GQ_SHARES, want, true, true);
+        rest = gq_rest_of{c.first, c.count, (turn + i) % lanes};
+    }
+    return rest;
 }
 
 #endif

@@ -71,12 +71,22 @@ struct gq_grid_lane {
     struct gq_grid_cursor cursor[GQ_STAGES_MAX + 2]; /* one a step, and one of who counts what came out of the last */
 };
 
-/* Shared by all grids of a worker. Device memory; `over` on a line of its own, for every warp looks at it. */
+/* How the grids of one step are told to leave. A line of its own, for every warp looks at it. */
+struct gq_grid_order {
+    /* Grids whose launch number is not above it leave. They claim no message above the last one claimed, and all below:
+     * of each lane, the messages that are claimed then are the first so many. */
+    uint32_t leave;
+    uint32_t left; /* blocks that have left, of all launches of the step */
+    uint8_t pad0[GQ_LINE_BYTES - 8];
+};
+
+#define GQ_GRID_NOW 0xffffffffu /* in `leave`: they do not claim what is left */
+
+/* Shared by all grids of a worker. Device memory. */
 struct gq_grid_shared {
-    uint32_t over; /* the grids leave */
-    uint32_t reserved0;
-    uint64_t end_ns; /* of %globaltimer: when the limit is over; 0: there is none */
-    uint8_t pad0[GQ_LINE_BYTES - 16];
+    struct gq_grid_order order[GQ_STAGES_MAX + 1]; /* one a step */
+    uint64_t end_ns;                               /* of %globaltimer: when the limit is over; 0: there is none */
+    uint8_t pad0[GQ_LINE_BYTES - 8];
     uint32_t lane_count;
     uint8_t pad1[GQ_LINE_BYTES - 4];
     uint64_t retries;
@@ -97,16 +107,18 @@ struct gq_grid {
     void *state;               /* of this step's plugin, NULL: none */
     uint64_t limit_ns;         /* after this long the grids leave by themselves; 0: never */
     uint32_t step, steps;
-    uint32_t stage; /* of the pipeline, for the result's meta word */
-    uint32_t generation;
+    uint32_t stage;      /* of the pipeline, for the result's meta word */
+    uint32_t generation; /* of the change that made this image live */
     uint32_t out_cap, retries;
     uint32_t staged;  /* stride of the slots, if a warp works on them in shared memory; else 0 */
     uint32_t express; /* bytes of shared memory for a message of an express line, and as many for its result */
     uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... */
     uint32_t counted; /* results are only counted: all lanes are counted ones */
+    uint32_t launch;  /* from 1, a higher number for every launch of the step */
+    uint32_t reserved0;
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 88, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 96, "kernel parameters have no hidden padding");
 
 #endif

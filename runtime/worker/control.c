@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/channel.h"
 #include "base/clock.h"
+#include "build/elf.h"
 #include "ring/lane.h"
 #include "ring/packets.h"
 #include <errno.h>
@@ -107,6 +108,23 @@ static gq_status add_lane(uint32_t capacity, const int *fds, size_t fd_count)
     return status;
 }
 
+#define CODE_BYTES_MAX (128u << 20)
+
+/* Reads an image for a backend that takes it as code; takes what was read in part. */
+static gq_status read_code(int fd, struct gq_backend_code *out)
+{
+    struct gq_cuda_usage usage = {0};
+    *out = (struct gq_backend_code){0};
+    gq_status status = gq_memfd_read(fd, CODE_BYTES_MAX, &out->bytes);
+    if (status == GQ_OK)
+        status = gq_elf_cuda_image(gq_text_str(&out->bytes), out->bytes.len, &out->info);
+    if (status == GQ_OK)
+        status = gq_elf_cuda_usage(gq_text_str(&out->bytes), out->bytes.len, &usage);
+    out->registers = usage.registers;
+    out->shared_bytes = usage.shared_bytes;
+    return status;
+}
+
 static struct gq_backend_image describe(const struct gq_packet *p, char name[sizeof p->stage.name])
 {
     snprintf(name, sizeof p->stage.name, "%.*s", (int)sizeof p->stage.name - 1, p->stage.name);
@@ -118,26 +136,69 @@ static struct gq_backend_image describe(const struct gq_packet *p, char name[siz
                                      .fresh = p->stage.fresh != 0};
 }
 
+/* What host and worker make of an image must be the same. */
+static gq_status check_kind(const struct gq_backend_code *code, bool source)
+{
+    if (code->info.kind == (uint32_t)(source ? GQ_IMAGE_SOURCE : GQ_IMAGE_STAGE))
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_PLUGIN, "the image is a %s, a %s was expected", source ? "stage" : "source",
+                        source ? "source" : "stage");
+}
+
 static gq_status load_stage(const struct gq_packet *p, const int *fds, size_t fd_count, bool source)
 {
+    char name[sizeof p->stage.name];
+    struct gq_backend_image image = describe(p, name);
+    struct gq_backend_code code = {0};
+    gq_status status = GQ_OK;
     if (fd_count != 1)
         return gq_error_set(GQ_ERR_INTERNAL, "an image came with %zu descriptors", fd_count);
+    if (worker.ops->reads_code) {
+        image.code = &code;
+        status = read_code(fds[0], &code);
+    }
+    if (status == GQ_OK && image.code)
+        status = check_kind(&code, source);
+    if (status == GQ_OK)
+        status = source ? worker.ops->load_source(worker.backend, fds[0], &image)
+                        : worker.ops->load_stage(worker.backend, fds[0], &image);
+    gq_text_finish(&code.bytes);
+    return status;
+}
+
+static gq_status swap_stage(const struct gq_packet *p, const int *fds, size_t fd_count, struct gq_swap_times *times)
+{
     char name[sizeof p->stage.name];
-    const struct gq_backend_image image = describe(p, name);
-    return source ? worker.ops->load_source(worker.backend, fds[0], &image)
-                  : worker.ops->load_stage(worker.backend, fds[0], &image);
+    struct gq_backend_image image = describe(p, name);
+    struct gq_backend_code code = {0};
+    gq_status status = GQ_OK;
+    times->step = GQ_STEP_INSPECT;
+    if (fd_count != 1)
+        return gq_error_set(GQ_ERR_INTERNAL, "a new image came with %zu descriptors", fd_count);
+    if (worker.ops->reads_code) {
+        image.code = &code;
+        status = read_code(fds[0], &code);
+    }
+    if (status == GQ_OK && image.code)
+        status = check_kind(&code, false);
+    if (status == GQ_OK)
+        status = worker.ops->swap(worker.backend, fds[0], &image, times);
+    gq_text_finish(&code.bytes);
+    return status;
 }
 
 /* The reply's times take the request's place. */
 static gq_status change_stage(struct gq_packet *p, const int *fds, size_t fd_count)
 {
-    char name[sizeof p->stage.name];
-    const struct gq_backend_image image = describe(p, name);
     struct gq_swap_times times = {0};
-    if (fd_count != (p->type == GQ_PACKET_SWAP ? 1u : 0u))
-        return gq_error_set(GQ_ERR_INTERNAL, "a change of a stage came with %zu descriptors", fd_count);
-    gq_status status = p->type == GQ_PACKET_SWAP ? worker.ops->swap(worker.backend, fds[0], &image, &times)
-                                                 : worker.ops->use(worker.backend, &image, &times);
+    gq_status status;
+    if (p->type == GQ_PACKET_SWAP) {
+        status = swap_stage(p, fds, fd_count, &times);
+    } else {
+        char name[sizeof p->stage.name];
+        const struct gq_backend_image image = describe(p, name);
+        status = worker.ops->use(worker.backend, &image, &times);
+    }
     p->step = times.step;
     p->swap = times;
     return status;

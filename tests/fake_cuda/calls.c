@@ -30,11 +30,12 @@ struct gq_cu_context_s {
 struct gq_cu_function_s {
     struct gq_cu_module_s *module;
     size_t shared_max; /* bytes a launch may ask for */
+    bool migrates;     /* it is a gq_migrate_main */
 };
 
 struct gq_cu_module_s {
     uint32_t word[10];
-    struct gq_cu_function_s main;
+    struct gq_cu_function_s main, migrate;
     bool bus; /* the kernels of `gpuq doctor`, which take no part in any ring: they do nothing */
 };
 
@@ -270,6 +271,7 @@ int cuModuleLoadData(gq_cu_module *module, const void *image)
         memcpy(m->word, &info, sizeof m->word);
     m->main.module = m;
     m->main.shared_max = SHARED_UNASKED;
+    m->migrate = (struct gq_cu_function_s){.module = m, .migrates = true};
     own(MODULE, m, sizeof *m);
     *module = m;
     return 0;
@@ -286,23 +288,9 @@ int cuModuleUnload(gq_cu_module module)
 int cuModuleGetFunction(gq_cu_function *function, gq_cu_module module, const char *name)
 {
     ENTER(CONTEXT | WAITS);
-    *function = &module->main;
-    return module->bus || strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
-}
-
-int cuModuleGetGlobal_v2(gq_cu_ptr *ptr, size_t *bytes, gq_cu_module module, const char *name)
-{
-    ENTER(CONTEXT);
-    *ptr = (gq_cu_ptr)(uintptr_t)module->word;
-    *bytes = sizeof module->word;
-    return strcmp(name, "gq_cuda_image") == 0 ? 0 : FAKE_NOT_FOUND;
-}
-
-int cuFuncGetAttribute(int *value, int attribute, gq_cu_function function)
-{
-    ENTER(CONTEXT);
-    *value = attribute == GQ_CU_FUNC_REGISTERS ? REGISTERS : 0;
-    return function ? 0 : FAKE_INVALID_VALUE;
+    const bool migrates = strcmp(name, "gq_migrate_main") == 0;
+    *function = migrates ? &module->migrate : &module->main;
+    return module->bus || migrates || strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
 }
 
 __attribute__((visibility("default"))) int cuFuncSetAttribute(gq_cu_function function, int attribute, int value);
@@ -424,7 +412,7 @@ int cuStreamDestroy_v2(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
     disown(__func__, STREAM, stream);
-    if (!__atomic_load_n(&stream->running, __ATOMIC_ACQUIRE))
+    if (!fake_stream_busy(stream))
         free(stream);
     return 0;
 }
@@ -432,15 +420,26 @@ int cuStreamDestroy_v2(gq_cu_stream stream)
 int cuStreamQuery(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
-    return __atomic_load_n(&stream->running, __ATOMIC_ACQUIRE) ? GQ_CU_NOT_READY : fake_sticky();
+    return fake_stream_busy(stream) ? GQ_CU_NOT_READY : fake_sticky();
 }
 
 int cuStreamSynchronize(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
-    if (__atomic_load_n(&stream->running, __ATOMIC_ACQUIRE))
+    if (fake_stream_busy(stream))
         fake_grid_wait_all(__func__);
     return fake_sticky();
+}
+
+/* The fake's gq_migrate: as many bytes of the old memory as the new one holds. */
+static int migrate(void **params)
+{
+    gq_cu_ptr from = *(gq_cu_ptr *)params[0], to = *(gq_cu_ptr *)params[3];
+    const uint32_t bytes = *(uint32_t *)params[1];
+    if (!inside(MEMORY, host_of(from), bytes) || !inside(MEMORY, host_of(to), bytes))
+        fake_complain("gq_migrate was given what is no memory of that size");
+    memcpy(host_of(to), host_of(from), bytes);
+    return 0;
 }
 
 static bool sees(const void *p, size_t bytes) { return inside(MEMORY, p, bytes) || inside(HOST, p, bytes); }
@@ -451,6 +450,8 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
 {
     ENTER(CONTEXT);
     const struct gq_grid *g = params[0];
+    if (function->migrates)
+        return migrate(params);
     if (!grid_x || grid_y != 1 || grid_z != 1 || block_x % 32 || !block_x || block_x > 1024 || block_y != 1 ||
         block_z != 1 || shared_bytes > function->shared_max || extra)
         return FAKE_INVALID_VALUE;
@@ -459,5 +460,5 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
         !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
         fake_complain("a grid was given memory that the device does not see");
-    return fake_grid_start(stream, g, function->module->word[2], grid_x * block_x);
+    return fake_grid_start(stream, g, function->module->word[2], grid_x, grid_x * block_x);
 }

@@ -13,6 +13,7 @@
  *   fault=N                        the grids fault after N messages
  *   late                           the grids fault as they leave, when every result is out
  *   stuck                          the grids do not look at the stop word
+ *   holds                          the grids do not look at an order to leave
  *   ends                           the grids end at once, unasked
  */
 #ifndef TESTS_FAKE_CUDA_H
@@ -42,7 +43,7 @@ struct fake_script {
     int fail_error;
     char count[512];
     uint64_t fault; /* UINT64_MAX: never */
-    bool late, stuck, ends;
+    bool late, stuck, ends, holds;
     bool spares; /* `fail` is a function that gives something back: what it refused stays alive */
 };
 
@@ -55,9 +56,10 @@ _Noreturn void fake_complain(const char *format, ...) __attribute__((format(prin
 
 /* grid.c */
 struct gq_cu_stream_s {
-    uint32_t running; /* atomic: a grid is on it */
+    uint32_t launched, ended; /* atomic: grids; they run one after another */
 };
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads);
+bool fake_stream_busy(const struct gq_cu_stream_s *stream);
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads);
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
 void fake_grid_wait_all(const char *function);
 uint32_t fake_grid_threads(void); /* of all grids so far */

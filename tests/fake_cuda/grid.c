@@ -11,10 +11,12 @@
 struct player {
     gq_cu_stream stream;
     struct gq_grid g;
-    uint32_t kind;
+    uint32_t kind, blocks, threads;
+    uint32_t turn; /* grids of its stream before it */
 };
 
-static uint32_t resident; /* atomic: threads of all grids */
+static uint32_t resident; /* atomic: threads of the grids that run */
+static uint32_t launched; /* atomic: threads of all grids so far */
 static uint32_t running;  /* atomic: grids */
 static uint64_t served;   /* atomic: messages, by all grids */
 static int sticky;        /* atomic */
@@ -112,16 +114,31 @@ static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
     return any;
 }
 
+/* One thread serves every lane in order, so at its boundary there are no gaps. */
 static bool over(const struct player *p)
 {
     if (fake_sticky() || fake_script()->ends)
         return true;
-    return !fake_script()->stuck && gq_load_acquire_u32(&p->g.host->stop);
+    if (!fake_script()->stuck && gq_load_acquire_u32(&p->g.host->stop))
+        return true;
+    return !fake_script()->holds &&
+           __atomic_load_n(&p->g.shared->order[p->g.step].leave, __ATOMIC_ACQUIRE) >= p->g.launch;
+}
+
+/* Grids of one stream run one after another. */
+static void await_turn(const struct player *p)
+{
+    while (__atomic_load_n(&p->stream->ended, __ATOMIC_ACQUIRE) != p->turn)
+        nap(20000);
+    if (__atomic_add_fetch(&resident, p->threads, __ATOMIC_RELAXED) >
+        (uint32_t)(fake_script()->sms * fake_script()->threads))
+        fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
 }
 
 static void *play(void *arg)
 {
     struct player *p = arg;
+    await_turn(p);
     while (!over(p)) {
         uint32_t lanes = __atomic_load_n(&p->g.shared->lane_count, __ATOMIC_ACQUIRE);
         bool any = false;
@@ -132,25 +149,25 @@ static void *play(void *arg)
     }
     if (fake_script()->late)
         fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
-    __atomic_store_n(&p->stream->running, 0, __ATOMIC_RELEASE);
+    __atomic_sub_fetch(&resident, p->threads, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&p->g.shared->order[p->g.step].left, p->blocks, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&p->stream->ended, 1, __ATOMIC_RELEASE);
     __atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
     free(p);
     return NULL;
 }
 
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t threads)
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads)
 {
     pthread_t thread;
     struct player *p = malloc(sizeof *p);
     if (!p)
         return 2;
-    *p = (struct player){stream, *grid, kind};
-    if (__atomic_add_fetch(&resident, threads, __ATOMIC_RELAXED) >
-        (uint32_t)(fake_script()->sms * fake_script()->threads))
-        fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
+    *p = (struct player){stream, *grid, kind, blocks, threads, stream->launched};
     if (fake_script()->poll >= 0 && grid->poll != (uint32_t)fake_script()->poll)
         fake_complain("a grid is told to wait in way %u", grid->poll);
-    __atomic_store_n(&stream->running, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&launched, threads, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&stream->launched, 1, __ATOMIC_RELEASE);
     __atomic_add_fetch(&running, 1, __ATOMIC_ACQUIRE);
     if (pthread_create(&thread, NULL, play, p) != 0)
         fake_complain("no thread for a grid");
@@ -158,7 +175,12 @@ int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t ki
     return 0;
 }
 
-uint32_t fake_grid_threads(void) { return __atomic_load_n(&resident, __ATOMIC_RELAXED); }
+uint32_t fake_grid_threads(void) { return __atomic_load_n(&launched, __ATOMIC_RELAXED); }
+
+bool fake_stream_busy(const struct gq_cu_stream_s *stream)
+{
+    return __atomic_load_n(&stream->ended, __ATOMIC_ACQUIRE) != __atomic_load_n(&stream->launched, __ATOMIC_ACQUIRE);
+}
 
 void fake_grid_wait_all(const char *function)
 {

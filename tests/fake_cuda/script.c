@@ -47,6 +47,8 @@ static void read_word(char *word)
         script.fault = strtoull(value, NULL, 10);
     else if (strcmp(word, "late") == 0)
         script.late = true;
+    else if (strcmp(word, "holds") == 0)
+        script.holds = true;
     else if (strcmp(word, "stuck") == 0)
         script.stuck = true;
     else if (strcmp(word, "ends") == 0)

@@ -1,0 +1,67 @@
+/* The memory that a plugin asked for with gq_state(): it belongs to its step and outlives the images. */
+#include "backend/cuda.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MIGRATE_MS 5000u
+
+static gq_status make(struct gq_cuda *c, const struct gq_cpu_image *info, struct gq_cuda_state *out)
+{
+    gq_cu_ptr at = 0;
+    gq_status status = GQ_CU(c, mem_alloc(&at, info->state_bytes));
+    if (status == GQ_OK && (status = gq_cuda_zero(c, at, info->state_bytes)) != GQ_OK)
+        gq_cuda_state_drop(c, at);
+    if (status == GQ_OK)
+        *out = (struct gq_cuda_state){at, info->state_bytes, info->state_version};
+    return status;
+}
+
+gq_status gq_cuda_state_plan(struct gq_cuda *c, const struct gq_cuda_step *step, const struct gq_cpu_image *info,
+                             bool fresh, struct gq_cuda_state *next, bool *migrate)
+{
+    const struct gq_cuda_state *now = &step->state;
+    *next = *now; /* of an image without state it is kept aside for the next one that has */
+    *migrate = false;
+    const bool same = now->at && now->bytes == info->state_bytes && now->version == info->state_version;
+    if (info->state_bytes == 0)
+        return GQ_OK;
+    if (same)
+        return fresh ? gq_cuda_zero(c, now->at, now->bytes) : GQ_OK;
+    if (now->at && !fresh && !info->migrates)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "the state of stage '%s' is version %u of %u bytes, and the new plugin's is version %u of %u "
+            "bytes: it needs a gq_migrate function",
+            step->name, now->version, now->bytes, info->state_version, info->state_bytes);
+    *migrate = now->at && !fresh;
+    return make(c, info, next);
+}
+
+gq_status gq_cuda_state_migrate(struct gq_cuda *c, const struct gq_cuda_image *image, const struct gq_cuda_state *from,
+                                const struct gq_cuda_state *to)
+{
+    gq_cu_ptr old = from->at, now = to->at;
+    uint32_t bytes = from->bytes, version = from->version;
+    void *params[] = {&old, &bytes, &version, &now};
+    gq_assert(image->migrate && !c->running);
+    gq_status status = GQ_CU(c, launch(image->migrate, 1, 1, 1, 1, 1, 1, 0, c->copy, params, NULL));
+    const uint64_t deadline = gq_clock_deadline(MIGRATE_MS);
+    int error = GQ_CU_NOT_READY;
+    while (status == GQ_OK && (error = c->cu->stream_query(c->copy)) == GQ_CU_NOT_READY) {
+        if (gq_clock_past(deadline)) /* the device is lost to it, and with it everything else that waits for it */
+            c->setup.die("gq_migrate did not end within 5 s");
+        usleep(20);
+    }
+    return status == GQ_OK ? gq_cu_check(c->cu, error, "gq_migrate") : status;
+}
+
+void gq_cuda_state_drop(struct gq_cuda *c, gq_cu_ptr memory)
+{
+    struct gq_cuda_trash *t = malloc(sizeof *t);
+    if (!t)
+        return; /* the process keeps it to its end */
+    *t = (struct gq_cuda_trash){c->trash, memory};
+    c->trash = t;
+}
