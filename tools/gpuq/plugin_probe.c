@@ -1,6 +1,5 @@
 #include "plugin_probe.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/assert.h"
 #include "base/clock.h"
@@ -98,17 +97,10 @@ static enum gq_golden_ending ending_of(const QResult *result)
     }
 }
 
-static gq_status keep(const QResult *from, struct probe_result *result)
+static gq_status keep(const QResult *from, struct gq_golden_result *result)
 {
-    *result = (struct probe_result){.ending = ending_of(from), .code = from->code};
-    if (result->ending != GQ_GOLDEN_OUT || from->len == 0)
-        return GQ_OK;
-    result->out.data = malloc(from->len);
-    if (!result->out.data)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a result of %u bytes", from->len);
-    memcpy(result->out.data, from->data, from->len);
-    result->out.len = from->len;
-    return GQ_OK;
+    *result = (struct gq_golden_result){.ending = ending_of(from), .code = from->code};
+    return result->ending == GQ_GOLDEN_OUT ? gq_golden_result_keep(result, from->data, from->len) : GQ_OK;
 }
 
 /* A short wait. A dropped message gives no result to wait for, but once nothing is in flight the wait is over; what a
@@ -145,11 +137,11 @@ static void release(struct probe *probe, const QResult *results, size_t count)
     probe->ended = count_ended(probe);
 }
 
-gq_status probe_take(struct probe *probe, struct probe_result *result)
+gq_status probe_take(struct probe *probe, struct gq_golden_result *result)
 {
     QResult found;
     size_t count = 0;
-    *result = (struct probe_result){.ending = GQ_GOLDEN_DROPPED};
+    *result = (struct gq_golden_result){.ending = GQ_GOLDEN_DROPPED};
     gq_status status = wait_any(probe, &found, 1, &count);
     if (status == GQ_OK && count)
         status = keep(&found, result);
@@ -157,9 +149,9 @@ gq_status probe_take(struct probe *probe, struct probe_result *result)
     return status;
 }
 
-gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct probe_result *result)
+gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct gq_golden_result *result)
 {
-    *result = (struct probe_result){0};
+    *result = (struct gq_golden_result){0};
     QueueStatus status = q_enqueue(probe->queue, bytes, len, NULL, probe->timeout_s * 1000);
     return status == Q_OK ? probe_take(probe, result) : failed((gq_status)status);
 }
@@ -207,10 +199,4 @@ gq_status probe_close(struct probe *probe)
     gq_close(probe->pipeline);
     *probe = (struct probe){0};
     return status == GQ_ERR_DEVICE ? status : GQ_OK; /* what is still in flight is of no interest */
-}
-
-void probe_result_finish(struct probe_result *result)
-{
-    free(result->out.data);
-    *result = (struct probe_result){0};
 }

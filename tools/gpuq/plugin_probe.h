@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <gpuqueue/runtime.h>
+#include "config/golden_result.h"
 #include "plugin_text.h"
 
 struct probe_opts {
@@ -23,22 +24,14 @@ struct probe {
     uint32_t timeout_s;
 };
 
-/* How one message ended, and its bytes; golden vectors say the same of what they expect. */
-struct probe_result {
-    enum gq_golden_ending ending;
-    uint32_t code;
-    struct gq_golden_bytes out;
-};
-
 gq_status probe_open(const struct probe_opts *opts, struct probe *probe);
 /* Feeds one message and waits for its end. */
-gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct probe_result *result);
+gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct gq_golden_result *result);
 /* Waits for the end of a message that a source makes. */
-gq_status probe_take(struct probe *probe, struct probe_result *result);
+gq_status probe_take(struct probe *probe, struct gq_golden_result *result);
 /* Keeps the queue full of one message until `times` of them have ended; a source makes them itself. */
 gq_status probe_repeat(struct probe *probe, const void *bytes, size_t len, uint64_t times, double *mean_ns);
 /* GQ_ERR_DEVICE: the plugin broke its worker, maybe after a result that looked well. */
 gq_status probe_close(struct probe *probe);
-void probe_result_finish(struct probe_result *result);
 
 #endif

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "plugin_probe.h"
-#include "plugin_show.h"
+#include "config/golden_result.h"
 #include "plugin_verbs.h"
 
 #define ROOM_LEAST 1024u
@@ -70,7 +70,7 @@ static void print_bytes(const struct gq_golden_bytes *out)
         putchar('\n');
 }
 
-static int print_result(const struct probe_result *result)
+static int print_result(const struct gq_golden_result *result)
 {
     if (result->ending == GQ_GOLDEN_OUT) {
         if (result->out.len)
@@ -78,7 +78,7 @@ static int print_result(const struct probe_result *result)
         return 0;
     }
     struct gq_text words = {0};
-    plugin_show_result(&words, result, 0);
+    gq_golden_show_result(&words, result, 0);
     fprintf(stderr, "gpuq plugin run: %s\n", gq_text_str(&words));
     gq_text_finish(&words);
     return result->ending == GQ_GOLDEN_DROPPED ? 0 : gq_status_exit_code(GQ_ERR_DEVICE);
@@ -97,14 +97,14 @@ static void print_mean(const struct plugin_args *args, const struct probe *probe
 static gq_status probe_all(const struct plugin_args *args, struct probe *probe, const struct gq_text *message,
                            int *code)
 {
-    struct probe_result result = {0};
+    struct gq_golden_result result = {0};
     double mean_ns = 0;
     const bool source = !args->in;
     gq_status status =
         source ? probe_take(probe, &result) : probe_feed(probe, gq_text_str(message), message->len, &result);
     if (status == GQ_OK)
         *code = print_result(&result);
-    probe_result_finish(&result);
+    gq_golden_result_finish(&result);
     const uint64_t times = source ? args->repeat - 1 : args->repeat;
     if (status == GQ_OK && args->repeat_given && times > 0) {
         status = probe_repeat(probe, gq_text_str(message), message->len, times, &mean_ns);

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "build/build.h"
 #include "plugin_probe.h"
-#include "plugin_show.h"
+#include "config/golden_result.h"
 #include "plugin_verbs.h"
 
 #define SLOT_BYTES_LEAST 1024u
@@ -95,10 +95,10 @@ static gq_status close_probe(struct test *t)
     return status;
 }
 
-static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, struct probe_result *got)
+static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, struct gq_golden_result *got)
 {
     gq_status status = GQ_OK;
-    *got = (struct probe_result){0};
+    *got = (struct gq_golden_result){0};
     if (!fits_open_probe(t, v)) {
         status = close_probe(t);
         status = status == GQ_OK ? open_for(t, v) : status;
@@ -108,26 +108,15 @@ static gq_status run_vector(struct test *t, const struct gq_golden_vector *v, st
     return t->golden->source ? probe_take(&t->probe, got) : probe_feed(&t->probe, v->in.data, v->in.len, got);
 }
 
-static void print_difference(const struct probe_result *expected, const struct probe_result *got)
+static void print_difference(const struct gq_golden_result *expected, const struct gq_golden_result *got)
 {
-    const bool bytes = expected->ending == GQ_GOLDEN_OUT && got->ending == GQ_GOLDEN_OUT;
-    const size_t at = bytes ? plugin_show_difference(&expected->out, &got->out) : 0;
     struct gq_text text = {0};
-    gq_text_puts(&text, "      expected ");
-    plugin_show_result(&text, expected, at);
-    gq_text_puts(&text, "\n      got      ");
-    plugin_show_result(&text, got, at);
-    if (bytes && at < expected->out.len && at < got->out.len)
-        gq_text_printf(&text, "\n      first difference at byte %zu: expected 0x%02x, got 0x%02x", at,
-                       expected->out.data[at], got->out.data[at]);
-    else if (bytes)
-        gq_text_printf(&text, "\n      the same up to byte %zu, where the %s one ends", at,
-                       expected->out.len < got->out.len ? "expected" : "actual");
-    printf("%s\n", gq_text_str(&text));
+    gq_golden_show_difference(&text, "      ", expected, got);
+    printf("%s", gq_text_str(&text));
     gq_text_finish(&text);
 }
 
-static void print_vector(const struct test *t, const struct gq_golden_vector *v, const struct probe_result *got,
+static void print_vector(const struct test *t, const struct gq_golden_vector *v, const struct gq_golden_result *got,
                          bool passed)
 {
     if (passed) {
@@ -139,20 +128,20 @@ static void print_vector(const struct test *t, const struct gq_golden_vector *v,
         printf("      %s\n", gq_error_text());
         return;
     }
-    const struct probe_result expected = plugin_show_expected(v);
+    const struct gq_golden_result expected = gq_golden_expected(v);
     print_difference(&expected, got);
 }
 
-static void add_json(struct test *t, const struct gq_golden_vector *v, const struct probe_result *got, bool passed)
+static void add_json(struct test *t, const struct gq_golden_vector *v, const struct gq_golden_result *got, bool passed)
 {
-    const struct probe_result expected = plugin_show_expected(v);
+    const struct gq_golden_result expected = gq_golden_expected(v);
     gq_text_puts(&t->json, t->json.len ? ",\n  {\"name\": " : "\n  {\"name\": ");
     gq_text_json(&t->json, v->name, strlen(v->name));
     gq_text_printf(&t->json, ", \"line\": %u, \"passed\": %s, \"expected\": ", v->mark.line, passed ? "true" : "false");
-    plugin_show_json(&t->json, &expected);
+    gq_golden_result_json(&t->json, &expected);
     if (got) {
         gq_text_puts(&t->json, ", \"got\": ");
-        plugin_show_json(&t->json, got);
+        gq_golden_result_json(&t->json, got);
     } else {
         gq_text_puts(&t->json, ", \"error\": ");
         gq_text_json(&t->json, gq_error_text(), strlen(gq_error_text()));
@@ -160,10 +149,10 @@ static void add_json(struct test *t, const struct gq_golden_vector *v, const str
     gq_text_puts(&t->json, "}");
 }
 
-static void report_vector(struct test *t, const struct gq_golden_vector *v, const struct probe_result *got)
+static void report_vector(struct test *t, const struct gq_golden_vector *v, const struct gq_golden_result *got)
 {
-    const struct probe_result expected = plugin_show_expected(v);
-    const bool passed = got && plugin_show_same(&expected, got);
+    const struct gq_golden_result expected = gq_golden_expected(v);
+    const bool passed = got && gq_golden_same(&expected, got);
     t->passed += passed;
     if (t->args->json)
         add_json(t, v, got, passed);
@@ -176,12 +165,12 @@ static gq_status run_vectors(struct test *t)
 {
     for (size_t i = 0; i < t->golden->count; i++) {
         const struct gq_golden_vector *v = &t->golden->vectors[i];
-        struct probe_result got;
+        struct gq_golden_result got;
         gq_status status = run_vector(t, v, &got);
         if (status != GQ_OK && !t->opened_for)
             return status;
         report_vector(t, v, status == GQ_OK ? &got : NULL);
-        probe_result_finish(&got);
+        gq_golden_result_finish(&got);
         if (status != GQ_OK)
             (void)close_probe(t); /* its vector has failed */
     }

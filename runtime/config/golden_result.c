@@ -1,4 +1,5 @@
-#include "plugin_show.h"
+#include "config/golden_result.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define SHOWN_MAX 64u    /* bytes of a message that a line has room for */
@@ -44,7 +45,7 @@ static void add_part(struct gq_text *out, const uint8_t *bytes, size_t len)
     gq_text_puts(out, "\"");
 }
 
-void plugin_show_bytes(struct gq_text *out, const struct gq_golden_bytes *bytes, size_t around)
+void gq_golden_show_bytes(struct gq_text *out, const struct gq_golden_bytes *bytes, size_t around)
 {
     size_t from = 0;
     if (bytes->len > SHOWN_MAX && around > SHOWN_BEFORE)
@@ -57,14 +58,14 @@ void plugin_show_bytes(struct gq_text *out, const struct gq_golden_bytes *bytes,
         gq_text_puts(out, "...");
 }
 
-void plugin_show_result(struct gq_text *out, const struct probe_result *result, size_t around)
+void gq_golden_show_result(struct gq_text *out, const struct gq_golden_result *result, size_t around)
 {
     switch (result->ending) {
     case GQ_GOLDEN_OUT:
         gq_text_printf(out, "%zu byte%s", result->out.len, result->out.len == 1 ? "" : "s");
         if (result->out.len) {
             gq_text_puts(out, ", ");
-            plugin_show_bytes(out, &result->out, around);
+            gq_golden_show_bytes(out, &result->out, around);
         }
         return;
     case GQ_GOLDEN_DROPPED:
@@ -79,7 +80,7 @@ void plugin_show_result(struct gq_text *out, const struct probe_result *result, 
     }
 }
 
-void plugin_show_json(struct gq_text *out, const struct probe_result *result)
+void gq_golden_result_json(struct gq_text *out, const struct gq_golden_result *result)
 {
     static const char *const names[] = {[GQ_GOLDEN_OUT] = "out",
                                         [GQ_GOLDEN_DROPPED] = "dropped",
@@ -96,12 +97,12 @@ void plugin_show_json(struct gq_text *out, const struct probe_result *result)
     gq_text_puts(out, "}");
 }
 
-struct probe_result plugin_show_expected(const struct gq_golden_vector *vector)
+struct gq_golden_result gq_golden_expected(const struct gq_golden_vector *vector)
 {
-    return (struct probe_result){.ending = vector->ending, .code = vector->code, .out = vector->out};
+    return (struct gq_golden_result){.ending = vector->ending, .code = vector->code, .out = vector->out};
 }
 
-size_t plugin_show_difference(const struct gq_golden_bytes *a, const struct gq_golden_bytes *b)
+size_t gq_golden_differ_at(const struct gq_golden_bytes *a, const struct gq_golden_bytes *b)
 {
     size_t shorter = a->len < b->len ? a->len : b->len, at = 0;
     while (at < shorter && a->data[at] == b->data[at])
@@ -109,11 +110,48 @@ size_t plugin_show_difference(const struct gq_golden_bytes *a, const struct gq_g
     return at;
 }
 
-bool plugin_show_same(const struct probe_result *a, const struct probe_result *b)
+bool gq_golden_same(const struct gq_golden_result *a, const struct gq_golden_result *b)
 {
     if (a->ending != b->ending)
         return false;
     if (a->ending == GQ_GOLDEN_OUT)
-        return a->out.len == b->out.len && plugin_show_difference(&a->out, &b->out) == a->out.len;
+        return a->out.len == b->out.len && gq_golden_differ_at(&a->out, &b->out) == a->out.len;
     return a->ending != GQ_GOLDEN_FAILED || a->code == b->code;
+}
+
+void gq_golden_show_difference(struct gq_text *out, const char *indent, const struct gq_golden_result *expected,
+                               const struct gq_golden_result *got)
+{
+    const bool bytes = expected->ending == GQ_GOLDEN_OUT && got->ending == GQ_GOLDEN_OUT;
+    const size_t at = bytes ? gq_golden_differ_at(&expected->out, &got->out) : 0;
+    gq_text_printf(out, "%sexpected ", indent);
+    gq_golden_show_result(out, expected, at);
+    gq_text_printf(out, "\n%sgot      ", indent);
+    gq_golden_show_result(out, got, at);
+    if (bytes && at < expected->out.len && at < got->out.len)
+        gq_text_printf(out, "\n%sfirst difference at byte %zu: expected 0x%02x, got 0x%02x", indent, at,
+                       expected->out.data[at], got->out.data[at]);
+    else if (bytes)
+        gq_text_printf(out, "\n%sthe same up to byte %zu, where the %s one ends", indent, at,
+                       expected->out.len < got->out.len ? "expected" : "actual");
+    gq_text_puts(out, "\n");
+}
+
+gq_status gq_golden_result_keep(struct gq_golden_result *result, const uint8_t *data, size_t len)
+{
+    *result = (struct gq_golden_result){.ending = GQ_GOLDEN_OUT};
+    if (len == 0)
+        return GQ_OK;
+    result->out.data = malloc(len);
+    if (!result->out.data)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a result of %zu bytes", len);
+    memcpy(result->out.data, data, len);
+    result->out.len = len;
+    return GQ_OK;
+}
+
+void gq_golden_result_finish(struct gq_golden_result *result)
+{
+    free(result->out.data);
+    *result = (struct gq_golden_result){0};
 }
