@@ -14,7 +14,8 @@ struct gq_counted {
     uint64_t ok, dropped, failed, bytes; /* of these messages */
 };
 
-/* GQ_ERR_NOT_READY: nothing new, without a sentence. GQ_ERR_DEVICE: what the worker tells does not add up. */
+/* Results that nobody reads have no generation: they count as of the one that the link has. GQ_ERR_NOT_READY: nothing
+ * new, without a sentence. GQ_ERR_DEVICE: what the worker tells does not add up. */
 gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out);
 void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c);
 

@@ -70,11 +70,11 @@ static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *o
     lane->state = calloc(opts->capacity, 1);
     if (opts->timed) {
         lane->sent_ns = calloc(opts->capacity, sizeof *lane->sent_ns);
-        lane->latency = calloc(1, sizeof *lane->latency);
+        lane->tally.latency = calloc(1, sizeof *lane->tally.latency);
     }
     if (lane->link && lane->link->express && !opts->generated && gq_units_are_single())
         lane->express = gq_express_make(opts->slot_bytes); /* without it messages go the other way */
-    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->latency));
+    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->tally.latency));
     return whole ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane of %u slots", opts->capacity);
 }
 
@@ -105,6 +105,8 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     lane->generated = opts->generated;
     lane->fetch_ahead = link && link->express;
     lane->counted = opts->counted;
+    lane->tell = opts->tell;
+    lane->tell_arg = opts->tell_arg;
     lane->generate_count = opts->count;
     lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
     lane->out_bytes = gq_lane_out_bytes(opts->capacity, opts->slot_bytes);
@@ -139,7 +141,7 @@ void gq_lane_destroy(struct gq_lane *lane)
     free(lane->express);
     free(lane->state);
     free(lane->sent_ns);
-    free(lane->latency);
+    free(lane->tally.latency);
     free(lane);
 }
 
@@ -333,19 +335,60 @@ static void count_vanished(struct gq_lane *lane, uint64_t seq)
     set_state(lane, seq, TAKEN);
 }
 
+static void tell(struct gq_lane *lane)
+{
+    struct gq_lane_tally *t = &lane->tally;
+    if (t->results && lane->tell)
+        lane->tell(lane->tell_arg, t);
+    if (t->results && t->latency)
+        *t->latency = (struct gq_histogram){0};
+    t->results = t->failed = 0;
+}
+
+void gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed)
+{
+    if (lane->tally.generation != generation) {
+        tell(lane);
+        lane->tally.generation = generation;
+    }
+    lane->tally.results += results;
+    lane->tally.failed += failed;
+}
+
+void gq_lane_tell(struct gq_lane *lane)
+{
+    pthread_mutex_lock(&lane->lock);
+    tell(lane);
+    pthread_mutex_unlock(&lane->lock);
+}
+
 static void add_latencies(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
 {
     const uint64_t now = gq_clock_ns();
     for (uint32_t i = 0; i < count; i++)
-        gq_histogram_add(lane->latency, now - lane->sent_ns[gq_slot_index(&lane->view, results[i].seq)], 1);
+        gq_histogram_add(lane->tally.latency, now - lane->sent_ns[gq_slot_index(&lane->view, results[i].seq)], 1);
 }
 
 static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 {
-    if (gq_meta_status(r->meta) != GQ_RESULT_OK)
+    const bool failed = gq_meta_status(r->meta) != GQ_RESULT_OK;
+    if (failed)
         __atomic_store_n(&lane->failed, lane->failed + 1, __ATOMIC_RELAXED);
-    if (lane->latency)
+    gq_lane_tally(lane, gq_meta_generation(r->meta), 1, failed);
+    if (lane->tally.latency)
         add_latencies(lane, r, 1);
+}
+
+/* Within a lane generations never fall: two results of one generation have nothing else between them. */
+static void count_run(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
+{
+    for (uint32_t n; count; results += n, count -= n) {
+        const uint32_t generation = gq_meta_generation(results[0].meta);
+        n = gq_meta_generation(results[count - 1].meta) == generation ? count : 1;
+        gq_lane_tally(lane, generation, n, 0);
+        if (lane->tally.latency)
+            add_latencies(lane, results, n);
+    }
 }
 
 /* Results that are there, good, and need no byte of state: what a lane mostly hands out. Stops at any other. */
@@ -365,8 +408,7 @@ static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, u
             __builtin_prefetch(r->data);
     }
     set_seen(lane, first + n);
-    if (lane->latency)
-        add_latencies(lane, results, n);
+    count_run(lane, results, n);
     return n;
 }
 
@@ -571,6 +613,18 @@ void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
     out->failed = __atomic_load_n(&lane->failed, __ATOMIC_RELAXED);
     out->lost = __atomic_load_n(&lane->lost, __ATOMIC_RELAXED);
     out->refused_full = __atomic_load_n(&lane->refused_full, __ATOMIC_RELAXED);
+}
+
+/* Looked at before `released`: a slot that another message has by now was released first. */
+uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end)
+{
+    uint64_t unfinished = 0, seq = load(&lane->released), submitted = load(&lane->submitted);
+    if (seq > end || gq_link_dead(lane->link))
+        return 0;
+    for (end = end < submitted ? end : submitted; seq < end; seq++)
+        if (!may_be_over(lane, seq) && load(&lane->released) <= seq)
+            unfinished++;
+    return unfinished;
 }
 
 uint64_t gq_lane_unfinished(struct gq_lane *lane)

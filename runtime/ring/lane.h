@@ -24,6 +24,13 @@
 #include "ring/express.h"
 #include "ring/link.h"
 
+/* What was handed out of one generation's results. */
+struct gq_lane_tally {
+    uint32_t generation;          /* 0: of none yet */
+    uint64_t results, failed;     /* failed ones are results too */
+    struct gq_histogram *latency; /* accepted -> seen; NULL: not timed */
+};
+
 struct gq_lane_opts {
     uint32_t lane, capacity, slot_bytes;
     bool generated;       /* messages are made by a source plugin */
@@ -32,6 +39,10 @@ struct gq_lane_opts {
     uint64_t count;       /* generated: how many messages there will be */
     bool counted;         /* generated: results are only counted, see counted.h */
     bool timed;           /* keep the histogram accepted -> seen */
+    /* Told of a generation's results when those of another are handed out: with the lane's lock held, and the tally is
+     * the lane's. NULL: nobody wants to know. */
+    void (*tell)(void *arg, const struct gq_lane_tally *tally);
+    void *tell_arg;
 };
 
 struct gq_lane_counts {
@@ -68,7 +79,9 @@ struct gq_lane {
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
     uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
     uint32_t room_waiters;
-    struct gq_histogram *latency; /* NULL: not timed */
+    struct gq_lane_tally tally; /* since tell() was called last */
+    void (*tell)(void *arg, const struct gq_lane_tally *tally);
+    void *tell_arg;
 };
 
 struct gq_lane_result {
@@ -117,6 +130,14 @@ gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t cou
  * lost). Without a sentence. */
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
 
+/* Tells of the results handed out since the last time. */
+void gq_lane_tell(struct gq_lane *lane);
+/* Counts results of a generation, with the lock held; a lane that does so itself needs no help. */
+void gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed);
+
+/* Messages below `end` that were submitted and have not finished. Without the lock, and it looks at each slot between
+ * the released ones and `end`. */
+uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end);
 /* Messages submitted and not finished. Looks at every slot in use: for shutdown, not for the data path. */
 uint64_t gq_lane_unfinished(struct gq_lane *lane);
 /* Generated lanes: no messages beyond those already granted. */

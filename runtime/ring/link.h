@@ -26,6 +26,7 @@ struct gq_link {
     uint32_t dead;                 /* host side, atomic: the worker is reaped; what is not finished never will be */
     struct gq_link_wait wait;      /* host side */
     bool express;                  /* host side: the worker reads express lines; set before lanes are made */
+    uint32_t generation;           /* host side, atomic: of the newest change that the worker has answered */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 

@@ -62,7 +62,7 @@ START_TEST(what_is_told_is_taken_once_and_makes_room)
     ck_assert_uint_eq(counts.released, 10);
     ck_assert_uint_eq(counts.dropped, 2);
     ck_assert_uint_eq(counts.failed, 1);
-    ck_assert_uint_eq(lane->latency->total, 10);
+    ck_assert_uint_eq(lane->tally.latency->total, 10);
     ck_assert_uint_eq(gq_lane_unfinished(lane), CAPACITY);
 }
 END_TEST
