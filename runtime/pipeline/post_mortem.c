@@ -1,8 +1,16 @@
 #include "pipeline/remote.h"
+#include "pipeline/version.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+
+/* What a sentence is about. */
+struct scene {
+    const struct gq_conf *conf;
+    struct gq_versions *versions; /* NULL: none but those of conf */
+    const struct gq_worker_page *page;
+};
 
 #define LISTED_MAX 8 /* blocks that a sentence lists */
 
@@ -13,10 +21,22 @@ static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
     return stage < conf->stage_count ? conf->stages[stage].name : "?";
 }
 
-static void describe_block(const struct gq_conf *conf, const struct gq_crumb *c, struct gq_text *out)
+/* The file's name is not enough once another version took its place. */
+static void describe_version(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
+{
+    struct gq_version_name name;
+    if (!scene->versions || c->stage >= scene->versions->stage_count)
+        return;
+    gq_versions_name(scene->versions, (uint32_t)c->stage, UINT32_MAX, &name);
+    if (name.number > 1)
+        gq_text_printf(out, " (version %u, %s)", name.number, name.plugin);
+}
+
+static void describe_block(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
 {
     const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
-    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, stage_name(conf, c->stage));
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, stage_name(scene->conf, c->stage));
+    describe_version(scene, c, out);
 }
 
 /* Index 0 is one; no message has the id 0. */
@@ -39,7 +59,7 @@ static const struct gq_crumb *find_culprit(const struct gq_worker_page *page)
     return NULL;
 }
 
-static void describe_culprit(const struct gq_conf *conf, const struct gq_crumb *c, bool said, struct gq_text *out)
+static void describe_culprit(const struct scene *scene, const struct gq_crumb *c, bool said, struct gq_text *out)
 {
     if (!said && (c->signal == SIGSEGV || c->signal == SIGBUS))
         gq_text_printf(out, c->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
@@ -49,13 +69,13 @@ static void describe_culprit(const struct gq_conf *conf, const struct gq_crumb *
         return;
     }
     gq_text_puts(out, said ? ": " : " while it processed ");
-    describe_block(conf, c, out);
+    describe_block(scene, c, out);
     describe_rest(c, out);
 }
 
-static void list_busy(const struct gq_conf *conf, const struct gq_worker_page *page, const struct gq_crumb *culprit,
-                      struct gq_text *out)
+static void list_busy(const struct scene *scene, const struct gq_crumb *culprit, struct gq_text *out)
 {
+    const struct gq_worker_page *page = scene->page;
     uint32_t listed = 0, more = 0;
     for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++) {
         const struct gq_crumb *c = &page->crumb[i];
@@ -66,16 +86,17 @@ static void list_busy(const struct gq_conf *conf, const struct gq_worker_page *p
             continue;
         }
         gq_text_puts(out, listed++ ? ", " : culprit ? "; lost in other threads: " : " while it processed ");
-        describe_block(conf, c, out);
+        describe_block(scene, c, out);
         describe_rest(c, out);
     }
     if (more)
         gq_text_printf(out, " and %u more", more);
 }
 
-void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *page, int wait_status, const char *died,
-                    struct gq_text *out)
+void gq_post_mortem(const struct gq_conf *conf, struct gq_versions *versions, const struct gq_worker_page *page,
+                    int wait_status, const char *died, struct gq_text *out)
 {
+    const struct scene scene = {conf, versions, page};
     const struct gq_crumb *culprit = find_culprit(page);
     if (died[0])
         gq_text_printf(out, "%s", died);
@@ -84,8 +105,8 @@ void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *pag
     if (!died[0])
         gq_process_describe(wait_status, out);
     if (culprit)
-        describe_culprit(conf, culprit, died[0] != '\0', out);
-    list_busy(conf, page, culprit, out);
+        describe_culprit(&scene, culprit, died[0] != '\0', out);
+    list_busy(&scene, culprit, out);
     if (!died[0] && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
         gq_text_puts(out, " (somebody killed it; the kernel does so when memory runs out)");
 }

@@ -13,7 +13,7 @@
 #define LOOKS 128        /* that a waiting thread takes before it asks for the time */
 #define YIELDS 4         /* turns it gives away before it sleeps */
 #define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
-#define ANSWER_MS 30000u /* a request is answered within this, or the worker is taken for dead */
+#define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ static gq_status receive_reply(int channel, struct gq_packet *reply, uint32_t ti
 static gq_status give_up(struct gq_remote *remote)
 {
     snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
-             ANSWER_MS);
+             remote->answer_ms);
     kill(remote->process.pid, SIGKILL);
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->last_word);
 }
@@ -52,25 +52,32 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
     return gq_link_dead(&remote->link);
 }
 
-static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
+static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
+                         struct gq_packet *reply)
 {
-    struct gq_packet reply = {.type = packet->type}; /* until there is one */
+    *reply = (struct gq_packet){.type = packet->type}; /* until there is one */
     pthread_mutex_lock(&remote->lock);
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
-        status = receive_reply(remote->process.channel, &reply, ANSWER_MS);
-    if (status != GQ_OK && reply.type == GQ_PACKET_DIED)
-        snprintf(remote->last_word, sizeof remote->last_word, "%s", reply.text);
+        status = receive_reply(remote->process.channel, reply, remote->answer_ms);
+    if (status != GQ_OK && reply->type == GQ_PACKET_DIED)
+        snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
     if (status == GQ_ERR_TIMEOUT)
         status = give_up(remote);
     pthread_mutex_unlock(&remote->lock);
     /* A worker that ends instead of answering leaves a better sentence behind. */
-    bool answered = reply.type == GQ_PACKET_REPLY;
+    bool answered = reply->type == GQ_PACKET_REPLY;
     if (status == GQ_ERR_DEVICE && !answered && remote->watched && wait_dead(remote, 2000))
         status = gq_remote_check(remote);
     return status;
+}
+
+static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
+{
+    struct gq_packet reply;
+    return ask_for(remote, packet, fds, fd_count, &reply);
 }
 
 static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, uint32_t threads)
@@ -94,6 +101,7 @@ gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image,
 {
     struct gq_packet packet = {.type = image->info.kind == GQ_IMAGE_SOURCE ? GQ_PACKET_SOURCE : GQ_PACKET_STAGE};
     packet.stage.generation = generation;
+    packet.stage.version = 1;
     packet.stage.blocks = blocks;
     snprintf(packet.stage.name, sizeof packet.stage.name, "%s", stage_name);
     gq_status status = ask(remote, &packet, &image->fd, 1);
@@ -116,6 +124,50 @@ gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lan
 gq_status gq_remote_run(struct gq_remote *remote)
 {
     struct gq_packet packet = {.type = GQ_PACKET_START};
+    return ask(remote, &packet, NULL, 0);
+}
+
+gq_status gq_remote_pause(struct gq_remote *remote)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_PAUSE};
+    return ask(remote, &packet, NULL, 0);
+}
+
+static gq_status ask_change(struct gq_remote *remote, enum gq_packet_type type, const struct gq_remote_change *change,
+                            const struct gq_image *image, struct gq_swap_times *times)
+{
+    struct gq_packet reply, packet = {.type = (uint32_t)type};
+    packet.stage.stage = change->stage;
+    packet.stage.version = change->version;
+    packet.stage.generation = change->generation;
+    packet.stage.blocks = change->blocks;
+    packet.stage.fresh = change->fresh;
+    snprintf(packet.stage.name, sizeof packet.stage.name, "%s", change->stage_name);
+    gq_status status = ask_for(remote, &packet, image ? &image->fd : NULL, image ? 1 : 0, &reply);
+    *times = status == GQ_OK ? reply.swap : (struct gq_swap_times){0};
+    /* The worker's word is not trusted to be a step; one that ended in between was not asked to do more than load. */
+    times->step = status == GQ_OK ? GQ_STEP_DONE : GQ_STEP_LOAD;
+    if (status != GQ_OK && reply.type == GQ_PACKET_REPLY && reply.step >= GQ_STEP_INSPECT && reply.step < GQ_STEP_DONE)
+        times->step = (gq_swap_step)reply.step;
+    return status;
+}
+
+gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
+                         struct gq_swap_times *times)
+{
+    return ask_change(remote, GQ_PACKET_SWAP, change, image, times);
+}
+
+gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times)
+{
+    return ask_change(remote, GQ_PACKET_USE, change, NULL, times);
+}
+
+gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_DISCARD};
+    packet.stage.stage = stage;
+    packet.stage.version = version;
     return ask(remote, &packet, NULL, 0);
 }
 
@@ -143,7 +195,8 @@ static void bury(struct gq_remote *remote, int wait_status)
     struct gq_text why = {0};
     pthread_mutex_lock(&remote->lock);
     read_last_word(remote->process.channel, word, sizeof word);
-    gq_post_mortem(remote->conf, remote->link.worker, wait_status, word[0] ? word : remote->last_word, &why);
+    gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status, word[0] ? word : remote->last_word,
+                   &why);
     remote->said_why = word[0] != '\0';
     snprintf(remote->why, sizeof remote->why, "%s",
              remote->expected && !remote->said_why ? "the worker was stopped" : gq_text_str(&why));
@@ -196,10 +249,12 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     if (!remote)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the worker's record");
     remote->conf = conf;
+    remote->answer_ms = ANSWER_MS;
     remote->process.channel = -1;
     pthread_mutex_init(&remote->lock, NULL);
     gq_status status = gq_link_create(&remote->link);
     remote->link.wait = how_to_wait(conf->poll, backend);
+    remote->link.generation = 1;
     remote->link.express = backend == GQ_BACKEND_CUDA;
     if (status == GQ_OK && probed->pid > 0) {
         remote->process = *probed;

@@ -10,8 +10,12 @@
 #include "ring/link.h"
 #include "ring/packets.h"
 
+struct gq_versions;
+
 struct gq_remote {
-    const struct gq_conf *conf; /* not owned */
+    const struct gq_conf *conf;   /* not owned */
+    struct gq_versions *versions; /* of the stages' code, for the sentence of its death; NULL: as in conf */
+    uint32_t answer_ms;           /* a request is answered within this, or the worker is taken for dead */
     struct gq_link link;
     struct gq_process process;
     pthread_mutex_t lock; /* one request at a time, and `why` */
@@ -37,6 +41,23 @@ gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image,
 gq_status gq_remote_fit(struct gq_remote *remote);
 gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
 gq_status gq_remote_run(struct gq_remote *remote);
+/* Nothing runs until the next gq_remote_run(). */
+gq_status gq_remote_pause(struct gq_remote *remote);
+
+/* A change of a stage's code, as the worker is told of it. */
+struct gq_remote_change {
+    const char *stage_name;
+    uint32_t stage, version, generation;
+    uint32_t blocks; /* of a grid; 0: as many as fit */
+    bool fresh;      /* the stage's memory is zero again */
+};
+/* Loads `image` as that version and makes it live; returns when it serves. `times->step` says how far it came. */
+gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
+                         struct gq_swap_times *times);
+/* The same with a version that the worker still has. */
+gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times);
+/* A version that is not live is no longer wanted. */
+gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. GQ_ERR_DEVICE when its own sentence says that it
  * broke: a device reports a fault late, and the results may all have come. */
 gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms);
@@ -45,8 +66,8 @@ void gq_remote_destroy(struct gq_remote *remote);
 /* GQ_OK while the worker lives; else GQ_ERR_DEVICE with the sentence of its death. */
 gq_status gq_remote_check(struct gq_remote *remote);
 
-/* post_mortem.c: who died of what, doing what. `died` is the worker's own last word, or "". */
-void gq_post_mortem(const struct gq_conf *conf, const struct gq_worker_page *page, int wait_status, const char *died,
-                    struct gq_text *out);
+/* post_mortem.c: who died of what, doing what. `died` is the worker's own last word, or "". `versions` may be NULL. */
+void gq_post_mortem(const struct gq_conf *conf, struct gq_versions *versions, const struct gq_worker_page *page,
+                    int wait_status, const char *died, struct gq_text *out);
 
 #endif

@@ -26,7 +26,7 @@ static void tear_down(void)
 static void expect(int wait_status, const char *died, const char *sentence)
 {
     gq_text_clear(&text);
-    gq_post_mortem(&conf, page, wait_status, died, &text);
+    gq_post_mortem(&conf, NULL, page, wait_status, died, &text);
     ck_assert_str_eq(gq_text_str(&text), sentence);
 }
 
@@ -69,7 +69,7 @@ END_TEST
 START_TEST(garbage_in_the_page_stays_within_bounds)
 {
     memset(page, 0xff, sizeof *page);
-    gq_post_mortem(&conf, page, SIGSEGV, "", &text);
+    gq_post_mortem(&conf, NULL, page, SIGSEGV, "", &text);
     ck_assert(strstr(gq_text_str(&text), "SIGSEGV") != NULL);
 }
 END_TEST
