@@ -37,6 +37,14 @@ static bool already_read(const struct gq_scan *scan, const char *path)
     return gq_scan_text(scan, path, strlen(path)) != NULL;
 }
 
+static void note_missing(struct gq_scan *scan, const char *path)
+{
+    if (scan->missing_count >= GQ_SCAN_FILES_MAX)
+        return;
+    gq_text_add(&scan->missing, path, strlen(path) + 1);
+    scan->missing_count++;
+}
+
 /* Reads folder/name, once. False if there is no such file. */
 static bool follow_in(struct walk *w, const char *folder, const char *name)
 {
@@ -60,6 +68,8 @@ static bool follow_in(struct walk *w, const char *folder, const char *name)
             scan->open_ended = true;
         }
     }
+    if (path && !found)
+        note_missing(scan, path);
     free(path);
     return found;
 }
@@ -283,6 +293,7 @@ void gq_scan_finish(struct gq_scan *scan)
         free(scan->file[i].path);
         gq_text_finish(&scan->file[i].text);
     }
+    gq_text_finish(&scan->missing);
     gq_text_finish(&scan->problems);
     memset(scan, 0, sizeof *scan);
 }

@@ -26,6 +26,8 @@ struct gq_scan {
     size_t param_count;
     struct gq_scan_file file[GQ_SCAN_FILES_MAX]; /* 0: the plugin */
     size_t file_count;
+    struct gq_text missing; /* paths, a NUL after each, where a header would be read from if it were there */
+    size_t missing_count;
     struct gq_text problems; /* file:line:column: error: ..., with carets */
     size_t problem_count;
     bool defines_process, defines_generate; /* the words process_message, generate_message occur */
