@@ -335,60 +335,12 @@ static void count_vanished(struct gq_lane *lane, uint64_t seq)
     set_state(lane, seq, TAKEN);
 }
 
-static void tell(struct gq_lane *lane)
-{
-    struct gq_lane_tally *t = &lane->tally;
-    if (t->results && lane->tell)
-        lane->tell(lane->tell_arg, t);
-    if (t->results && t->latency)
-        *t->latency = (struct gq_histogram){0};
-    t->results = t->failed = 0;
-}
-
-void gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed)
-{
-    if (lane->tally.generation != generation) {
-        tell(lane);
-        lane->tally.generation = generation;
-    }
-    lane->tally.results += results;
-    lane->tally.failed += failed;
-}
-
-void gq_lane_tell(struct gq_lane *lane)
-{
-    pthread_mutex_lock(&lane->lock);
-    tell(lane);
-    pthread_mutex_unlock(&lane->lock);
-}
-
-static void add_latencies(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
-{
-    const uint64_t now = gq_clock_ns();
-    for (uint32_t i = 0; i < count; i++)
-        gq_histogram_add(lane->tally.latency, now - lane->sent_ns[gq_slot_index(&lane->view, results[i].seq)], 1);
-}
-
 static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 {
     const bool failed = gq_meta_status(r->meta) != GQ_RESULT_OK;
     if (failed)
         __atomic_store_n(&lane->failed, lane->failed + 1, __ATOMIC_RELAXED);
-    gq_lane_tally(lane, gq_meta_generation(r->meta), 1, failed);
-    if (lane->tally.latency)
-        add_latencies(lane, r, 1);
-}
-
-/* Within a lane generations never fall: two results of one generation have nothing else between them. */
-static void count_run(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count)
-{
-    for (uint32_t n; count; results += n, count -= n) {
-        const uint32_t generation = gq_meta_generation(results[0].meta);
-        n = gq_meta_generation(results[count - 1].meta) == generation ? count : 1;
-        gq_lane_tally(lane, generation, n, 0);
-        if (lane->tally.latency)
-            add_latencies(lane, results, n);
-    }
+    gq_lane_tally_results(lane, r, 1, failed);
 }
 
 /* Results that are there, good, and need no byte of state: what a lane mostly hands out. Stops at any other. */
@@ -408,7 +360,7 @@ static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, u
             __builtin_prefetch(r->data);
     }
     set_seen(lane, first + n);
-    count_run(lane, results, n);
+    gq_lane_tally_results(lane, results, n, 0);
     return n;
 }
 
@@ -603,16 +555,6 @@ gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t
     gq_status status = fetch_locked(lane, seq, buffer, len, meta);
     pthread_mutex_unlock(&lane->lock);
     return status;
-}
-
-void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
-{
-    out->released = load(&lane->released);
-    out->submitted = load(&lane->submitted);
-    out->dropped = __atomic_load_n(&lane->dropped, __ATOMIC_RELAXED);
-    out->failed = __atomic_load_n(&lane->failed, __ATOMIC_RELAXED);
-    out->lost = __atomic_load_n(&lane->lost, __ATOMIC_RELAXED);
-    out->refused_full = __atomic_load_n(&lane->refused_full, __ATOMIC_RELAXED);
 }
 
 /* Looked at before `released`: a slot that another message has by now was released first. */

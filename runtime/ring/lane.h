@@ -132,8 +132,10 @@ gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t
 
 /* Tells of the results handed out since the last time. */
 void gq_lane_tell(struct gq_lane *lane);
-/* Counts results of a generation, with the lock held; a lane that does so itself needs no help. */
+/* Counts results of a generation; with the lock held, as the next. */
 void gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed);
+/* Counts results that are handed out, with their latencies; `failed` of them failed. */
+void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count, uint32_t failed);
 
 /* Messages below `end` that were submitted and have not finished. Without the lock, and it looks at each slot between
  * the released ones and `end`. */
