@@ -8,7 +8,7 @@
 #include "config/read.h"
 #include "config/schema.h"
 
-static void params_destroy(struct gq_conf_param *params, size_t count)
+void gq_conf_params_destroy(struct gq_conf_param *params, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         free(params[i].name);
@@ -24,9 +24,9 @@ void gq_conf_destroy(struct gq_conf *conf)
     for (size_t i = 0; i < conf->stage_count; i++) {
         free(conf->stages[i].name);
         free(conf->stages[i].plugin);
-        params_destroy(conf->stages[i].params, conf->stages[i].param_count);
+        gq_conf_params_destroy(conf->stages[i].params, conf->stages[i].param_count);
     }
-    params_destroy(conf->source.params, conf->source.param_count);
+    gq_conf_params_destroy(conf->source.params, conf->source.param_count);
     free(conf->stages);
     free(conf->source.path);
     free(conf->sink.path);

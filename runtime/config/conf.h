@@ -105,6 +105,12 @@ gq_status gq_conf_parse_list(const char *path, const char *text, size_t len, str
                              struct gq_conf **out);
 void gq_conf_destroy(struct gq_conf *conf);
 
+/* The same names, types and values in the same order? */
+bool gq_conf_params_same(const struct gq_conf_param *a, size_t a_count, const struct gq_conf_param *b, size_t b_count);
+void gq_conf_params_destroy(struct gq_conf_param *params, size_t count);
+/* Appends the sections of the file in which they differ, "source, queue", `stages` and `swap` left out. False: none. */
+bool gq_conf_differ(const struct gq_conf *a, const struct gq_conf *b, struct gq_text *sections);
+
 /* Bytes of shared memory that one lane's ingress and egress take. */
 struct gq_conf_lane_bytes {
     uint64_t ingress, egress;

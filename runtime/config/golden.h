@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include "base/error.h"
 #include "base/text.h"
+#include "config/conf.h"
 #include "config/problem.h"
 
 #define GQ_GOLDEN_INDEX_MAX 0x7fffffffffffffffull /* as source.plugin.first of a pipeline */
@@ -68,5 +69,12 @@ gq_status gq_golden_load(const char *path, struct gq_text *errors, size_t *error
 gq_status gq_golden_parse(const char *path, const char *text, size_t len, struct gq_text *errors, size_t *error_count,
                           struct gq_golden **out);
 void gq_golden_destroy(struct gq_golden *golden);
+
+/* Do both ask for the same parameters? */
+bool gq_golden_same_params(const struct gq_golden_vector *a, const struct gq_golden_vector *b);
+/* A vector's parameters as a pipeline file would have them; gq_conf_params_destroy() frees them. */
+gq_status gq_golden_params(const struct gq_golden_vector *vector, struct gq_conf_param **out, size_t *count);
+/* Room that every vector of the file fits into which does not ask for another. */
+uint32_t gq_golden_room(const struct gq_golden *golden);
 
 #endif

@@ -9,8 +9,6 @@
 #include "config/golden_result.h"
 #include "plugin_verbs.h"
 
-#define SLOT_BYTES_LEAST 1024u
-
 struct test {
     const struct plugin_args *args;
     const char *golden_path;
@@ -23,22 +21,11 @@ struct test {
     struct gq_text json;
 };
 
-static bool same_params(const struct gq_golden_vector *a, const struct gq_golden_vector *b)
-{
-    if (a->param_count != b->param_count)
-        return false;
-    for (size_t i = 0; i < a->param_count; i++)
-        if (strcmp(a->params[i].name, b->params[i].name) != 0 || strcmp(a->params[i].text, b->params[i].text) != 0 ||
-            a->params[i].quoted != b->params[i].quoted)
-            return false;
-    return true;
-}
-
 /* Vectors in a row that ask for the same share a pipeline, so that state is kept from one to the next. */
 static bool fits_open_probe(const struct test *t, const struct gq_golden_vector *v)
 {
     return t->opened_for && !t->golden->source && t->opened_for->slot_bytes == v->slot_bytes &&
-           same_params(t->opened_for, v);
+           gq_golden_same_params(t->opened_for, v);
 }
 
 static bool overrides(const struct plugin_args *args, const char *name)
@@ -177,17 +164,6 @@ static gq_status run_vectors(struct test *t)
     return GQ_OK;
 }
 
-static uint32_t room_for(const struct gq_golden *golden)
-{
-    size_t room = SLOT_BYTES_LEAST;
-    for (size_t i = 0; i < golden->count; i++) {
-        const struct gq_golden_vector *v = &golden->vectors[i];
-        room = v->in.len > room ? v->in.len : room;
-        room = v->out.len > room ? v->out.len : room;
-    }
-    return (uint32_t)room;
-}
-
 static void print_json(const struct test *t)
 {
     struct gq_text plugin = {0};
@@ -288,7 +264,7 @@ static gq_status run_test(struct test *t)
         status = check_params(t);
     if (status != GQ_OK)
         return status;
-    t->room = room_for(t->golden);
+    t->room = gq_golden_room(t->golden);
     return run_vectors(t);
 }
 
