@@ -1,25 +1,26 @@
 /* The gq_* entry points: argument checks, and nothing else. */
 #include <gpuqueue/runtime.h>
+#include "api/api.h"
 #include "base/error.h"
 #include "pipeline/pipeline.h"
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A struct of an older or newer caller: shorter ones are filled up with zeroes; of longer ones the part we do not know
- * must be zero, or the caller asks for something that this library cannot do. */
-static gq_status read_opts(const gq_open_opts *opts, gq_open_opts *out)
+gq_status gq_read_struct(const void *given, size_t least, void *known, size_t known_size, const char *what)
 {
-    *out = (gq_open_opts){0};
-    if (!opts || opts->size < offsetof(gq_open_opts, backend))
-        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: opts is NULL or its size is not set");
-    const unsigned char *bytes = (const unsigned char *)opts;
-    for (size_t i = sizeof *out; i < opts->size; i++)
+    const unsigned char *bytes = given;
+    size_t size = 0;
+    if (given)
+        memcpy(&size, given, sizeof size);
+    memset(known, 0, known_size);
+    if (size < least)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "%s is NULL or its size is not set", what);
+    for (size_t i = known_size; i < size; i++)
         if (bytes[i] != 0)
-            return gq_error_set(GQ_ERR_INVALID_ARG,
-                                "gq_open: opts has a field at byte %zu that this release (%s) does not know", i,
-                                GQ_VERSION);
-    memcpy(out, opts, opts->size < sizeof *out ? opts->size : sizeof *out);
+            return gq_error_set(GQ_ERR_INVALID_ARG, "%s has a field at byte %zu that this release (%s) does not know",
+                                what, i, GQ_VERSION);
+    memcpy(known, given, size < known_size ? size : known_size);
     return GQ_OK;
 }
 
@@ -29,17 +30,15 @@ gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out)
     if (!out)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: out is NULL");
     *out = NULL;
-    gq_status status = read_opts(opts, &known);
+    gq_status status = gq_read_struct(opts, offsetof(gq_open_opts, backend), &known, sizeof known, "gq_open: opts");
     if (status == GQ_OK && !known.path && !known.text)
         status = gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: neither path nor text is given");
     return status == GQ_OK ? gq_pipeline_open(&known, out) : status;
 }
 
-/* A forked child has none of the pipeline's threads, and would stop its parent's worker. */
 static bool inherited(const gq_pipeline *p) { return p->pid != getpid(); }
 
-/* May this process make the call on this pipeline? */
-static gq_status check(const gq_pipeline *p, const char *call)
+gq_status gq_check_pipeline(const struct gq_pipeline *p, const char *call)
 {
     if (!p)
         return gq_error_set(GQ_ERR_INVALID_ARG, "%s: the pipeline is NULL", call);
@@ -52,19 +51,19 @@ static gq_status check(const gq_pipeline *p, const char *call)
 
 gq_status gq_prepare(gq_pipeline *p)
 {
-    gq_status status = check(p, "gq_prepare");
+    gq_status status = gq_check_pipeline(p, "gq_prepare");
     return status == GQ_OK ? gq_pipeline_prepare(p) : status;
 }
 
 gq_status gq_start(gq_pipeline *p)
 {
-    gq_status status = check(p, "gq_start");
+    gq_status status = gq_check_pipeline(p, "gq_start");
     return status == GQ_OK ? gq_pipeline_start(p) : status;
 }
 
 gq_status gq_wait(gq_pipeline *p, uint32_t timeout_ms)
 {
-    gq_status status = check(p, "gq_wait");
+    gq_status status = gq_check_pipeline(p, "gq_wait");
     return status == GQ_OK ? gq_pipeline_wait(p, timeout_ms) : status;
 }
 
@@ -76,7 +75,7 @@ void gq_interrupt(gq_pipeline *p)
 
 gq_status gq_stop(gq_pipeline *p, uint32_t drain_ms)
 {
-    gq_status status = check(p, "gq_stop");
+    gq_status status = gq_check_pipeline(p, "gq_stop");
     return status == GQ_OK ? gq_pipeline_stop(p, drain_ms) : status;
 }
 

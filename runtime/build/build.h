@@ -27,6 +27,8 @@ struct gq_builder_opts {
 
 gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out);
 void gq_builder_destroy(struct gq_builder *builder);
+/* In a forked child: lets go of the process, which is the parent's. */
+void gq_builder_forget(const struct gq_builder *builder);
 
 struct gq_build_request {
     const char

@@ -44,6 +44,12 @@ void gq_builder_destroy(struct gq_builder *b)
     free(b);
 }
 
+void gq_builder_forget(const struct gq_builder *b)
+{
+    if (b->process.channel >= 0)
+        close(b->process.channel);
+}
+
 static gq_status start_process(struct gq_builder *b)
 {
     int wait_status;

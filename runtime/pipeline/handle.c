@@ -52,7 +52,7 @@ static void in_child(void)
     for (struct GpuQueue *h = all; h; h = h->next_of_all) {
         pthread_mutex_init(&h->lock, NULL);
         if (h->queue)
-            close(h->pipeline->remote->process.channel);
+            gq_pipeline_forget_children(h->pipeline);
         h->queue = NULL;
         h->closed = 1;
     }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "pipeline/handle.h"
+#include "pipeline/swap.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,8 +42,8 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     p->dead_file.fd = -1;
     p->source_image.fd = -1;
     p->probed.channel = -1;
-    for (size_t i = 0; i < GQ_STAGES_MAX; i++)
-        p->stage_image[i].fd = -1;
+    p->from_text = opts->text != NULL;
+    pthread_mutex_init(&p->change_lock, NULL);
     p->cpu_threads = opts->cpu_threads;
     p->builder_opts = (struct gq_builder_opts){.no_cache = opts->no_cache != 0};
     gq_status status = read_conf(opts, &p->conf);
@@ -63,51 +64,73 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
 
 /* --- prepare ------------------------------------------------------------------------------------------------------ */
 
-static gq_status build_all(struct gq_pipeline *p, struct gq_builder *builder)
+static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
+{
+    const struct gq_conf_stage *s = &p->conf->stages[i];
+    const struct gq_build_request request = {s->plugin,      GQ_IMAGE_STAGE, s->params,
+                                             s->param_count, p->conf->file,  p->arch};
+    struct gq_image image;
+    struct gq_code *first;
+    p->versions->stage[i].name = s->name;
+    gq_status status = gq_build(p->builder, &request, &image);
+    if (status == GQ_OK)
+        status = gq_versions_add(p->versions, i, s->plugin, &image, &first);
+    gq_image_finish(&image);
+    return status;
+}
+
+static gq_status build_all(struct gq_pipeline *p)
 {
     const struct gq_conf *conf = p->conf;
     gq_status status = GQ_OK;
     if (conf->source.kind == GQ_SOURCE_PLUGIN) {
         struct gq_build_request source = {conf->source.path,        GQ_IMAGE_SOURCE, conf->source.params,
                                           conf->source.param_count, conf->file,      p->arch};
-        status = gq_build(builder, &source, &p->source_image);
+        status = gq_build(p->builder, &source, &p->source_image);
     }
-    for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++) {
-        const struct gq_conf_stage *s = &conf->stages[i];
-        struct gq_build_request stage = {s->plugin, GQ_IMAGE_STAGE, s->params, s->param_count, conf->file, p->arch};
-        status = gq_build(builder, &stage, &p->stage_image[i]);
-    }
+    for (uint32_t i = 0; i < conf->stage_count && status == GQ_OK; i++)
+        status = build_stage(p, i);
     return status;
 }
 
 /* Starts the worker, which loads the images and says whether they can run together. */
 static gq_status load_images(struct gq_pipeline *p)
 {
-    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, &p->probed, &p->remote);
+    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, p->versions, &p->probed, &p->remote);
     if (status == GQ_OK && p->source_image.fd >= 0)
         status = gq_remote_load(p->remote, &p->source_image, "source", 1, p->conf->source.blocks);
     for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
-        status = gq_remote_load(p->remote, &p->stage_image[i], p->conf->stages[i].name, 1, p->conf->stages[i].blocks);
+        status = gq_remote_load(p->remote, &p->versions->stage[i].code[0]->image, p->conf->stages[i].name, 1,
+                                p->conf->stages[i].blocks);
     return status == GQ_OK ? gq_remote_fit(p->remote) : status;
 }
+
+/* What belongs to a phase is there before it is entered: gq_get_stats() may ask from any thread. */
+static void enter(struct gq_pipeline *p, enum gq_phase phase) { __atomic_store_n(&p->phase, phase, __ATOMIC_RELEASE); }
 
 gq_status gq_pipeline_prepare(struct gq_pipeline *p)
 {
     if (p->phase != GQ_PHASE_OPEN)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_prepare comes once, after gq_open");
-    struct gq_builder *builder = NULL;
-    gq_status status = gq_builder_create(&p->builder_opts, &builder);
+    const bool timed = p->conf->sink.kind != GQ_SINK_API;
+    gq_status status = gq_versions_create((uint32_t)p->conf->stage_count, timed, &p->versions);
     if (status == GQ_OK)
-        status = build_all(p, builder);
-    gq_builder_destroy(builder);
+        status = gq_builder_create(&p->builder_opts, &p->builder);
+    if (status == GQ_OK)
+        status = build_all(p);
     if (status == GQ_OK && p->backend == GQ_BACKEND_CUDA)
         status = load_images(p);
     if (status == GQ_OK) {
-        p->phase = GQ_PHASE_PREPARED;
+        gq_spare_init(&p->spare, p->conf, p->backend);
+        enter(p, GQ_PHASE_PREPARED);
         return GQ_OK;
     }
     gq_remote_destroy(p->remote);
     p->remote = NULL;
+    gq_builder_destroy(p->builder);
+    p->builder = NULL;
+    gq_versions_destroy(p->versions);
+    p->versions = NULL;
     return status;
 }
 
@@ -161,8 +184,12 @@ static gq_status start_threads(struct gq_pipeline *p)
     return status;
 }
 
-/* What belongs to a phase is there before it is entered: gq_get_stats() may ask from any thread. */
-static void enter(struct gq_pipeline *p, enum gq_phase phase) { __atomic_store_n(&p->phase, phase, __ATOMIC_RELEASE); }
+/* The code that the pipeline starts with is its first generation. */
+static void set_live(struct gq_pipeline *p)
+{
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        gq_versions_went_live(p->versions, i, p->versions->stage[i].code[0], NULL, 0);
+}
 
 gq_status gq_pipeline_start(struct gq_pipeline *p)
 {
@@ -180,6 +207,8 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
         status = gq_handle_create(p, &p->handle);
     if (status == GQ_OK)
         status = gq_remote_run(p->remote);
+    if (status == GQ_OK)
+        set_live(p);
     if (status == GQ_OK)
         status = start_threads(p);
     enter(p, GQ_PHASE_STARTED); /* a start that failed half-way is undone by stop and close */
@@ -308,6 +337,7 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
         status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
+    gq_pipeline_end_changes(p);
     if (p->remote)
         end_threads(p);
     if (close_sink(p) != GQ_OK)
@@ -332,17 +362,28 @@ void gq_pipeline_close(struct gq_pipeline *p)
     gq_queue_destroy(p->queue);
     gq_remote_destroy(p->remote);
     gq_process_end(&p->probed, 100);
+    gq_builder_destroy(p->builder);
+    gq_versions_destroy(p->versions);
     gq_image_finish(&p->source_image);
-    for (size_t i = 0; i < GQ_STAGES_MAX; i++)
-        gq_image_finish(&p->stage_image[i]);
     if (p->interrupt_fd >= 0)
         close(p->interrupt_fd);
     if (p->abandon_fd >= 0)
         close(p->abandon_fd);
     pthread_mutex_destroy(&p->failure_lock);
+    pthread_mutex_destroy(&p->change_lock);
+    gq_conf_destroy(p->accepted);
     free((char *)(uintptr_t)p->builder_opts.cache_folder);
     gq_conf_destroy(p->conf);
     free(p);
+}
+
+void gq_pipeline_forget_children(const struct gq_pipeline *p)
+{
+    close(p->remote->process.channel);
+    if (p->spare.remote)
+        close(p->spare.remote->process.channel);
+    if (p->builder)
+        gq_builder_forget(p->builder);
 }
 
 /* --- statistics --------------------------------------------------------------------------------------------------- */
@@ -370,6 +411,8 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
         *out = p->last;
     } else if (phase == GQ_PHASE_STARTED && p->queue) {
         gq_queue_get_counts(p->queue, &counts, latency);
+        if (latency)
+            gq_versions_latency(p->versions, latency);
         *out = (struct gq_stats){
             .messages_in = counts.submitted,
             .messages_out = p->conf->sink.kind == GQ_SINK_API ? taken_well(&counts)

@@ -11,6 +11,8 @@
 #include "pipeline/dead_letter.h"
 #include "pipeline/queue.h"
 #include "pipeline/remote.h"
+#include "pipeline/spare.h"
+#include "pipeline/version.h"
 
 enum gq_phase { GQ_PHASE_OPEN, GQ_PHASE_PREPARED, GQ_PHASE_STARTED, GQ_PHASE_STOPPED };
 
@@ -25,9 +27,20 @@ struct gq_pipeline {
     uint32_t cpu_threads;
     struct gq_builder_opts builder_opts;
 
+    bool from_text; /* there is no file to read again */
+
     /* from gq_prepare */
     struct gq_image source_image;
-    struct gq_image stage_image[GQ_STAGES_MAX];
+    struct gq_versions *versions; /* of the stages' code */
+
+    /* changing the code while messages flow: all under change_lock, which one change holds at a time */
+    pthread_mutex_t change_lock;
+    bool settled;               /* there will be no more changes: gq_stop came */
+    struct gq_builder *builder; /* from gq_prepare on: its process is kept warm */
+    struct gq_spare spare;
+    struct gq_conf *accepted; /* what the last reload read; NULL: conf. `conf` stays, for those who hold no lock */
+    pthread_t warmer;         /* starts the spare before it is needed */
+    bool warming;
 
     /* from gq_start */
     struct gq_remote *remote;
@@ -65,6 +78,9 @@ gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
 /* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. `keep` as for gq_remote_probe.
  */
 gq_status gq_pipeline_find_gpu(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);
+
+/* In a forked child: lets go of what would keep the parent's processes alive. Takes no lock. */
+void gq_pipeline_forget_children(const struct gq_pipeline *p);
 
 /* Keeps the first failure: its status and this thread's sentence. Returns `status`. */
 gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status);

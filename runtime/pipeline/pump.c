@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include "pipeline/handle.h"
 #include "ring/counted.h"
@@ -109,23 +110,33 @@ static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
         snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
 }
 
-/* Whose fault it was. The number is the worker's word, and a plugin may have written over it. */
-static void name_stage(const struct gq_pipeline *p, uint32_t stage, const char **name, const char **plugin,
-                       const char **digest)
+/* Whose fault it was. */
+struct culprit {
+    const char *stage;
+    struct gq_version_name code;
+};
+
+/* The number of the stage is the worker's word, and a plugin may have written over it. */
+static void find_culprit(const struct gq_pipeline *p, uint64_t meta, struct culprit *c)
 {
-    bool known = stage < p->conf->stage_count;
-    bool source = stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN;
-    *name = known ? p->conf->stages[stage].name : source ? "source" : "?";
-    *plugin = known ? p->conf->stages[stage].plugin : source ? p->conf->source.path : "?";
-    *digest = known ? p->stage_image[stage].digest : source ? p->source_image.digest : "";
+    const uint32_t stage = gq_meta_stage(meta);
+    const bool source = stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN;
+    *c = (struct culprit){.stage = source ? "source" : "?", .code.plugin = "?"};
+    if (stage < p->conf->stage_count) {
+        c->stage = p->conf->stages[stage].name;
+        gq_versions_name(p->versions, stage, gq_meta_generation(meta), &c->code);
+    } else if (source) {
+        snprintf(c->code.plugin, sizeof c->code.plugin, "%s", p->conf->source.path);
+        memcpy(c->code.digest, p->source_image.digest, sizeof c->code.digest);
+    }
 }
 
 static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *r)
 {
     char reason[160];
     struct timespec now;
-    const char *name, *plugin, *digest;
-    name_stage(p, gq_meta_stage(r->meta), &name, &plugin, &digest);
+    struct culprit culprit;
+    find_culprit(p, r->meta, &culprit);
     reason_of(r, reason, sizeof reason);
     clock_gettime(CLOCK_REALTIME, &now);
     uint32_t len = (uint32_t)lane->view.in_desc[gq_slot_index(&lane->view, r->seq)];
@@ -136,9 +147,9 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
         .stage = gq_meta_stage(r->meta),
         .status = (uint16_t)gq_meta_status(r->meta),
         .code = (uint16_t)gq_meta_code(r->meta),
-        .stage_name = name,
-        .plugin = plugin,
-        .digest = digest,
+        .stage_name = culprit.stage,
+        .plugin = culprit.code.plugin,
+        .digest = culprit.code.digest,
         .reason = reason,
         /* A generated message has no bytes on this side; its id says which index makes it again. */
         .message = lane->generated ? NULL : gq_slot_in(&lane->view, r->seq),

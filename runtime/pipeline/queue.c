@@ -1,6 +1,7 @@
 #include "pipeline/queue.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "pipeline/version.h"
 #include <sched.h>
 #include <time.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
     opts->capacity = opts->capacity ? opts->capacity : queue->capacity;
     opts->slot_bytes = queue->slot_bytes;
     opts->timed = queue->timed;
+    opts->tell = queue->remote->versions ? gq_versions_tally : NULL;
+    opts->tell_arg = queue->remote->versions;
     gq_status status = gq_lane_create(opts, &queue->remote->link, out);
     if (status == GQ_OK)
         status = gq_remote_add_lane(queue->remote, *out);

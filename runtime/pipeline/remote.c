@@ -242,13 +242,14 @@ static gq_status start_worker(struct gq_process *out)
 }
 
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_process *probed, struct gq_remote **out)
+                           struct gq_versions *versions, struct gq_process *probed, struct gq_remote **out)
 {
     *out = NULL;
     struct gq_remote *remote = calloc(1, sizeof *remote);
     if (!remote)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the worker's record");
     remote->conf = conf;
+    remote->versions = versions;
     remote->answer_ms = ANSWER_MS;
     remote->process.channel = -1;
     pthread_mutex_init(&remote->lock, NULL);

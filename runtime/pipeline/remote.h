@@ -27,9 +27,10 @@ struct gq_remote {
     char why[GQ_ERROR_TEXT_MAX];    /* of its death; "" while it lives */
 };
 
-/* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. */
+/* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. `versions` of
+ * the stages' code outlive it; NULL: nobody counts what they serve. */
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_process *probed, struct gq_remote **out);
+                           struct gq_versions *versions, struct gq_process *probed, struct gq_remote **out);
 /* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
  * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);

@@ -273,11 +273,15 @@ void gq_versions_went_live(struct gq_versions *v, uint32_t stage, struct gq_code
     pthread_mutex_unlock(&v->lock);
 }
 
-void gq_versions_drained(struct gq_versions *v, uint32_t stage, struct gq_code *code)
+void gq_versions_settle(struct gq_versions *v, uint64_t (*held)(void *arg, const struct gq_code *code), void *arg)
 {
     pthread_mutex_lock(&v->lock);
-    if (code->state == GQ_VERSION_DRAINING) /* somebody else may have seen it first */
-        move(code, GQ_VERSION_WARM, v->stage[stage].name);
+    for (uint32_t i = 0; i < v->stage_count; i++)
+        for (uint32_t k = 0; k < v->stage[i].count; k++) {
+            struct gq_code *code = v->stage[i].code[k];
+            if (code->state == GQ_VERSION_DRAINING && held(arg, code) == 0)
+                move(code, GQ_VERSION_WARM, v->stage[i].name);
+        }
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -327,6 +331,14 @@ void gq_versions_tally(void *versions, const struct gq_lane_tally *tally)
     }
     if (v->latency && tally->latency)
         gq_histogram_merge(v->latency, tally->latency);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void gq_versions_latency(struct gq_versions *v, struct gq_histogram *into)
+{
+    pthread_mutex_lock(&v->lock);
+    if (v->latency)
+        gq_histogram_merge(into, v->latency);
     pthread_mutex_unlock(&v->lock);
 }
 

@@ -85,11 +85,15 @@ void gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct 
 /* Lets go of a version's image: it was discarded, or failed. GQ_ERR_INVALID_ARG: who holds it. */
 gq_status gq_versions_give_up(struct gq_versions *versions, uint32_t stage, struct gq_code *code, gq_version_state to,
                               uint64_t in_flight);
-/* A draining version whose messages have ended is warm. */
-void gq_versions_drained(struct gq_versions *versions, uint32_t stage, struct gq_code *code);
+/* Draining versions whose messages have ended are warm: held(arg, code) is how many have not. */
+void gq_versions_settle(struct gq_versions *versions, uint64_t (*held)(void *arg, const struct gq_code *code),
+                        void *arg);
 
 /* Counts what a lane handed out: gq_lane_opts.tell, with the versions as argument. */
 void gq_versions_tally(void *versions, const struct gq_lane_tally *tally);
+
+/* Merges the latencies that lanes have told of. */
+void gq_versions_latency(struct gq_versions *versions, struct gq_histogram *into);
 
 /* Number, plugin and digest of the version that served results of `generation` at a stage; 0, and "", if the stage has
  * none. For dead letters and post mortems. */

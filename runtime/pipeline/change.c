@@ -1,0 +1,308 @@
+#include "pipeline/change.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "build/source.h"
+#include "pipeline/rehearse.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the result ------------------------------------------------------------------------------------------------------
+ */
+
+static void set_log(gq_swap_result *result, const char *text)
+{
+    size_t len = strlen(text);
+    if (len >= sizeof result->log) { /* cut at a line's end, if there is one */
+        len = sizeof result->log - 1;
+        for (size_t at = len; at > 0; at--)
+            if (text[at - 1] == '\n') {
+                len = at;
+                break;
+            }
+    }
+    memcpy(result->log, text, len);
+    result->log[len] = '\0';
+}
+
+static void note_code(struct gq_change *c)
+{
+    c->result->version = c->code->number;
+    snprintf(c->result->digest, sizeof c->result->digest, "%.*s", (int)sizeof c->result->digest - 1,
+             c->code->image.digest);
+}
+
+gq_status gq_change_init(struct gq_change *c, struct gq_pipeline *p, uint32_t stage, const char *plugin,
+                         gq_swap_result *result)
+{
+    const struct gq_conf *conf = p->accepted ? p->accepted : p->conf;
+    *result = (gq_swap_result){.size = sizeof *result, .total_ns = gq_clock_ns()}; /* a difference in the end */
+    *c = (struct gq_change){.p = p,
+                            .stage = stage,
+                            .conf = &conf->stages[stage],
+                            .conf_file = conf->file,
+                            .rehearse = conf->swap.rehearse != 0,
+                            .plugin = strdup(plugin ? plugin : p->versions->stage[stage].live->plugin),
+                            .result = result};
+    return c->plugin ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a change");
+}
+
+/* The sentence that was left stays the one that the caller reads. */
+static void give_up(struct gq_change *c, gq_version_state to)
+{
+    char sentence[GQ_ERROR_TEXT_MAX];
+    const gq_status status = gq_error_status();
+    snprintf(sentence, sizeof sentence, "%s", gq_error_text());
+    gq_status given = gq_versions_give_up(c->p->versions, c->stage, c->code, to, 0);
+    gq_assert(given == GQ_OK);
+    if (status != GQ_OK)
+        gq_error_set(status, "%s", sentence);
+}
+
+void gq_change_finish(struct gq_change *c)
+{
+    if (c->code && c->code->state == GQ_VERSION_COLD)
+        give_up(c, GQ_VERSION_DISCARDED);
+    c->result->total_ns = gq_clock_ns() - c->result->total_ns;
+    c->result->live = c->p->versions->stage[c->stage].live->number;
+    free(c->plugin);
+}
+
+/* --- resolve and build
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static gq_status resolve(struct gq_change *c)
+{
+    struct gq_text text = {0};
+    enum gq_origin origin;
+    c->result->step = GQ_STEP_RESOLVE;
+    if (strncmp(c->plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+        return GQ_OK;
+    gq_status status = gq_source_read(c->plugin, &text, &origin);
+    gq_text_finish(&text);
+    return status;
+}
+
+static struct gq_build_request request_of(const struct gq_change *c)
+{
+    return (struct gq_build_request){c->plugin,    GQ_IMAGE_STAGE, c->conf->params, c->conf->param_count,
+                                     c->conf_file, c->p->arch};
+}
+
+/* A builder that somebody killed is no reason to refuse a plugin: the next one is asked once more. */
+static gq_status ask_builder(struct gq_change *c, struct gq_image *image)
+{
+    const struct gq_build_request request = request_of(c);
+    gq_status status = GQ_ERR_INTERNAL;
+    for (int attempt = 0; attempt < 2 && status == GQ_ERR_INTERNAL; attempt++) {
+        gq_image_finish(image);
+        status = gq_build(c->p->builder, &request, image);
+    }
+    return status;
+}
+
+/* A version of its own, also for what could not be built: a list of versions shows what was tried. */
+static gq_status add_version(struct gq_change *c, struct gq_image *image)
+{
+    struct gq_code *known = image->fd >= 0 ? gq_versions_find_image(c->p->versions, c->stage, image->digest) : NULL;
+    c->loaded = known != NULL;
+    c->code = known;
+    return known ? GQ_OK : gq_versions_add(c->p->versions, c->stage, c->plugin, image, &c->code);
+}
+
+static gq_status refuse_build(struct gq_change *c, gq_status status, struct gq_image *image)
+{
+    char sentence[GQ_ERROR_TEXT_MAX];
+    snprintf(sentence, sizeof sentence, "%s", gq_error_text());
+    if (add_version(c, image) == GQ_OK) {
+        note_code(c);
+        give_up(c, GQ_VERSION_FAILED);
+        c->code = NULL;
+    }
+    return gq_error_set(status, "%s", sentence);
+}
+
+static gq_status build(struct gq_change *c)
+{
+    struct gq_image image = {.fd = -1};
+    const uint64_t start = gq_clock_ns();
+    c->result->step = GQ_STEP_BUILD;
+    gq_status status = ask_builder(c, &image);
+    c->result->build_ns = gq_clock_ns() - start;
+    c->result->cached = image.cached;
+    set_log(c->result, gq_text_str(&image.log));
+    gq_text_clear(&image.log); /* the result has it */
+    status = status == GQ_OK ? add_version(c, &image) : refuse_build(c, status, &image);
+    gq_image_finish(&image);
+    if (status == GQ_OK)
+        note_code(c);
+    return status;
+}
+
+/* --- inspect and rehearse --------------------------------------------------------------------------------------------
+ */
+
+static gq_status check_state(const struct gq_change *c)
+{
+    const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
+    const struct gq_cpu_image *info = &c->code->image.info;
+    const bool same = info->state_bytes == s->state_bytes && info->state_version == s->state_version;
+    if (info->state_bytes == 0 || s->state_bytes == 0 || same || info->migrates)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_PLUGIN,
+                        "stage '%s' has state of %u bytes, version %u, and %s declares %u bytes, version %u, without a "
+                        "gq_migrate() to take it over: define one (gpuqueue/plugin.h), or declare what there is",
+                        s->name, s->state_bytes, s->state_version, c->code->plugin, info->state_bytes,
+                        info->state_version);
+}
+
+static gq_status inspect(struct gq_change *c)
+{
+    const struct gq_cpu_image *info = &c->code->image.info;
+    c->result->step = GQ_STEP_INSPECT;
+    if (info->kind != GQ_IMAGE_STAGE)
+        return gq_error_set(GQ_ERR_PLUGIN, "%s makes messages: it is a source plugin, and '%s' is a stage",
+                            c->code->plugin, c->conf->name);
+    if (info->plugin_abi != GQ_PLUGIN_ABI)
+        return gq_error_set(GQ_ERR_PLUGIN, "%s was made for plugin ABI %u, and this release has %d: build it again",
+                            c->code->plugin, info->plugin_abi, GQ_PLUGIN_ABI);
+    return check_state(c);
+}
+
+static gq_status run_rehearsal(struct gq_change *c, struct gq_text *log)
+{
+    struct gq_pipeline *p = c->p;
+    const struct gq_build_request request = request_of(c);
+    const struct gq_conf *conf = p->accepted ? p->accepted : p->conf;
+    const struct gq_rehearsal rehearsal = {.spare = &p->spare,
+                                           .builder = p->builder,
+                                           .request = &request,
+                                           .image = &c->code->image,
+                                           .stage_name = p->versions->stage[c->stage].name,
+                                           .budget_ms = conf->swap.budget_ms};
+    gq_status status = gq_spare_warm(&p->spare, &p->versions->stage[0].live->image);
+    if (status != GQ_OK)
+        return status;
+    return gq_rehearse(&rehearsal, &c->result->vectors, log);
+}
+
+static gq_status rehearse(struct gq_change *c)
+{
+    struct gq_text log = {0};
+    const uint64_t start = gq_clock_ns();
+    c->result->step = GQ_STEP_REHEARSE;
+    gq_status status = run_rehearsal(c, &log);
+    c->result->rehearse_ns = gq_clock_ns() - start;
+    c->code->rehearsed = c->result->vectors;
+    if (log.len)
+        set_log(c->result, gq_text_str(&log));
+    gq_text_finish(&log);
+    return status;
+}
+
+gq_status gq_change_prepare(struct gq_change *c)
+{
+    gq_status status = gq_remote_check(c->p->remote);
+    if (status == GQ_OK)
+        status = resolve(c);
+    if (status == GQ_OK)
+        status = build(c);
+    if (status != GQ_OK || gq_change_is_none(c))
+        return status;
+    status = inspect(c);
+    if (status == GQ_OK && c->rehearse && !c->loaded)
+        status = rehearse(c);
+    if (status != GQ_OK && !c->loaded)
+        give_up(c, GQ_VERSION_FAILED);
+    return status;
+}
+
+gq_status gq_change_prepare_use(struct gq_change *c, struct gq_code *code)
+{
+    c->code = code;
+    c->loaded = true;
+    note_code(c);
+    gq_status status = gq_remote_check(c->p->remote);
+    return status != GQ_OK || gq_change_is_none(c) ? status : inspect(c);
+}
+
+/* --- the switch ------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t gq_change_held(void *pipeline, const struct gq_code *code)
+{
+    const struct gq_pipeline *p = pipeline;
+    uint64_t held = 0;
+    for (uint32_t i = 0; i < code->lanes; i++)
+        held += gq_lane_unfinished_below(p->queue->lane[i], code->until[i]);
+    return held;
+}
+
+static uint32_t count_kept(const struct gq_stage_code *s, struct gq_code **oldest)
+{
+    uint32_t kept = 0;
+    *oldest = NULL;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct gq_code *code = s->code[i];
+        kept += code->state == GQ_VERSION_WARM || code->state == GQ_VERSION_DRAINING;
+        if (code->state == GQ_VERSION_WARM && (!*oldest || code->generation < (*oldest)->generation))
+            *oldest = code;
+    }
+    return kept;
+}
+
+void gq_change_prune(struct gq_pipeline *p, uint32_t stage)
+{
+    const uint32_t keep = (p->accepted ? p->accepted : p->conf)->swap.keep_versions;
+    struct gq_code *oldest;
+    gq_versions_settle(p->versions, gq_change_held, p);
+    while (count_kept(&p->versions->stage[stage], &oldest) > keep && oldest) {
+        if (gq_remote_discard(p->remote, stage, oldest->number) != GQ_OK)
+            return; /* the worker is gone: who serves messages will hear of it */
+        gq_status status = gq_versions_give_up(p->versions, stage, oldest, GQ_VERSION_DISCARDED, 0);
+        gq_assert(status == GQ_OK);
+    }
+}
+
+/* The worker has switched: every message accepted from here on is the new version's. */
+static void went_live(struct gq_change *c, uint32_t generation)
+{
+    struct gq_queue *queue = c->p->queue;
+    uint64_t until[GQ_LANES_MAX];
+    const uint32_t lanes = gq_queue_lanes(queue);
+    for (uint32_t i = 0; i < lanes; i++)
+        until[i] = __atomic_load_n(&queue->lane[i]->submitted, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&c->p->remote->link.generation, generation, __ATOMIC_RELAXED);
+    gq_versions_went_live(c->p->versions, c->stage, c->code, until, lanes);
+    c->result->generation = generation;
+}
+
+gq_status gq_change_switch(struct gq_change *c)
+{
+    struct gq_pipeline *p = c->p;
+    struct gq_swap_times times;
+    gq_assert(!gq_change_is_none(c));
+    c->was = p->versions->stage[c->stage].live;
+    const uint32_t generation = gq_versions_begin(p->versions, c->stage, c->code);
+    const struct gq_remote_change change = {.stage_name = c->conf->name,
+                                            .stage = c->stage,
+                                            .version = c->code->number,
+                                            .generation = generation,
+                                            .blocks = c->conf->blocks};
+    gq_status status = c->loaded ? gq_remote_use(p->remote, &change, &times)
+                                 : gq_remote_swap(p->remote, &c->code->image, &change, &times);
+    c->result->step = times.step;
+    c->result->park_ns = times.park_ns;
+    c->result->load_ns = times.load_ns;
+    c->result->launch_ns = times.launch_ns;
+    if (status == GQ_OK) {
+        went_live(c, generation);
+        gq_change_prune(p, c->stage);
+        return GQ_OK;
+    }
+    gq_versions_undo(p->versions);
+    if (!c->loaded)
+        give_up(c, GQ_VERSION_FAILED);
+    return status;
+}

@@ -1,0 +1,43 @@
+/* change.h - one change of the code of one stage, step by step: everything up to the rehearsal while the live version
+ * serves untouched, then the switch. For pipeline/swap.c and reload.c, which let one thread in at a time.
+ */
+#ifndef GQ_PIPELINE_CHANGE_H
+#define GQ_PIPELINE_CHANGE_H
+
+#include <gpuqueue/swap.h>
+#include "pipeline/pipeline.h"
+#include "pipeline/version.h"
+
+struct gq_change {
+    struct gq_pipeline *p;
+    uint32_t stage;
+    const struct gq_conf_stage *conf; /* parameters, and blocks of the grid */
+    const char *conf_file;
+    bool rehearse;
+    char *plugin;
+    struct gq_code *code;      /* the version that it is about; NULL until there is one */
+    bool loaded;               /* the worker has it already */
+    gq_swap_result *result;    /* the caller's */
+    const struct gq_code *was; /* live before the switch */
+};
+
+/* A change to what `plugin` holds now (NULL: the file of the live version), with parameters of `conf`. The result is
+ * cleared. gq_change_finish() in every case. */
+gq_status gq_change_init(struct gq_change *change, struct gq_pipeline *p, uint32_t stage, const char *plugin,
+                         gq_swap_result *result);
+/* Resolve, build, inspect, rehearse. Afterwards `code` may be the live version: there is nothing to switch to. */
+gq_status gq_change_prepare(struct gq_change *change);
+/* A change to a version that the worker has: nothing is built, only inspected. */
+gq_status gq_change_prepare_use(struct gq_change *change, struct gq_code *code);
+static inline bool gq_change_is_none(const struct gq_change *change) { return change->code->state == GQ_VERSION_LIVE; }
+/* The worker makes it live. On failure the version before serves on. */
+gq_status gq_change_switch(struct gq_change *change);
+/* A version that was built and is not switched to is given up. Completes the result. */
+void gq_change_finish(struct gq_change *change);
+
+/* Messages that may be with a draining version. */
+uint64_t gq_change_held(void *pipeline, const struct gq_code *code);
+/* Discards the versions of a stage beyond those to be kept. */
+void gq_change_prune(struct gq_pipeline *p, uint32_t stage);
+
+#endif

@@ -1,0 +1,275 @@
+#include "pipeline/swap.h"
+#include "base/assert.h"
+#include "base/thread.h"
+#include "pipeline/change.h"
+#include <stdio.h>
+#include <string.h>
+
+/* --- one at a time ---------------------------------------------------------------------------------------------------
+ */
+
+gq_status gq_pipeline_begin_change(struct gq_pipeline *p, const char *call)
+{
+    pthread_mutex_lock(&p->change_lock);
+    if (__atomic_load_n(&p->phase, __ATOMIC_ACQUIRE) == GQ_PHASE_STARTED && !p->settled && p->versions->stage[0].live)
+        return GQ_OK;
+    pthread_mutex_unlock(&p->change_lock);
+    return gq_error_set(GQ_ERR_INVALID_ARG, "%s comes between gq_start and gq_stop", call);
+}
+
+void gq_pipeline_end_change(struct gq_pipeline *p) { pthread_mutex_unlock(&p->change_lock); }
+
+void gq_pipeline_end_changes(struct gq_pipeline *p)
+{
+    pthread_mutex_lock(&p->change_lock);
+    p->settled = true;
+    const bool warming = p->warming;
+    p->warming = false;
+    pthread_mutex_unlock(&p->change_lock);
+    if (warming)
+        pthread_join(p->warmer, NULL);
+    gq_spare_end(&p->spare);
+    gq_builder_destroy(p->builder);
+    p->builder = NULL;
+}
+
+static void *warm(void *pipeline)
+{
+    struct gq_pipeline *p = pipeline;
+    if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
+        return NULL;
+    (void)gq_spare_warm(&p->spare, &p->versions->stage[0].live->image); /* who needs it tries again, and tells */
+    gq_pipeline_end_change(p);
+    return NULL;
+}
+
+void gq_pipeline_warm_spare(struct gq_pipeline *p)
+{
+    if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
+        return;
+    if (!p->warming && p->conf->swap.rehearse)
+        p->warming = gq_thread_start(&p->warmer, warm, p, "the spare worker") == GQ_OK;
+    gq_pipeline_end_change(p);
+}
+
+/* --- stages and versions ---------------------------------------------------------------------------------------------
+ */
+
+static gq_status find_stage(const struct gq_pipeline *p, const char *name, uint32_t *out)
+{
+    struct gq_text names = {0};
+    for (*out = 0; *out < p->versions->stage_count; ++*out) {
+        if (strcmp(p->versions->stage[*out].name, name) == 0) {
+            gq_text_finish(&names);
+            return GQ_OK;
+        }
+        gq_text_printf(&names, "%s%s", *out ? ", " : "", p->versions->stage[*out].name);
+    }
+    gq_error_set(GQ_ERR_INVALID_ARG, "the pipeline has no stage '%s'; it has %s", name, gq_text_str(&names));
+    gq_text_finish(&names);
+    return GQ_ERR_INVALID_ARG;
+}
+
+/* One that is loaded, live or not. */
+static gq_status find_version(struct gq_pipeline *p, uint32_t stage, uint32_t number, struct gq_code **out)
+{
+    const char *name = p->versions->stage[stage].name;
+    struct gq_code *code = gq_versions_find(p->versions, stage, number);
+    *out = code;
+    if (!code)
+        return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u; gq_versions() lists them", name, number);
+    if (code->state == GQ_VERSION_FAILED || code->state == GQ_VERSION_DISCARDED)
+        return gq_error_set(GQ_ERR_NOT_FOUND, "version %u of stage '%s' is %s: swap its plugin in again", number, name,
+                            gq_version_state_name(code->state));
+    return GQ_OK;
+}
+
+/* --- swap, rollback, use, discard ------------------------------------------------------------------------------------
+ */
+
+static gq_status run_change(struct gq_change *change, gq_status status)
+{
+    if (status == GQ_OK && gq_change_is_none(change))
+        change->result->step = GQ_STEP_DONE;
+    else if (status == GQ_OK)
+        status = gq_change_switch(change);
+    gq_change_finish(change);
+    return status;
+}
+
+gq_status gq_pipeline_swap(struct gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result)
+{
+    uint32_t index;
+    struct gq_change change;
+    gq_status status = gq_pipeline_begin_change(p, "gq_swap");
+    if (status != GQ_OK)
+        return status;
+    status = find_stage(p, stage, &index);
+    if (status == GQ_OK) {
+        status = gq_change_init(&change, p, index, opts->plugin, result);
+        if (opts->rehearse)
+            change.rehearse = opts->rehearse == 1;
+        status = run_change(&change, status == GQ_OK ? gq_change_prepare(&change) : status);
+    }
+    gq_pipeline_end_change(p);
+    return status;
+}
+
+static gq_status use(struct gq_pipeline *p, uint32_t stage, uint32_t version, gq_swap_result *result)
+{
+    struct gq_change change;
+    struct gq_code *code;
+    gq_status status = find_version(p, stage, version, &code);
+    if (status != GQ_OK) {
+        result->live = p->versions->stage[stage].live->number;
+        return status;
+    }
+    status = gq_change_init(&change, p, stage, code->plugin, result);
+    return run_change(&change, status == GQ_OK ? gq_change_prepare_use(&change, code) : status);
+}
+
+gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t version, gq_swap_result *result)
+{
+    uint32_t index;
+    gq_status status = gq_pipeline_begin_change(p, "gq_use");
+    if (status != GQ_OK)
+        return status;
+    status = find_stage(p, stage, &index);
+    if (status == GQ_OK)
+        status = use(p, index, version, result);
+    gq_pipeline_end_change(p);
+    return status;
+}
+
+gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap_result *result)
+{
+    uint32_t index;
+    gq_status status = gq_pipeline_begin_change(p, "gq_rollback");
+    if (status != GQ_OK)
+        return status;
+    status = find_stage(p, stage, &index);
+    if (status == GQ_OK && p->versions->stage[index].before == 0) {
+        result->live = p->versions->stage[index].live->number;
+        status = gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' still runs the code that it started with", stage);
+    } else if (status == GQ_OK) {
+        status = use(p, index, p->versions->stage[index].before, result);
+    }
+    gq_pipeline_end_change(p);
+    return status;
+}
+
+static gq_status discard(struct gq_pipeline *p, uint32_t stage, uint32_t version)
+{
+    struct gq_code *code;
+    gq_status status = find_version(p, stage, version, &code);
+    if (status != GQ_OK)
+        return status;
+    gq_versions_settle(p->versions, gq_change_held, p);
+    const bool was_warm = code->state == GQ_VERSION_WARM;
+    if (was_warm && (status = gq_remote_discard(p->remote, stage, version)) != GQ_OK)
+        return status;
+    return gq_versions_give_up(p->versions, stage, code, GQ_VERSION_DISCARDED, was_warm ? 0 : gq_change_held(p, code));
+}
+
+gq_status gq_pipeline_discard(struct gq_pipeline *p, const char *stage, uint32_t version)
+{
+    uint32_t index;
+    gq_status status = gq_pipeline_begin_change(p, "gq_discard");
+    if (status != GQ_OK)
+        return status;
+    status = find_stage(p, stage, &index);
+    if (status == GQ_OK)
+        status = discard(p, index, version);
+    gq_pipeline_end_change(p);
+    return status;
+}
+
+/* --- the list --------------------------------------------------------------------------------------------------------
+ */
+
+static void copy_path(char *out, size_t size, const char *path)
+{
+    const size_t len = strlen(path);
+    if (len < size)
+        memcpy(out, path, len + 1);
+    else
+        snprintf(out, size, "...%s", path + len - (size - 4));
+}
+
+static void fill_info(const struct gq_stage_code *s, const struct gq_code *code, gq_version_info *out)
+{
+    *out = (gq_version_info){.version = code->number,
+                             .state = code->state,
+                             .loaded_at_ns = code->loaded_at_ns,
+                             .generation = code->generation,
+                             .rehearsed = code->rehearsed,
+                             .messages = code->results,
+                             .failed = code->failed,
+                             .p99_ns = code->latency ? gq_histogram_quantile(code->latency, 0.99) : code->p99_ns};
+    snprintf(out->stage, sizeof out->stage, "%s", s->name);
+    snprintf(out->digest, sizeof out->digest, "%.*s", (int)sizeof out->digest - 1, code->image.digest);
+    copy_path(out->plugin, sizeof out->plugin, code->plugin);
+}
+
+/* How many of each stage there is room for: the newest, and of the stage with the most the fewest. */
+static void share_out(const struct gq_versions *v, size_t max, uint32_t wanted[GQ_STAGES_MAX])
+{
+    size_t total = 0;
+    for (uint32_t s = 0; s < v->stage_count; s++)
+        total += wanted[s] = v->stage[s].count;
+    for (; total > max; total--) {
+        uint32_t most = 0;
+        for (uint32_t s = 1; s < v->stage_count; s++)
+            if (wanted[s] > wanted[most])
+                most = s;
+        wanted[most]--;
+    }
+}
+
+/* Messages that are not with a version before it. */
+static uint64_t held_by_live(struct gq_pipeline *p, const struct gq_stage_code *s)
+{
+    uint64_t all = 0, earlier = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
+        all += gq_lane_unfinished_below(p->queue->lane[i], UINT64_MAX);
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint64_t held = s->code[i]->state == GQ_VERSION_DRAINING ? gq_change_held(p, s->code[i]) : 0;
+        earlier = held > earlier ? held : earlier;
+    }
+    return all > earlier ? all - earlier : 0;
+}
+
+static void fill_stage(struct gq_pipeline *p, bool ran, const struct gq_stage_code *s, uint32_t wanted,
+                       gq_version_info *out)
+{
+    for (uint32_t i = 0; i < wanted; i++) {
+        const struct gq_code *code = s->code[s->count - wanted + i];
+        fill_info(s, code, &out[i]);
+        if (ran && code->state == GQ_VERSION_DRAINING)
+            out[i].in_flight = gq_change_held(p, code);
+        if (ran && code->state == GQ_VERSION_LIVE)
+            out[i].in_flight = held_by_live(p, s);
+    }
+}
+
+void gq_pipeline_versions(struct gq_pipeline *p, gq_version_info *out, size_t max, size_t *count)
+{
+    uint32_t wanted[GQ_STAGES_MAX];
+    const enum gq_phase phase = __atomic_load_n(&p->phase, __ATOMIC_ACQUIRE);
+    *count = 0;
+    if (phase == GQ_PHASE_OPEN)
+        return;
+    const bool ran = phase != GQ_PHASE_PREPARED && p->queue;
+    if (ran) {
+        for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
+            gq_lane_tell(p->queue->lane[i]);
+        gq_versions_settle(p->versions, gq_change_held, p);
+    }
+    pthread_mutex_lock(&p->versions->lock);
+    share_out(p->versions, max, wanted);
+    for (uint32_t s = 0; s < p->versions->stage_count; s++) {
+        fill_stage(p, ran, &p->versions->stage[s], wanted[s], out + *count);
+        *count += wanted[s];
+    }
+    pthread_mutex_unlock(&p->versions->lock);
+}
