@@ -139,16 +139,17 @@ struct gq_host_page {
 
 /* What one block does now. A line each: blocks never share one. */
 struct gq_crumb {
-    uint64_t holds;    /* messages of the claimed run, 0: none */
-    uint64_t first;    /* id of the first message of the run */
-    uint64_t current;  /* id of the message being processed, 0 between messages */
-    uint64_t stage;    /* stage of `current` */
-    uint64_t done;     /* messages finished by this block: its heartbeat */
-    uint64_t retries;  /* further attempts of messages that failed */
-    uint32_t signal;   /* signal that ended this block, 0 while it lives */
-    uint32_t overflow; /* 1: the signal came because a thread's stack was full */
-    uint64_t address;  /* fault address of that signal */
-    uint8_t pad0[GQ_LINE_BYTES - 64];
+    uint64_t holds;      /* messages of the claimed run, 0: none */
+    uint64_t first;      /* id of the first message of the run */
+    uint64_t current;    /* id of the message being processed, 0 between messages */
+    uint64_t stage;      /* stage of `current` */
+    uint64_t done;       /* messages finished by this block: its heartbeat */
+    uint64_t retries;    /* further attempts of messages that failed */
+    uint32_t signal;     /* signal that ended this block, 0 while it lives */
+    uint32_t overflow;   /* 1: the signal came because a thread's stack was full */
+    uint64_t address;    /* fault address of that signal */
+    uint64_t generation; /* of the code that serves the run; 0: not said */
+    uint8_t pad0[GQ_LINE_BYTES - 72];
 };
 
 /* The control file, worker side: written by the worker, read by the host, fresh for each worker. */

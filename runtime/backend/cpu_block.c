@@ -16,6 +16,7 @@
 /* One claimed run of messages. */
 struct run {
     struct gq_cpu_lane *lane;
+    const struct gq_cpu_table *table; /* serves it through all stages, whatever the lane leads to by then */
     uint64_t first;
     uint32_t count;
 };
@@ -50,12 +51,14 @@ static uint32_t share(const struct gq_cpu_block *b, uint32_t ready)
 
 static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct run *run)
 {
-    if (__atomic_exchange_n(&lane->busy, 1, __ATOMIC_ACQUIRE) != 0)
+    if (!gq_cpu_lane_try(lane))
         return false;
     uint32_t ready = count_ready(b, lane, b->grid->batch);
-    *run = (struct run){lane, lane->next, ready ? share(b, ready) : 0};
+    *run = (struct run){lane, lane->table, lane->next, ready ? share(b, ready) : 0};
     __atomic_store_n(&lane->next, lane->next + run->count, __ATOMIC_RELAXED);
-    __atomic_store_n(&lane->busy, 0, __ATOMIC_RELEASE);
+    if (run->count != 0) /* before the lane is left: whoever replaces its table has to see this */
+        __atomic_store_n(&b->uses, run->table, __ATOMIC_RELAXED);
+    gq_cpu_lane_leave(lane);
     b->pressure = ready == b->grid->batch ? b->pressure + 1 : 0;
     if (run->count < ready || b->pressure >= PRESSURE) {
         b->pressure = 0;
@@ -132,7 +135,7 @@ static void aim(struct gq_cpu_block *b, const struct run *run, uint32_t stage, b
     }
 }
 
-static void run_image(struct gq_cpu_block *b, const struct run *run, const struct gq_cpu_loaded *loaded, uint32_t stage,
+static void run_image(struct gq_cpu_block *b, const struct run *run, const struct gq_cpu_step *step, uint32_t stage,
                       bool source)
 {
     const struct gq_cpu_grid *grid = b->grid;
@@ -141,7 +144,7 @@ static void run_image(struct gq_cpu_block *b, const struct run *run, const struc
         .msgs = b->msgs,
         .count = run->count,
         .stage = source ? GQ_CRUMB_SOURCE : stage,
-        .generation = loaded->generation,
+        .generation = run->table->generation,
         .lane = !source && stage + 1 == grid->stage_count ? &run->lane->view : NULL,
         .first_seq = run->first,
         .out_cap = grid->setup.slot_bytes,
@@ -149,11 +152,11 @@ static void run_image(struct gq_cpu_block *b, const struct run *run, const struc
         .block = b->index,
         .blocks = grid->block_count,
         .crumb = b->crumb,
-        .state = loaded->state,
+        .state = step->state,
         .services = &gq_fiber_services,
     };
     __atomic_store_n(&b->crumb->stage, source ? GQ_CRUMB_SOURCE : stage, __ATOMIC_RELAXED);
-    loaded->image->run(&call);
+    step->image->run(&call);
 }
 
 /* A moving mean. One batch that took far longer than the others was most likely interrupted: it counts for little, and
@@ -177,14 +180,16 @@ static void serve(struct gq_cpu_block *b, const struct run *run)
     if (slow)
         gq_link_occupy(grid->setup.link, work_waits, grid);
     b->crumb->first = gq_slot_id(run->lane->view.lane, run->first);
+    b->crumb->generation = run->table->generation;
     __atomic_store_n(&b->crumb->holds, run->count, __ATOMIC_RELEASE);
     if (run->lane->generated)
-        run_image(b, run, &grid->source, 0, true);
+        run_image(b, run, &run->table->source, 0, true);
     for (uint32_t stage = 0; stage < grid->stage_count; stage++)
-        run_image(b, run, &grid->stage[stage], stage, false);
+        run_image(b, run, &run->table->stage[stage], stage, false);
     uint64_t tries = 0;
     for (uint32_t i = 0; i < run->count; i++)
         tries += b->msgs[i].tries;
+    __atomic_store_n(&b->uses, NULL, __ATOMIC_RELEASE); /* nothing of the table or its images from here on */
     __atomic_store_n(&b->crumb->current, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&b->crumb->holds, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&b->crumb->done, b->crumb->done + run->count, __ATOMIC_RELAXED);
@@ -224,5 +229,6 @@ void *gq_cpu_block_main(void *arg)
         }
     }
     gq_cpu_fault_thread_end(b->signal_stack);
+    __atomic_fetch_sub(&grid->running, 1, __ATOMIC_RELEASE);
     return NULL;
 }

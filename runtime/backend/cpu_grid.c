@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define THREADS_MAX 64u /* by default; more by asking */
 
@@ -28,9 +29,14 @@ static void cpu_close(struct gq_backend *backend)
     }
     for (uint32_t i = 0; i < grid->lane_count; i++)
         free(grid->lane[i]);
+    while (grid->table) {
+        struct gq_cpu_table *table = grid->table;
+        grid->table = table->next;
+        free(table);
+    }
     for (uint32_t i = 0; i < grid->stage_count; i++)
-        gq_cpu_unload(&grid->stage[i]);
-    gq_cpu_unload(&grid->source);
+        gq_cpu_stage_finish(&grid->stage[i]);
+    gq_cpu_stage_finish(&grid->source);
     free(grid->block);
     free(grid);
 }
@@ -54,7 +60,8 @@ static gq_status make_scratch(struct gq_cpu_grid *grid)
 {
     for (uint32_t i = 0; i < grid->block_count; i++)
         for (int k = 0; k < 2; k++)
-            if (!(grid->block[i].scratch[k] = gq_mem_lines((size_t)grid->batch * grid->stride)))
+            if (!grid->block[i].scratch[k] &&
+                !(grid->block[i].scratch[k] = gq_mem_lines((size_t)grid->batch * grid->stride)))
                 return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u slots of %u bytes between stages",
                                     grid->batch, grid->stride);
     return GQ_OK;
@@ -88,14 +95,20 @@ static gq_status cpu_open(const struct gq_backend_setup *setup, struct gq_backen
 
 static gq_status cpu_load_source(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
-    return gq_cpu_load(fd, GQ_IMAGE_SOURCE, image->generation, &grid_of(backend)->source);
+    struct gq_cpu_grid *grid = grid_of(backend);
+    struct gq_cpu_version *version;
+    gq_status status = gq_cpu_load(fd, GQ_IMAGE_SOURCE, image->version, &version);
+    return status == GQ_OK ? gq_cpu_begin(grid, &grid->source, version, image) : status;
 }
 
 static gq_status cpu_load_stage(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
 {
     struct gq_cpu_grid *grid = grid_of(backend);
     gq_assert(grid->stage_count < GQ_STAGES_MAX && grid->started == 0);
-    gq_status status = gq_cpu_load(fd, GQ_IMAGE_STAGE, image->generation, &grid->stage[grid->stage_count]);
+    struct gq_cpu_version *version;
+    gq_status status = gq_cpu_load(fd, GQ_IMAGE_STAGE, image->version, &version);
+    if (status == GQ_OK)
+        status = gq_cpu_begin(grid, &grid->stage[grid->stage_count], version, image);
     if (status == GQ_OK)
         grid->stage_count++;
     return status;
@@ -106,7 +119,7 @@ static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_v
     struct gq_cpu_grid *grid = grid_of(backend);
     if (grid->lane_count == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
-    if (view->in_head->generated && !grid->source.image)
+    if (view->in_head->generated && !grid->source.live)
         return gq_error_set(GQ_ERR_INTERNAL, "a generated lane needs a source image");
     struct gq_cpu_lane *lane = gq_mem_lines(sizeof *lane);
     if (!lane)
@@ -114,8 +127,45 @@ static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_v
     lane->view = *view;
     lane->generated = view->in_head->generated != 0;
     lane->first_index = view->in_head->first_index;
+    lane->table = grid->table;
     grid->lane[grid->lane_count] = lane;
     __atomic_store_n(&grid->lane_count, grid->lane_count + 1, __ATOMIC_RELEASE);
+    return GQ_OK;
+}
+
+#define WAKE_US_MIN 10u
+#define WAKE_US_MAX 1000u
+
+/* Every thread finishes the run that it holds, and leaves. One that was about to sleep misses a wake, so they are
+ * repeated. */
+static void halt(struct gq_cpu_grid *grid)
+{
+    uint32_t us = WAKE_US_MIN;
+    __atomic_store_n(&grid->stop, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&grid->running, __ATOMIC_ACQUIRE) != 0) {
+        for (uint32_t i = 0; i < grid->started; i++)
+            gq_link_recruit(grid->setup.link);
+        usleep(us);
+        us = us * 2 < WAKE_US_MAX ? us * 2 : WAKE_US_MAX;
+    }
+    for (uint32_t i = 0; i < grid->started; i++)
+        pthread_join(grid->block[i].thread, NULL);
+    grid->started = 0;
+}
+
+static gq_status start_blocks(struct gq_cpu_grid *grid)
+{
+    __atomic_store_n(&grid->stop, 0, __ATOMIC_RELEASE);
+    for (; grid->started < grid->block_count; grid->started++) {
+        struct gq_cpu_block *b = &grid->block[grid->started];
+        __atomic_fetch_add(&grid->running, 1, __ATOMIC_RELAXED);
+        int err = pthread_create(&b->thread, NULL, gq_cpu_block_main, b);
+        if (err) {
+            __atomic_fetch_sub(&grid->running, 1, __ATOMIC_RELAXED);
+            return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting worker thread %u of %u", grid->started + 1,
+                                  grid->block_count);
+        }
+    }
     return GQ_OK;
 }
 
@@ -123,29 +173,22 @@ static gq_status cpu_start(struct gq_backend *backend)
 {
     struct gq_cpu_grid *grid = grid_of(backend);
     gq_assert(grid->stage_count > 0 && grid->started == 0);
-    gq_status status = grid->stage_count > 1 || grid->source.image ? make_scratch(grid) : GQ_OK;
-    if (status != GQ_OK)
-        return status;
-    for (; grid->started < grid->block_count; grid->started++) {
-        struct gq_cpu_block *b = &grid->block[grid->started];
-        int err = pthread_create(&b->thread, NULL, gq_cpu_block_main, b);
-        if (err)
-            return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting worker thread %u of %u", grid->started + 1,
-                                  grid->block_count);
-    }
+    const bool between = grid->stage_count > 1 || grid->source.live;
+    gq_status status = between ? make_scratch(grid) : GQ_OK;
+    if (status == GQ_OK && (status = start_blocks(grid)) != GQ_OK)
+        halt(grid);
+    return status;
+}
+
+static gq_status cpu_pause(struct gq_backend *backend)
+{
+    struct gq_cpu_grid *grid = grid_of(backend);
+    halt(grid);
+    gq_cpu_sweep(grid);
     return GQ_OK;
 }
 
-static void cpu_stop(struct gq_backend *backend)
-{
-    struct gq_cpu_grid *grid = grid_of(backend);
-    __atomic_store_n(&grid->stop, 1, __ATOMIC_RELEASE);
-    for (uint32_t i = 0; i < grid->started; i++)
-        gq_link_recruit(grid->setup.link);
-    for (uint32_t i = 0; i < grid->started; i++)
-        pthread_join(grid->block[i].thread, NULL);
-    grid->started = 0;
-}
+static void cpu_stop(struct gq_backend *backend) { halt(grid_of(backend)); }
 
 const struct gq_backend_ops gq_cpu_backend = {
     .name = "cpu",
@@ -154,6 +197,10 @@ const struct gq_backend_ops gq_cpu_backend = {
     .load_stage = cpu_load_stage,
     .add_lane = cpu_add_lane,
     .start = cpu_start,
+    .pause = cpu_pause,
+    .swap = gq_cpu_swap,
+    .use = gq_cpu_use,
+    .discard = gq_cpu_discard,
     .stop = cpu_stop,
     .close = cpu_close,
 };

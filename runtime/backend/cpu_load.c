@@ -15,29 +15,31 @@ static gq_status check(const struct gq_cpu_image *image, enum gq_image_kind kind
     return GQ_OK;
 }
 
-gq_status gq_cpu_load(int fd, enum gq_image_kind kind, uint32_t generation, struct gq_cpu_loaded *out)
+gq_status gq_cpu_load(int fd, enum gq_image_kind kind, uint32_t number, struct gq_cpu_version **out)
 {
-    *out = (struct gq_cpu_loaded){.generation = generation};
     void *symbol = NULL;
-    gq_status status = gq_dl_open_fd(fd, &out->object);
+    struct gq_cpu_version *version = calloc(1, sizeof *version);
+    *out = NULL;
+    if (!version)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for an image");
+    version->number = number;
+    gq_status status = gq_dl_open_fd(fd, &version->object);
     if (status == GQ_OK)
-        status = gq_dl_symbol(out->object, GQ_CPU_IMAGE_SYMBOL, &symbol);
+        status = gq_dl_symbol(version->object, GQ_CPU_IMAGE_SYMBOL, &symbol);
     if (status == GQ_OK)
         status = check(symbol, kind);
-    if (status == GQ_OK) {
-        out->image = symbol;
-        if (out->image->state_bytes && !(out->state = calloc(1, out->image->state_bytes)))
-            status =
-                gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", out->image->state_bytes);
+    if (status != GQ_OK) {
+        gq_cpu_unload(version);
+        return status;
     }
-    if (status != GQ_OK)
-        gq_cpu_unload(out);
-    return status;
+    version->image = symbol;
+    *out = version;
+    return GQ_OK;
 }
 
-void gq_cpu_unload(struct gq_cpu_loaded *loaded)
+void gq_cpu_unload(struct gq_cpu_version *version)
 {
-    free(loaded->state);
-    gq_dl_close(loaded->object);
-    *loaded = (struct gq_cpu_loaded){0};
+    if (version)
+        gq_dl_close(version->object);
+    free(version);
 }

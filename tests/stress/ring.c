@@ -185,7 +185,13 @@ static struct gq_cpu_grid *start_grid(struct gq_link *link, const struct variant
     if (gq_cpu_backend.open(&setup, &backend) != GQ_OK)
         die(gq_error_text());
     struct gq_cpu_grid *grid = (struct gq_cpu_grid *)backend;
-    grid->stage[0] = (struct gq_cpu_loaded){.image = &echo_image, .generation = 1};
+    struct gq_cpu_version *echo = calloc(1, sizeof *echo);
+    const struct gq_backend_image first = {.name = "echo", .version = 1, .generation = 1};
+    if (!echo)
+        die("out of memory");
+    *echo = (struct gq_cpu_version){.image = &echo_image, .number = 1};
+    if (gq_cpu_begin(grid, &grid->stage[0], echo, &first) != GQ_OK)
+        die(gq_error_text());
     grid->stage_count = 1;
     return grid;
 }

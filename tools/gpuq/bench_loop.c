@@ -12,7 +12,8 @@
 #define MESSAGES 64u
 
 struct loop {
-    const struct gq_cpu_loaded *loaded;
+    const struct gq_cpu_image *image;
+    void *state;
     uint32_t bytes, index, threads;
     uint64_t end_ns, count;
     pthread_t thread;
@@ -31,7 +32,7 @@ static void *loop_main(void *arg)
                              .block = l->index,
                              .blocks = l->threads,
                              .crumb = &crumb,
-                             .state = l->loaded->state,
+                             .state = l->state,
                              .services = &gq_fiber_services};
     while (in && out && gq_clock_ns() < l->end_ns) {
         for (uint32_t i = 0; i < MESSAGES; i++) {
@@ -41,7 +42,7 @@ static void *loop_main(void *arg)
                                           .in_len = l->bytes};
             memcpy(in + (size_t)i * l->bytes, &msgs[i].id, sizeof msgs[i].id);
         }
-        l->loaded->image->run(&run);
+        l->image->run(&run);
         l->count += MESSAGES;
     }
     free(in);
@@ -49,13 +50,14 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
-static double run_loops(const struct gq_cpu_loaded *loaded, double seconds, uint32_t bytes, uint32_t threads)
+static double run_loops(const struct gq_cpu_image *image, void *state, double seconds, uint32_t bytes, uint32_t threads)
 {
     struct loop *loops = calloc(threads, sizeof *loops);
     uint64_t start = gq_clock_ns(), count = 0;
     uint32_t started = 0;
     for (; loops && started < threads; started++) {
-        loops[started] = (struct loop){.loaded = loaded,
+        loops[started] = (struct loop){.image = image,
+                                       .state = state,
                                        .bytes = bytes,
                                        .index = started,
                                        .threads = threads,
@@ -77,16 +79,19 @@ gq_status bench_plain_loop(const char *plugin, double seconds, uint32_t bytes, u
     struct gq_builder_opts opts = {0};
     struct gq_build_request request = {.path = plugin, .kind = GQ_IMAGE_STAGE};
     struct gq_image image = {.fd = -1};
-    struct gq_cpu_loaded loaded = {0};
+    struct gq_cpu_version *loaded = NULL;
+    void *state = NULL;
     gq_status status = gq_builder_create(&opts, &builder);
     if (status == GQ_OK)
         status = gq_build(builder, &request, &image);
     if (status == GQ_OK)
         status = gq_cpu_load(image.fd, GQ_IMAGE_STAGE, 1, &loaded);
-    if (status == GQ_OK) {
-        *rate = run_loops(&loaded, seconds, bytes, threads);
-        gq_cpu_unload(&loaded);
-    }
+    if (status == GQ_OK && loaded->image->state_bytes && !(state = calloc(1, loaded->image->state_bytes)))
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", image.info.state_bytes);
+    if (status == GQ_OK)
+        *rate = run_loops(loaded->image, state, seconds, bytes, threads);
+    free(state);
+    gq_cpu_unload(loaded);
     gq_image_finish(&image);
     gq_builder_destroy(builder);
     return status;

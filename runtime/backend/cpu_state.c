@@ -1,0 +1,76 @@
+/* The memory that a plugin asked for with GQ_STATE: it belongs to its stage and outlives the versions. */
+#include "backend/cpu.h"
+#include "backend/fiber.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MIGRATE_S 5
+
+static gq_status make(const struct gq_cpu_image *image, struct gq_cpu_state **out)
+{
+    struct gq_cpu_state *state = calloc(1, sizeof *state + image->state_bytes);
+    if (!state)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", image->state_bytes);
+    state->bytes = image->state_bytes;
+    state->version = image->state_version;
+    *out = state;
+    return GQ_OK;
+}
+
+gq_status gq_cpu_state_plan(const struct gq_cpu_stage *stage, const struct gq_cpu_image *image, bool fresh,
+                            struct gq_cpu_state **next, bool *migrate)
+{
+    struct gq_cpu_state *now = stage->state;
+    *next = now; /* of an image without state it is kept aside for the next one that has */
+    *migrate = false;
+    const bool same = now && now->bytes == image->state_bytes && now->version == image->state_version;
+    if (image->state_bytes == 0 || (same && !fresh))
+        return GQ_OK;
+    if (now && !fresh && !image->migrate)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "the state of stage '%s' is version %u of %u bytes, and the new plugin's is version %u of %u "
+            "bytes: it needs a gq_migrate function",
+            stage->name, now->version, now->bytes, image->state_version, image->state_bytes);
+    *migrate = now && !fresh;
+    return make(image, next); /* if fresh too: a run that was claimed before still uses what there is */
+}
+
+struct migration {
+    const struct gq_cpu_image *image;
+    const struct gq_cpu_state *from;
+    struct gq_cpu_state *to;
+};
+
+static void *migrate_main(void *arg)
+{
+    const struct migration *m = arg;
+    void *stack;
+    if (gq_cpu_fault_thread(NULL, &stack) != GQ_OK)
+        gq_cpu_die(gq_error_text());
+    m->image->migrate(m->from->memory, m->from->bytes, m->from->version, m->to->memory, &gq_fiber_services);
+    gq_cpu_fault_thread_end(stack);
+    return NULL;
+}
+
+gq_status gq_cpu_state_migrate(struct gq_cpu_grid *grid, const struct gq_cpu_stage *stage,
+                               const struct gq_cpu_image *image, struct gq_cpu_state *to)
+{
+    struct migration m = {image, stage->state, to};
+    struct timespec deadline;
+    pthread_t thread;
+    gq_assert(image->migrate && stage->state && gq_cpu_blocks_idle(grid));
+    int err = pthread_create(&thread, NULL, migrate_main, &m);
+    if (err)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting a thread for gq_migrate");
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += MIGRATE_S;
+    err = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline);
+    if (err == ETIMEDOUT) /* nothing can stop it, and no message may be served before it ends */
+        grid->setup.die("gq_migrate did not end within 5 s");
+    gq_assert(err == 0);
+    return GQ_OK;
+}
