@@ -3,11 +3,11 @@
 #include "backend/fiber.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
-#define MIGRATE_S 5
+#define MIGRATE_MS 5000u
+#define MIGRATE_LOOK_US 20 /* between two looks whether it has come back */
 
 static gq_status make(const struct gq_cpu_image *image, struct gq_cpu_state **out)
 {
@@ -43,34 +43,36 @@ struct migration {
     const struct gq_cpu_image *image;
     const struct gq_cpu_state *from;
     struct gq_cpu_state *to;
+    uint32_t done; /* atomic */
 };
 
 static void *migrate_main(void *arg)
 {
-    const struct migration *m = arg;
+    struct migration *m = arg;
     void *stack;
     if (gq_cpu_fault_thread(NULL, &stack) != GQ_OK)
         gq_cpu_die(gq_error_text());
     m->image->migrate(m->from->memory, m->from->bytes, m->from->version, m->to->memory, &gq_fiber_services);
     gq_cpu_fault_thread_end(stack);
+    __atomic_store_n(&m->done, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
 gq_status gq_cpu_state_migrate(struct gq_cpu_grid *grid, const struct gq_cpu_stage *stage,
                                const struct gq_cpu_image *image, struct gq_cpu_state *to)
 {
-    struct migration m = {image, stage->state, to};
-    struct timespec deadline;
+    struct migration m = {.image = image, .from = stage->state, .to = to};
+    const uint64_t deadline = gq_clock_deadline(MIGRATE_MS);
     pthread_t thread;
     gq_assert(image->migrate && stage->state && gq_cpu_blocks_idle(grid));
     int err = pthread_create(&thread, NULL, migrate_main, &m);
     if (err)
         return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting a thread for gq_migrate");
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += MIGRATE_S;
-    err = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline);
-    if (err == ETIMEDOUT) /* nothing can stop it, and no message may be served before it ends */
-        grid->setup.die("gq_migrate did not end within 5 s");
-    gq_assert(err == 0);
+    while (!__atomic_load_n(&m.done, __ATOMIC_ACQUIRE)) {
+        if (gq_clock_past(deadline)) /* nothing can stop it, and no message may be served before it ends */
+            grid->setup.die("gq_migrate did not end within 5 s");
+        usleep(MIGRATE_LOOK_US);
+    }
+    pthread_join(thread, NULL);
     return GQ_OK;
 }
