@@ -57,7 +57,7 @@ GQ_MARK(gq_plugin_mark, GQ_MARK_MAGIC, GQ_PLUGIN_ABI, sizeof(MsgView), sizeof(Re
 /* Who serves a message: GQ_SCOPE(thread), GQ_SCOPE(warp) or GQ_SCOPE(block, N) at file scope, N a multiple of 32 up to
  * 1024. Without it: thread. */
 struct gq_scope_default {
-    static constexpr unsigned kind = 0, threads = 1;
+    enum : unsigned { kind = 0, threads = 1 };
 };
 __device__ gq_scope_default gq_scope_of(long); /* the less fitting of two, where there are two */
 #define GQ_SCOPE_KIND_thread 0
@@ -66,14 +66,13 @@ __device__ gq_scope_default gq_scope_of(long); /* the less fitting of two, where
 #define GQ_SCOPE_THREADS_thread(...) 1
 #define GQ_SCOPE_THREADS_warp(...) 32
 #define GQ_SCOPE_THREADS_block(n, ...) n
-#define GQ_SCOPE(scope_kind, ...)                                                             \
-    struct gq_scope_chosen {                                                                  \
-        static constexpr unsigned kind = GQ_SCOPE_KIND_##scope_kind,                          \
-                                  threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__);       \
-        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024),   \
-                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");          \
-    };                                                                                        \
-    GQ_MARK(gq_plugin_scope, GQ_MARK_MAGIC, gq_scope_chosen::kind, gq_scope_chosen::threads); \
+#define GQ_SCOPE(scope_kind, ...)                                                                                    \
+    struct gq_scope_chosen {                                                                                         \
+        enum : unsigned { kind = GQ_SCOPE_KIND_##scope_kind, threads = GQ_SCOPE_THREADS_##scope_kind(__VA_ARGS__) }; \
+        static_assert(kind != 2 || (threads % 32 == 0 && threads >= 32 && threads <= 1024),                          \
+                      "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");                                 \
+    };                                                                                                               \
+    GQ_MARK(gq_plugin_scope, GQ_MARK_MAGIC, gq_scope_chosen::kind, gq_scope_chosen::threads);                        \
     __device__ gq_scope_chosen gq_scope_of(int)
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
@@ -90,12 +89,12 @@ __device__ void gq_sync(GQ_HERE);
  * file scope, GQ_STATE(bytes, version); gq_state(bytes) then points at it. Asking for more than was declared, or
  * without a declaration, gives a null pointer. */
 struct gq_state_default {
-    static constexpr uint32_t bytes = 0, version = 0;
+    enum : uint32_t { bytes = 0, version = 0 };
 };
 __device__ gq_state_default gq_state_of(long);
 #define GQ_STATE(state_bytes, state_version)                                                   \
     struct gq_state_chosen {                                                                   \
-        static constexpr uint32_t bytes = (state_bytes), version = (state_version);            \
+        enum : uint32_t { bytes = (state_bytes), version = (state_version) };                  \
     };                                                                                         \
     GQ_MARK(gq_plugin_state, GQ_MARK_MAGIC, gq_state_chosen::bytes, gq_state_chosen::version); \
     __device__ gq_state_chosen gq_state_of(int)

@@ -54,6 +54,7 @@ struct gq_backend_image {
 struct gq_backend_ops {
     const char *name;
     bool reads_code; /* images come with their `code` */
+    bool naps;       /* requests are to find a processor that was awake lately */
     /* Takes the device. Nothing runs yet. */
     gq_status (*open)(const struct gq_backend_setup *setup, struct gq_backend **out);
     /* Loads the source's image, or the image of the next stage, from `fd`, which stays the caller's. Before start only.

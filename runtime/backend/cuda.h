@@ -17,8 +17,9 @@ struct gq_cuda_image {
     struct gq_cuda_image *next; /* of the step, newest first */
     uint32_t version;
     bool discarded; /* unloaded when nothing runs */
-    gq_cu_module module;
-    gq_cu_function function, migrate; /* migrate: NULL if it has none */
+    gq_cu_library library;
+    gq_cu_function function; /* NULL: its code is not on the device yet */
+    bool migrates;
     uint32_t scope, threads, state_bytes, state_version;
     uint32_t registers;     /* of a thread */
     uint32_t static_shared; /* bytes a block, beside shared_bytes */
@@ -89,13 +90,12 @@ struct gq_cuda {
 /* cuda_backend.c: opens the driver's device number setup.device and makes its context current. */
 gq_status gq_cuda_take_device(struct gq_cuda *c);
 
-/* cuda_image.c: what needs that no grid of the context runs says so. */
-/* Nothing runs. */
-gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image **out);
-/* Nothing runs. Takes NULL and what was loaded in part. */
-void gq_cuda_image_unload(struct gq_cuda *c, struct gq_cuda_image *image);
-/* What a block of an image takes, from what its code says: nothing is loaded. */
-void gq_cuda_image_measure(const struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image *out);
+/* cuda_image.c */
+/* Reads an image and measures what its blocks take; grids may run. It becomes the newest of the step. */
+gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const struct gq_backend_image *image,
+                             struct gq_cuda_image **out);
+/* Nothing runs: its code goes to the device. */
+gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *image);
 gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind);
 /* Nothing runs: unloads discarded images, and what else waited for that. */
 void gq_cuda_sweep(struct gq_cuda *c);

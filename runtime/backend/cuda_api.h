@@ -14,6 +14,8 @@
 
 typedef struct gq_cu_context_s *gq_cu_context;
 typedef struct gq_cu_module_s *gq_cu_module;
+typedef struct gq_cu_library_s *gq_cu_library;
+typedef struct gq_cu_kernel_s *gq_cu_kernel;
 typedef struct gq_cu_function_s *gq_cu_function;
 typedef struct gq_cu_stream_s *gq_cu_stream;
 typedef uint64_t gq_cu_ptr; /* CUdeviceptr */
@@ -59,6 +61,12 @@ enum {
     X(module_load, cuModuleLoadData, (gq_cu_module * module, const void *image))                                       \
     X(module_unload, cuModuleUnload, (gq_cu_module module))                                                            \
     X(module_function, cuModuleGetFunction, (gq_cu_function * function, gq_cu_module module, const char *name))        \
+    X(library_load, cuLibraryLoadData,                                                                                 \
+      (gq_cu_library * library, const void *image, void *jit_options, void **jit_values, unsigned jit_count,           \
+       void *options, void **values, unsigned count))                                                                  \
+    X(library_unload, cuLibraryUnload, (gq_cu_library library))                                                        \
+    X(library_kernel, cuLibraryGetKernel, (gq_cu_kernel * kernel, gq_cu_library library, const char *name))            \
+    X(kernel_function, cuKernelGetFunction, (gq_cu_function * function, gq_cu_kernel kernel))                          \
     X(function_set, cuFuncSetAttribute, (gq_cu_function function, int attribute, int value))                           \
     X(occupancy, cuOccupancyMaxActiveBlocksPerMultiprocessor,                                                          \
       (int *blocks, gq_cu_function function, int threads, size_t shared_bytes))                                        \

@@ -12,12 +12,12 @@
 
 static struct gq_cuda *cuda_of(struct gq_backend *backend) { return (struct gq_cuda *)backend; }
 
-/* Once in a process: a worker that was probed may serve later. Lazy loading would load code at first use, and wait for
- * the running grids, which never end; the driver asks here whether it is wanted. */
+/* Once in a process: a worker that was probed may serve later. Code goes to the device when it is asked for, and not
+ * when it is read: cuda_image.c says why. The driver asks here whether that is wanted. */
 static gq_status initialize(struct gq_cuda *c)
 {
     static bool initialized;
-    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    setenv("CUDA_MODULE_LOADING", "LAZY", 1);
     gq_status status = initialized ? GQ_OK : GQ_CU(c, init(0));
     initialized = status == GQ_OK;
     return status;
@@ -254,6 +254,7 @@ static void cuda_stop(struct gq_backend *backend)
 const struct gq_backend_ops gq_cuda_backend = {
     .name = "cuda",
     .reads_code = true,
+    .naps = true,
     .open = cuda_open,
     .load_source = cuda_load_source,
     .load_stage = cuda_load_stage,

@@ -9,12 +9,13 @@
 
 /* Small slots of a warp's run are kept in shared memory: two runs of 32, in and out. So is an express message, of a
  * warp or, in block scope, of the block, and its result: they fit where the others do. */
-void gq_cuda_image_measure(const struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image *out)
+static struct gq_cuda_image measure(const struct gq_cuda *c, const struct gq_backend_image *image)
 {
     const struct gq_cpu_image *info = &image->code->info;
     const uint32_t stride = gq_slot_stride(c->setup.slot_bytes);
-    *out = (struct gq_cuda_image){
+    struct gq_cuda_image i = {
         .version = image->version,
+        .migrates = info->migrates != 0,
         .scope = info->scope,
         .threads = info->threads,
         .state_bytes = info->state_bytes,
@@ -26,53 +27,61 @@ void gq_cuda_image_measure(const struct gq_cuda *c, const struct gq_backend_imag
         .staged = info->scope == 2 || stride > STAGED_MAX ? 0 : stride,
         .express = gq_slot_stride(gq_express_bytes(c->setup.slot_bytes)),
     };
-    const uint32_t teams = info->scope == 2 ? 1 : out->block_threads / 32;
-    out->shared_bytes = teams * (out->staged ? 64 * out->staged : 2 * out->express);
+    const uint32_t teams = info->scope == 2 ? 1 : i.block_threads / 32;
+    i.shared_bytes = teams * (i.staged ? 64 * i.staged : 2 * i.express);
+    return i;
+}
+
+/* The driver reads the code here, and brings it to the device when a function of it is first asked for: the former does
+ * not wait for running grids, the latter does. */
+gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const struct gq_backend_image *image,
+                             struct gq_cuda_image **out)
+{
+    struct gq_cuda_image *i = malloc(sizeof *i);
+    *out = NULL;
+    if (!i)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for an image");
+    *i = measure(c, image);
+    const void *code = gq_text_str(&image->code->bytes);
+    gq_status status = GQ_CU(c, library_load(&i->library, code, NULL, NULL, 0, NULL, NULL, 0));
+    if (status != GQ_OK) {
+        free(i);
+        return status;
+    }
+    i->next = step->images;
+    step->images = *out = i;
+    return GQ_OK;
+}
+
+gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *i)
+{
+    gq_cu_kernel kernel = NULL;
+    gq_status status = GQ_CU(c, library_kernel(&kernel, i->library, "gq_grid_main"));
+    if (status == GQ_OK)
+        status = GQ_CU(c, kernel_function(&i->function, kernel));
+    if (status == GQ_OK)
+        status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)i->shared_bytes));
+    if (status == GQ_OK && c->shared_percent)
+        status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_SHARED_PERCENT, (int)c->shared_percent));
+    return status;
+}
+
+static void unload(struct gq_cuda *c, struct gq_cuda_image *image)
+{
+    c->cu->library_unload(image->library);
+    free(image);
 }
 
 /* What the driver knows better than arithmetic: whether it runs at all. */
 static gq_status check_occupancy(struct gq_cuda *c, const struct gq_cuda_image *i)
 {
     int blocks = 0;
-    gq_status status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)i->shared_bytes));
-    if (status == GQ_OK)
-        status = GQ_CU(c, occupancy(&blocks, i->function, (int)i->block_threads, i->shared_bytes));
+    gq_status status = GQ_CU(c, occupancy(&blocks, i->function, (int)i->block_threads, i->shared_bytes));
     if (status == GQ_OK && blocks < 1)
         return gq_error_set(GQ_ERR_PLUGIN,
                             "a block of %u threads with %u registers each does not fit on an SM of this device",
                             i->block_threads, i->registers);
     return status;
-}
-
-gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_backend_image *image, struct gq_cuda_image **out)
-{
-    struct gq_cuda_image *i = malloc(sizeof *i);
-    *out = NULL;
-    if (!i)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for an image");
-    gq_cuda_image_measure(c, image, i);
-    gq_status status = GQ_CU(c, module_load(&i->module, gq_text_str(&image->code->bytes)));
-    if (status == GQ_OK)
-        status = GQ_CU(c, module_function(&i->function, i->module, "gq_grid_main"));
-    if (status == GQ_OK && image->code->info.migrates)
-        status = GQ_CU(c, module_function(&i->migrate, i->module, "gq_migrate_main"));
-    if (status == GQ_OK)
-        status = check_occupancy(c, i);
-    if (status == GQ_OK && c->shared_percent)
-        status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_SHARED_PERCENT, (int)c->shared_percent));
-    if (status != GQ_OK) {
-        gq_cuda_image_unload(c, i);
-        return status;
-    }
-    *out = i;
-    return GQ_OK;
-}
-
-void gq_cuda_image_unload(struct gq_cuda *c, struct gq_cuda_image *image)
-{
-    if (image && image->module)
-        c->cu->module_unload(image->module);
-    free(image);
 }
 
 gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind)
@@ -83,8 +92,11 @@ gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *im
     *s = (struct gq_cuda_step){.generation = image->generation,
                                .stage = kind == GQ_IMAGE_SOURCE ? GQ_CRUMB_SOURCE : c->steps - (c->has_source ? 1 : 0)};
     snprintf(s->name, sizeof s->name, "%s", image->name);
-    gq_status status = gq_cuda_image_load(c, image, &s->images);
-    s->live = s->images;
+    gq_status status = gq_cuda_image_open(c, s, image, &s->live);
+    if (status == GQ_OK)
+        status = gq_cuda_image_load(c, s->live);
+    if (status == GQ_OK)
+        status = check_occupancy(c, s->live);
     if (status == GQ_OK)
         status = gq_cuda_state_plan(c, s, &image->code->info, false, &s->state, &migrate);
     if (status == GQ_OK)
@@ -92,7 +104,8 @@ gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *im
     if (status != GQ_OK) {
         if (s->state.at)
             c->cu->mem_free(s->state.at);
-        gq_cuda_image_unload(c, s->images);
+        if (s->images)
+            unload(c, s->images);
         return status;
     }
     c->steps++;
@@ -109,7 +122,7 @@ static void sweep_images(struct gq_cuda *c, struct gq_cuda_step *s, bool all)
             continue;
         }
         *at = i->next;
-        gq_cuda_image_unload(c, i);
+        unload(c, i);
     }
 }
 

@@ -42,11 +42,14 @@ gq_status gq_cuda_state_plan(struct gq_cuda *c, const struct gq_cuda_step *step,
 gq_status gq_cuda_state_migrate(struct gq_cuda *c, const struct gq_cuda_image *image, const struct gq_cuda_state *from,
                                 const struct gq_cuda_state *to)
 {
-    gq_cu_ptr old = from->at, now = to->at;
-    uint32_t bytes = from->bytes, version = from->version;
-    void *params[] = {&old, &bytes, &version, &now};
-    gq_assert(image->migrate && !c->running);
-    gq_status status = GQ_CU(c, launch(image->migrate, 1, 1, 1, 1, 1, 1, 0, c->copy, params, NULL));
+    struct gq_grid grid = {.state = (void *)(uintptr_t)to->at,
+                           .old_state = (void *)(uintptr_t)from->at,
+                           .old_bytes = from->bytes,
+                           .old_version = from->version};
+    void *params[] = {&grid};
+    gq_assert(image->migrates && !c->running);
+    gq_status status = GQ_CU(
+        c, launch(image->function, 1, 1, 1, image->block_threads, 1, 1, image->shared_bytes, c->copy, params, NULL));
     const uint64_t deadline = gq_clock_deadline(MIGRATE_MS);
     int error = GQ_CU_NOT_READY;
     while (status == GQ_OK && (error = c->cu->stream_query(c->copy)) == GQ_CU_NOT_READY) {

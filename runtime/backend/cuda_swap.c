@@ -94,43 +94,33 @@ static gq_status start_all(struct gq_cuda *c, struct gq_swap_times *times)
     return status;
 }
 
-static gq_status load(struct gq_cuda *c, struct gq_cuda_step *s, const struct gq_backend_image *image, uint32_t blocks,
-                      struct gq_swap_times *times)
+static gq_status load(struct gq_cuda *c, struct gq_cuda_image *image, struct gq_swap_times *times)
 {
     const uint64_t start = gq_clock_ns();
-    struct gq_cuda_image *loaded = NULL;
     times->step = GQ_STEP_LOAD;
     gq_cuda_sweep(c);
-    gq_status status = gq_cuda_image_load(c, image, &loaded);
+    gq_status status = gq_cuda_image_load(c, image);
     times->load_ns = gq_clock_ns() - start;
-    if (status != GQ_OK)
-        return status;
-    loaded->blocks = blocks;
-    loaded->next = s->images;
-    s->images = s->live = loaded;
-    return GQ_OK;
+    return status;
 }
 
-/* A change with everything stopped. `image` NULL: the step's live image has been set already. */
-static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct gq_backend_image *image,
-                        const struct before *b, bool migrate, uint32_t percent, struct gq_swap_times *times)
+/* A change with everything stopped; the step's new image is set as its live one. */
+static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, bool migrate,
+                        uint32_t percent, struct gq_swap_times *times)
 {
     const bool ran = c->running;
-    const uint32_t blocks = s->live->blocks;
-    if (image)
-        s->live = b->live; /* while the old one stops */
+    struct gq_cuda_image *new = s->live;
+    s->live = b->live; /* while it stops */
     gq_status status = ran ? stop_all(c, times) : GQ_OK;
-    if (status == GQ_OK && image)
-        status = load(c, s, image, blocks, times);
+    s->live = new;
+    if (status == GQ_OK && !new->function)
+        status = load(c, new, times);
     if (status == GQ_OK)
         status = settle(c, s, b, migrate, percent);
     if (status == GQ_OK && ran)
         status = start_all(c, times);
     if (status != GQ_OK) {
-        struct gq_cuda_image *loaded = s->live;
         go_back(c, s, b);
-        if (image && loaded != b->live)
-            loaded->discarded = true;
         return ran && !c->running ? restart(c, status) : status;
     }
     if (b->state.at && b->state.at != s->state.at)
@@ -139,50 +129,8 @@ static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct 
     return GQ_OK;
 }
 
-gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
-                       struct gq_swap_times *times)
-{
-    struct gq_cuda *c = cuda_of(backend);
-    struct gq_cuda_step *s = NULL;
-    struct gq_cuda_image planned;
-    bool migrate = false;
-    uint32_t percent = 0;
-    (void)fd;
-    times->step = GQ_STEP_INSPECT;
-    gq_status status = find_step(c, image->stage, &s);
-    if (status != GQ_OK)
-        return status;
-    if (find_version(s, image->version))
-        return gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", s->name, image->version);
-    const struct before b = remember(c, s);
-    gq_cuda_image_measure(c, image, &planned);
-    s->live = &planned;
-    status = gq_cuda_fit(c, &percent);
-    if (status == GQ_OK)
-        status = gq_cuda_state_plan(c, s, &image->code->info, image->fresh, &s->state, &migrate);
-    if (status != GQ_OK) {
-        go_back(c, s, &b);
-        return status;
-    }
-    s->generation = image->generation;
-    pthread_mutex_lock(&c->grids);
-    status = change(c, s, image, &b, migrate, percent, times);
-    pthread_mutex_unlock(&c->grids);
-    return status;
-}
-
 /* --- from one loaded image to another -------------------------------------------------------------------------------
  */
-
-static gq_status plan_use(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *i, bool fresh, bool *migrate,
-                          uint32_t *percent)
-{
-    const struct gq_cpu_image info = {
-        .state_bytes = i->state_bytes, .state_version = i->state_version, .migrates = i->migrate != NULL};
-    s->live = i;
-    gq_status status = gq_cuda_fit(c, percent);
-    return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, fresh, &s->state, migrate) : status;
-}
 
 /* Do the other grids stay as they are, and does the new one go where the old one was? */
 static bool fits_behind(const struct gq_cuda *c, const struct gq_cuda_step *s, const struct before *b, uint32_t percent)
@@ -217,12 +165,62 @@ static gq_status hand_over(struct gq_cuda *c, struct gq_cuda_step *s, const stru
     return status;
 }
 
+/* --- changes --------------------------------------------------------------------------------------------------------
+ */
+
+/* All that can be found out, and made, while the old image serves. */
+static gq_status plan(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, bool fresh, bool *migrate,
+                      uint32_t *percent)
+{
+    const struct gq_cpu_image info = {
+        .state_bytes = new->state_bytes, .state_version = new->state_version, .migrates = new->migrates};
+    s->live = new;
+    gq_status status = gq_cuda_fit(c, percent);
+    return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, fresh, &s->state, migrate) : status;
+}
+
+static gq_status make_live(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new,
+                           const struct gq_backend_image *image, struct gq_swap_times *times)
+{
+    const struct before b = remember(c, s);
+    bool migrate = false;
+    uint32_t percent = 0;
+    gq_status status = plan(c, s, new, image->fresh, &migrate, &percent);
+    if (status != GQ_OK) {
+        go_back(c, s, &b);
+        return status;
+    }
+    s->generation = image->generation;
+    pthread_mutex_lock(&c->grids);
+    const bool behind =
+        new->function && c->running && (!b.state.at || b.state.at == s->state.at) && fits_behind(c, s, &b, percent);
+    status = behind ? hand_over(c, s, &b, times) : change(c, s, &b, migrate, percent, times);
+    pthread_mutex_unlock(&c->grids);
+    return status;
+}
+
+gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                       struct gq_swap_times *times)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    struct gq_cuda_step *s = NULL;
+    struct gq_cuda_image *new = NULL;
+    (void)fd;
+    times->step = GQ_STEP_INSPECT;
+    gq_status status = find_step(c, image->stage, &s);
+    if (status == GQ_OK && find_version(s, image->version))
+        status = gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", s->name, image->version);
+    if (status == GQ_OK)
+        status = gq_cuda_image_open(c, s, image, &new);
+    if (status == GQ_OK && (status = make_live(c, s, new, image, times)) != GQ_OK)
+        new->discarded = true;
+    return status;
+}
+
 gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times)
 {
     struct gq_cuda *c = cuda_of(backend);
     struct gq_cuda_step *s = NULL;
-    bool migrate = false;
-    uint32_t percent = 0;
     times->step = GQ_STEP_INSPECT;
     gq_status status = find_step(c, image->stage, &s);
     if (status != GQ_OK)
@@ -230,20 +228,7 @@ gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image 
     struct gq_cuda_image *wanted = find_version(s, image->version);
     if (!wanted)
         return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u loaded", s->name, image->version);
-    const struct before b = remember(c, s);
-    status = plan_use(c, s, wanted, image->fresh, &migrate, &percent);
-    if (status != GQ_OK) {
-        go_back(c, s, &b);
-        return status;
-    }
-    s->generation = image->generation;
-    pthread_mutex_lock(&c->grids);
-    const bool same_memory = !b.state.at || b.state.at == s->state.at;
-    status = c->running && same_memory && fits_behind(c, s, &b, percent)
-                 ? hand_over(c, s, &b, times)
-                 : change(c, s, NULL, &b, migrate, percent, times);
-    pthread_mutex_unlock(&c->grids);
-    return status;
+    return make_live(c, s, wanted, image, times);
 }
 
 gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t version)

@@ -8,10 +8,10 @@ typedef decltype(gq_scope_of(0)) gq_scope;
 typedef decltype(gq_state_of(0)) gq_state_declared;
 
 template <typename Result> struct gq_migrates {
-    static constexpr bool value = true;
+    enum { value = true };
 };
 template <> struct gq_migrates<gq_migrate_none> {
-    static constexpr bool value = false;
+    enum { value = false };
 };
 typedef gq_migrates<decltype(gq_migrate((const void *)0, (uint32_t)0, (uint32_t)0, (void *)0))> gq_migration;
 

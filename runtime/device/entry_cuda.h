@@ -15,7 +15,9 @@
 
 #include <device/count_cuda.h>
 #include <device/find_cuda.h>
+#if !defined(GQ_LINKED) /* else the plugin's unit says it */
 #include <device/image_cuda.h>
+#endif
 
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
 #define GQ_SHORT_NAP_NS 4000u
@@ -23,7 +25,7 @@
 #define GQ_RUN_BYTES \
     16384u /* payload that one warp takes at a time: in many small parts reads and writes share the bus best */
 
-static __device__ void *gq_grid_state; /* the same for every thread of the grid */
+static __shared__ void *gq_grid_state; /* a variable of the module would make it slower to load */
 
 static __device__ void *gq_entry_state(void) { return gq_grid_state; }
 
@@ -54,11 +56,18 @@ struct gq_from_bus {
 static __device__ __forceinline__ uint64_t gq_some_bytes(const uint8_t *p, uint32_t bytes)
 {
     uint64_t word = 0;
+    uint32_t at = 0;
     if (bytes >= 8)
         return *(const uint64_t *)p;
-    for (uint32_t i = 0; i < bytes; i++)
-        word |= (uint64_t)p[i] << (i * 8);
-    return word;
+    if (bytes & 4) {
+        word = *(const uint32_t *)p;
+        at = 4;
+    }
+    if (bytes & 2) {
+        word |= (uint64_t) * (const uint16_t *)(p + at) << (at * 8);
+        at += 2;
+    }
+    return bytes & 1 ? word | (uint64_t)p[at] << (at * 8) : word;
 }
 
 /* From a slot in device memory or shared memory: behind a result's last byte nobody has written. */
@@ -143,7 +152,7 @@ static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outco
     const uint32_t met = gq_meta_generation(item->meta); /* the newest code before this */
     *item = gq_item{o.len, gq_meta(met > g.generation ? met : g.generation, g.stage, o.status, o.code)};
     if (o.tries && counts) {
-        const uint64_t sum = atomicAdd((unsigned long long *)&g.shared->retries, (unsigned long long)o.tries) + o.tries;
+        const uint64_t sum = gq_dev_add_u64(&g.shared->retries, o.tries) + o.tries;
         gq_store_relaxed_u64(&g.worker->crumb[0].retries, sum); /* a statistic: nothing is ordered by it */
     }
 }
@@ -516,6 +525,19 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
     }
 }
 
+/* Memory of another version of the stage becomes this one's: by one thread, and nothing else runs. */
+static __device__ void gq_take_over(const gq_grid &g)
+{
+#if defined(GQ_LINKED)
+    if (threadIdx.x == 0)
+        gq_seam_migrate(g.old_state, g.old_bytes, g.old_version, g.state);
+#else
+    if constexpr (gq_migration::value)
+        if (threadIdx.x == 0)
+            gq_migrate(g.old_state, g.old_bytes, g.old_version, g.state);
+#endif
+}
+
 /* blockDim.x is a multiple of 32; in block scope the plugin's thread count. */
 extern __shared__ uint4 gq_areas[]; /* what gq_desk_of() deals out */
 
@@ -523,13 +545,16 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
 {
     __shared__ uint32_t out_len[32];  /* one a warp */
     __shared__ uint32_t lens[32][32]; /* a warp's run: lengths on their way in, then out */
+    if (g.old_state) {
+        gq_take_over(g);
+        return;
+    }
     if (threadIdx.x < 32)
         gq_sights[threadIdx.x].lane = nullptr;
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
         if (g.limit_ns)
-            atomicCAS((unsigned long long *)&g.shared->end_ns, 0ull,
-                      (unsigned long long)(gq_globaltimer() + g.limit_ns));
+            gq_dev_cas_u64(&g.shared->end_ns, 0, gq_globaltimer() + g.limit_ns);
     }
     __syncthreads();
     uint8_t *areas = (uint8_t *)gq_areas;

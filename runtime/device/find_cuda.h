@@ -54,6 +54,23 @@ static __device__ __forceinline__ void gq_dev_release_pair(uint64_t *p, uint64_t
                  : "memory");
 }
 
+/* The built-in functions for 64 bits bring a variable along, and every variable makes a module slower to load. */
+static __device__ __forceinline__ uint64_t gq_dev_cas_u64(uint64_t *p, uint64_t expected, uint64_t v)
+{
+    uint64_t was;
+    asm volatile("atom.relaxed.gpu.global.cas.b64 %0, [%1], %2, %3;"
+                 : "=l"(was)
+                 : "l"(p), "l"(expected), "l"(v)
+                 : "memory");
+    return was;
+}
+static __device__ __forceinline__ uint64_t gq_dev_add_u64(uint64_t *p, uint64_t v)
+{
+    uint64_t was;
+    asm volatile("atom.relaxed.gpu.global.add.u64 %0, [%1], %2;" : "=l"(was) : "l"(p), "l"(v) : "memory");
+    return was;
+}
+
 static __device__ __forceinline__ uint64_t gq_globaltimer()
 {
     uint64_t t;
@@ -538,7 +555,7 @@ static __device__ __forceinline__ gq_claim gq_claim_of(gq_grid_cursor *c, uint32
         const uint64_t most = slow || there < GQ_PLENTY ? want : of_block;
         const uint64_t count =
             min(min((unsigned long long)there, (unsigned long long)of_block), (unsigned long long)most);
-        if (atomicCAS((unsigned long long *)at, next, gq_share_after(block_shift, next + count)) == next) {
+        if (gq_dev_cas_u64(at, next, gq_share_after(block_shift, next + count)) == next) {
             claim.first = next;
             claim.count = (uint32_t)count;
         }

@@ -115,10 +115,12 @@ struct gq_grid {
     uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... */
     uint32_t counted; /* results are only counted: all lanes are counted ones */
     uint32_t launch;  /* from 1, a higher number for every launch of the step */
+    uint32_t old_bytes, old_version;
     uint32_t reserved0;
+    const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 96, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 112, "kernel parameters have no hidden padding");
 
 #endif

@@ -12,7 +12,6 @@
 #include <device/port.h>
 #if defined(GQ_LINKED)
 #include <device/seam.h>
-#define gq_cuda_image gq_cuda_template /* the plugin's unit says what the image is */
 #endif
 
 enum {

@@ -12,6 +12,10 @@
 extern "C" __device__ uint32_t gq_seam_call(const uint8_t *in, uint32_t in_len, uint64_t id, uint8_t *out, uint32_t cap,
                                             uint32_t *out_len);
 
+/* The plugin's unit: its gq_migrate(), if it has one. */
+extern "C" __device__ void gq_seam_migrate(const void *old_state, uint32_t old_bytes, uint32_t old_version,
+                                           void *state);
+
 /* The template: the stage's memory, or null. */
 extern "C" __device__ void *gq_seam_state(void);
 

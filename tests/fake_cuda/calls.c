@@ -30,13 +30,18 @@ struct gq_cu_context_s {
 struct gq_cu_function_s {
     struct gq_cu_module_s *module;
     size_t shared_max; /* bytes a launch may ask for */
-    bool migrates;     /* it is a gq_migrate_main */
 };
 
 struct gq_cu_module_s {
-    uint32_t word[10];
-    struct gq_cu_function_s main, migrate;
+    struct gq_cpu_image info;
+    struct gq_cu_function_s main;
     bool bus; /* the kernels of `gpuq doctor`, which take no part in any ring: they do nothing */
+};
+
+/* Code that was read, and goes to the device when its kernel's function is asked for. */
+struct gq_cu_library_s {
+    struct gq_cu_module_s module;
+    bool loaded;
 };
 
 enum kind { NONE, MEMORY, HOST, MODULE, STREAM };
@@ -258,20 +263,14 @@ static size_t image_bytes(const void *image)
 
 int cuModuleLoadData(gq_cu_module *module, const void *image)
 {
-    struct gq_cpu_image info;
     ENTER(CONTEXT | WAITS);
-    const bool bus = strncmp(image, ".version", 8) == 0;
-    if (!bus && gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
+    if (strncmp(image, ".version", 8) != 0)
         return FAKE_INVALID_IMAGE;
     struct gq_cu_module_s *m = calloc(1, sizeof *m);
     if (!m)
         return 2;
-    m->bus = bus;
-    if (!bus)
-        memcpy(m->word, &info, sizeof m->word);
+    m->bus = true;
     m->main.module = m;
-    m->main.shared_max = SHARED_UNASKED;
-    m->migrate = (struct gq_cu_function_s){.module = m, .migrates = true};
     own(MODULE, m, sizeof *m);
     *module = m;
     return 0;
@@ -288,9 +287,53 @@ int cuModuleUnload(gq_cu_module module)
 int cuModuleGetFunction(gq_cu_function *function, gq_cu_module module, const char *name)
 {
     ENTER(CONTEXT | WAITS);
-    const bool migrates = strcmp(name, "gq_migrate_main") == 0;
-    *function = migrates ? &module->migrate : &module->main;
-    return module->bus || migrates || strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
+    (void)name;
+    *function = &module->main;
+    return 0;
+}
+
+int cuLibraryLoadData(gq_cu_library *library, const void *image, void *jit_options, void **jit_values,
+                      unsigned jit_count, void *options, void **values, unsigned count)
+{
+    struct gq_cpu_image info;
+    const char *when = getenv("CUDA_MODULE_LOADING");
+    ENTER(CONTEXT | (when && strcmp(when, "LAZY") == 0 ? 0 : WAITS));
+    if (jit_options || jit_values || jit_count || options || values || count)
+        return FAKE_INVALID_VALUE;
+    if (gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
+        return FAKE_INVALID_IMAGE;
+    struct gq_cu_library_s *l = calloc(1, sizeof *l);
+    if (!l)
+        return 2;
+    l->module.info = info;
+    l->module.main = (struct gq_cu_function_s){&l->module, SHARED_UNASKED};
+    own(MODULE, l, sizeof *l);
+    *library = l;
+    return 0;
+}
+
+int cuLibraryUnload(gq_cu_library library)
+{
+    ENTER(CONTEXT | (library->loaded ? WAITS : 0));
+    disown(__func__, MODULE, library);
+    free(library);
+    return 0;
+}
+
+int cuLibraryGetKernel(gq_cu_kernel *kernel, gq_cu_library library, const char *name)
+{
+    ENTER(CONTEXT);
+    *kernel = (gq_cu_kernel)library;
+    return strcmp(name, "gq_grid_main") == 0 ? 0 : FAKE_NOT_FOUND;
+}
+
+int cuKernelGetFunction(gq_cu_function *function, gq_cu_kernel kernel)
+{
+    ENTER(CONTEXT | WAITS);
+    struct gq_cu_library_s *l = (struct gq_cu_library_s *)kernel;
+    l->loaded = true;
+    *function = &l->module.main;
+    return 0;
 }
 
 __attribute__((visibility("default"))) int cuFuncSetAttribute(gq_cu_function function, int attribute, int value);
@@ -431,14 +474,13 @@ int cuStreamSynchronize(gq_cu_stream stream)
     return fake_sticky();
 }
 
-/* The fake's gq_migrate: as many bytes of the old memory as the new one holds. */
-static int migrate(void **params)
+/* The fake's gq_migrate: as much of the old memory as the new one holds. */
+static int take_over(const struct gq_grid *g, const struct gq_cpu_image *info)
 {
-    gq_cu_ptr from = *(gq_cu_ptr *)params[0], to = *(gq_cu_ptr *)params[3];
-    const uint32_t bytes = *(uint32_t *)params[1];
-    if (!inside(MEMORY, host_of(from), bytes) || !inside(MEMORY, host_of(to), bytes))
+    const uint32_t bytes = g->old_bytes < info->state_bytes ? g->old_bytes : info->state_bytes;
+    if (!info->migrates || !inside(MEMORY, g->old_state, g->old_bytes) || !inside(MEMORY, g->state, info->state_bytes))
         fake_complain("gq_migrate was given what is no memory of that size");
-    memcpy(host_of(to), host_of(from), bytes);
+    memcpy(g->state, g->old_state, bytes);
     return 0;
 }
 
@@ -450,15 +492,15 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
 {
     ENTER(CONTEXT);
     const struct gq_grid *g = params[0];
-    if (function->migrates)
-        return migrate(params);
     if (!grid_x || grid_y != 1 || grid_z != 1 || block_x % 32 || !block_x || block_x > 1024 || block_y != 1 ||
         block_z != 1 || shared_bytes > function->shared_max || extra)
         return FAKE_INVALID_VALUE;
     if (function->module->bus)
         return 0;
+    if (g->old_state)
+        return take_over(g, &function->module->info);
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
         !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
         fake_complain("a grid was given memory that the device does not see");
-    return fake_grid_start(stream, g, function->module->word[2], grid_x, grid_x * block_x);
+    return fake_grid_start(stream, g, function->module->info.kind, grid_x, grid_x * block_x);
 }
