@@ -21,13 +21,15 @@ static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
     return stage < conf->stage_count ? conf->stages[stage].name : "?";
 }
 
-/* The file's name is not enough once another version took its place. */
+/* The file's name is not enough once another version took its place; and what died may be a version before the live
+ * one, with a message that came before the change. */
 static void describe_version(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
 {
     struct gq_version_name name;
     if (!scene->versions || c->stage >= scene->versions->stage_count)
         return;
-    gq_versions_name(scene->versions, (uint32_t)c->stage, UINT32_MAX, &name);
+    const uint32_t generation = c->generation ? (uint32_t)c->generation : UINT32_MAX; /* not said: the newest */
+    gq_versions_name(scene->versions, (uint32_t)c->stage, generation, &name);
     if (name.number > 1)
         gq_text_printf(out, " (version %u, %s)", name.number, name.plugin);
 }

@@ -1,5 +1,6 @@
 /* What is said of a dead worker, from pages that it may have written over. */
 #include "pipeline/remote.h"
+#include "pipeline/version.h"
 #include "unit.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -44,6 +45,41 @@ START_TEST(a_crash_names_signal_stage_and_messages)
 }
 END_TEST
 
+static struct gq_code *add_version(struct gq_versions *versions, const char *plugin)
+{
+    struct gq_image image = {.fd = -1};
+    struct gq_code *code;
+    ck_assert_int_eq(gq_versions_add(versions, 0, plugin, &image, &code), GQ_OK);
+    return code;
+}
+
+START_TEST(a_crash_is_told_of_the_version_that_ran)
+{
+    struct gq_versions *versions;
+    ck_assert_int_eq(gq_versions_create(1, false, &versions), GQ_OK);
+    add_version(versions, "a.cu"); /* what a pipeline starts with is no change */
+    ck_assert_uint_eq(gq_versions_begin(versions, 0, add_version(versions, "b.cu")), 2);
+    ck_assert_uint_eq(gq_versions_begin(versions, 0, add_version(versions, "c.cu")), 3);
+    const struct {
+        uint64_t generation;
+        const char *told;
+    } rows[] = {{1, "message 11 in stage 'hash'"},
+                {2, "message 11 in stage 'hash' (version 2, b.cu)"},
+                {3, "message 11 in stage 'hash' (version 3, c.cu)"},
+                {0, "message 11 in stage 'hash' (version 3, c.cu)"},
+                {UINT64_MAX, "message 11 in stage 'hash' (version 3, c.cu)"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        page->crumb[1] = (struct gq_crumb){
+            .holds = 1, .first = 11, .current = 11, .signal = SIGILL, .generation = rows[i].generation};
+        gq_text_clear(&text);
+        gq_post_mortem(&conf, versions, page, SIGILL, "", &text);
+        const char *said = gq_text_str(&text);
+        ck_assert_str_eq(said + strlen(said) - strlen(rows[i].told), rows[i].told);
+    }
+    gq_versions_destroy(versions);
+}
+END_TEST
+
 START_TEST(every_index_of_a_source_is_named_whole)
 {
     page->crumb[0] =
@@ -76,7 +112,8 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_crash_names_signal_stage_and_messages, every_index_of_a_source_is_named_whole,
+    const TTest *const tests[] = {a_crash_names_signal_stage_and_messages, a_crash_is_told_of_the_version_that_ran,
+                                  every_index_of_a_source_is_named_whole,
                                   a_thread_without_a_message_is_not_blamed_on_one,
                                   garbage_in_the_page_stays_within_bounds};
     return unit_run("post mortem", tests, sizeof tests / sizeof *tests, set_up, tear_down);
