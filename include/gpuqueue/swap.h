@@ -32,14 +32,15 @@ extern "C" {
 #endif
 
 /* The steps of a swap, in order; names as gq_swap_step_name() has them. */
-#define GQ_SWAP_STEPS(X)                                                                         \
-    X(GQ_STEP_RESOLVE, "resolve", "which stage and file are meant; the file is read and hashed") \
-    X(GQ_STEP_BUILD, "build", "the cache has it, or the builder process compiles it")            \
-    X(GQ_STEP_INSPECT, "inspect", "ABI, state, and whether it fits beside the other stages")     \
-    X(GQ_STEP_REHEARSE, "rehearse", "its golden vectors, in the spare worker")                   \
-    X(GQ_STEP_PARK, "park", "the running code stops between two messages")                       \
-    X(GQ_STEP_LOAD, "load", "the new code is loaded beside the old")                             \
-    X(GQ_STEP_LAUNCH, "launch", "it runs, and serves from the next message on")                  \
+#define GQ_SWAP_STEPS(X)                                                                           \
+    X(GQ_STEP_RESOLVE, "resolve", "which stage and file are meant; the file is read and hashed")   \
+    X(GQ_STEP_BUILD, "build", "the cache has it, or the builder process compiles it")              \
+    X(GQ_STEP_INSPECT, "inspect", "ABI, state, and whether it fits beside the other stages")       \
+    X(GQ_STEP_REHEARSE, "rehearse", "its golden vectors, in the spare worker")                     \
+    X(GQ_STEP_PARK, "park", "the running code stops between two messages")                         \
+    X(GQ_STEP_LOAD, "load", "the new code is loaded beside the old")                               \
+    X(GQ_STEP_LAUNCH, "launch", "it runs, and serves from the next message on")                    \
+    X(GQ_STEP_CANARY, "canary", "a share of the messages is its own, and its results are watched") \
     X(GQ_STEP_DONE, "done", "the new version is live")
 
 typedef enum gq_swap_step {
@@ -65,6 +66,11 @@ typedef struct gq_swap_result {
     uint64_t build_ns, rehearse_ns;
     uint64_t park_ns, load_ns, launch_ns; /* as the worker measured them; the first is 0 where nothing had to stop */
     uint64_t total_ns;
+    uint32_t canary_ppm; /* the share that the canary got; 0: there was none */
+    uint32_t reserved0;
+    uint64_t canary_messages, canary_failed; /* of the canary; */
+    uint64_t live_messages, live_failed;     /* of the live version, in the same time; */
+    uint64_t canary_p99_ns, live_p99_ns;     /* 0 where there is no measurement: sink api */
     char log[GQ_SWAP_LOG_BYTES]; /* the compiler's messages, or the golden vector that differed; "" if there is nothing
                                     to say. Cut at a line's end. */
 } gq_swap_result;
@@ -73,6 +79,15 @@ typedef struct gq_swap_opts {
     size_t size;        /* sizeof(gq_swap_opts) */
     const char *plugin; /* path of the plugin; NULL: the live version's file, read again */
     uint32_t rehearse;  /* 0: as the pipeline file's swap.rehearse says; 1: on; 2: off */
+    /* A canary: the new version first serves a share of the messages beside the live one, and then either all or none:
+     * none, if of its messages more fail, or if its p99 is worse, than canary_failures and canary_p99 allow. Meanwhile
+     * results of both come mixed, so generations may fall within a lane. On a GPU whole lanes are shared out, and a
+     * canary of a pipeline with one lane is refused. */
+    uint32_t canary_ppm;      /* of a million messages, how many; 0: no canary */
+    uint32_t canary_ms;       /* how long it is watched; 0: 10 s */
+    uint32_t canary_messages; /* or until it has served so many, if that comes first; 0: no bound */
+    uint32_t canary_failures; /* of a million, how many more than of the live version's may fail; 0: 1,000 */
+    uint32_t canary_p99;      /* percent of the live version's p99 that its own may be; 0: 150 */
 } gq_swap_opts;
 
 /* Builds `plugin` for `stage` (its name in the pipeline file), with the stage's parameters, and makes it live. Returns

@@ -47,6 +47,7 @@ struct gq_backend_image {
     uint32_t version;    /* of the stage; no two of one stage are the same */
     uint32_t generation; /* of the change: results of messages that meet this image carry it, or a higher one */
     uint32_t blocks;     /* of its grid; 0: as many as are of use and fit. The CPU backend has no grids. */
+    uint32_t share;      /* for canary: of a million messages, how many */
     bool fresh;          /* for swap: the stage's memory is zero again */
     const struct gq_backend_code *code; /* of the descriptor's bytes; NULL for a backend that does not ask for it */
 };
@@ -77,6 +78,12 @@ struct gq_backend_ops {
      * one serves; messages that met the old one may still be with it. */
     gq_status (*swap)(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                       struct gq_swap_times *times);
+    /* Loads another image for a stage and gives it image->share of a million messages, beside the live one, which keeps
+     * the others: some of a lane's, in runs, or all those of some lanes; times->share is how many it really gets. Both
+     * have the stage's memory, so one that cannot take it over as it is is refused. use() of either version makes it
+     * the only one. One at a time, while running. */
+    gq_status (*canary)(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                        struct gq_swap_times *times);
     /* The same with a version that is loaded: `image` has its stage, version and generation. GQ_ERR_NOT_FOUND: it is
      * not. */
     gq_status (*use)(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times);

@@ -19,6 +19,7 @@ struct gq_swap_times {
     uint64_t park_ns;   /* from the word to stop until everything had stopped; 0: nothing had to */
     uint64_t load_ns;   /* of it, none where the image was loaded before anything stopped */
     uint64_t launch_ns; /* until the new code ran */
+    uint32_t share;     /* CANARY: of a million messages, how many it really gets */
     gq_swap_step step;  /* the one that it came to; GQ_STEP_DONE, or where it failed */
 };
 
@@ -31,6 +32,7 @@ enum gq_packet_type {
     GQ_PACKET_START,
     GQ_PACKET_PAUSE,   /* finish what is held; until the next START nothing runs */
     GQ_PACKET_SWAP,    /* another image for a stage; descriptor: the image. The reply's `swap` */
+    GQ_PACKET_CANARY,  /* as SWAP, for a share of the messages; USE of this version or of the live one ends it */
     GQ_PACKET_USE,     /* stage.version of a stage, which it has, becomes live. The reply's `swap` */
     GQ_PACKET_DISCARD, /* stage.version of a stage is no longer wanted */
     GQ_PACKET_STOP,    /* finish what is held, answer, and exit */
@@ -48,7 +50,7 @@ enum gq_packet_backend { GQ_PACKET_CPU, GQ_PACKET_CUDA };
 struct gq_packet {
     uint32_t type;
     int32_t status; /* REPLY: gq_status */
-    uint32_t step;  /* REPLY to SWAP and USE: gq_swap_step, the one that failed */
+    uint32_t step;  /* REPLY to SWAP, CANARY and USE: gq_swap_step, the one that failed */
     uint32_t reserved0;
     union {
         struct {
@@ -58,6 +60,7 @@ struct gq_packet {
         struct {
             uint32_t generation, blocks;
             uint32_t stage, version; /* SOURCE and STAGE: version 1 of what comes next */
+            uint32_t share;          /* CANARY: of a million messages, how many */
             uint32_t fresh;          /* SWAP: 1: the stage's memory is zero again; 0: it is kept, or migrated */
             char name[64];           /* of the stage */
         } stage;
@@ -69,7 +72,7 @@ struct gq_packet {
             char name[128];
         } device;                  /* REPLY to PROBE */
         struct gq_bus bus;         /* REPLY to BUS */
-        struct gq_swap_times swap; /* REPLY to SWAP and USE that succeeded */
+        struct gq_swap_times swap; /* REPLY to SWAP, CANARY and USE that succeeded */
         char text[GQ_PACKET_TEXT]; /* REPLY, DIED: a sentence, NUL-terminated */
     };
 };

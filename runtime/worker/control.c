@@ -136,6 +136,7 @@ static struct gq_backend_image describe(const struct gq_packet *p, char name[siz
                                      .version = p->stage.version,
                                      .generation = p->stage.generation,
                                      .blocks = p->stage.blocks,
+                                     .share = p->stage.share,
                                      .fresh = p->stage.fresh != 0};
 }
 
@@ -185,7 +186,8 @@ static gq_status swap_stage(const struct gq_packet *p, const int *fds, size_t fd
     if (status == GQ_OK && image.code)
         status = check_kind(&code, false);
     if (status == GQ_OK)
-        status = worker.ops->swap(worker.backend, fds[0], &image, times);
+        status = (p->type == GQ_PACKET_CANARY ? worker.ops->canary : worker.ops->swap)(worker.backend, fds[0], &image,
+                                                                                       times);
     gq_text_finish(&code.bytes);
     return status;
 }
@@ -195,7 +197,7 @@ static gq_status change_stage(struct gq_packet *p, const int *fds, size_t fd_cou
 {
     struct gq_swap_times times = {0};
     gq_status status;
-    if (p->type == GQ_PACKET_SWAP) {
+    if (p->type != GQ_PACKET_USE) {
         status = swap_stage(p, fds, fd_count, &times);
     } else {
         char name[sizeof p->stage.name];
@@ -245,6 +247,7 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     case GQ_PACKET_PAUSE:
         return worker.ops->pause(worker.backend);
     case GQ_PACKET_SWAP:
+    case GQ_PACKET_CANARY:
     case GQ_PACKET_USE:
         return change_stage(p, fds, fd_count);
     case GQ_PACKET_DISCARD:
@@ -258,6 +261,11 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     }
 }
 
+static bool changes_stage(uint32_t type)
+{
+    return type == GQ_PACKET_SWAP || type == GQ_PACKET_CANARY || type == GQ_PACKET_USE;
+}
+
 /* Answers that are more than a status were put into the request. */
 static gq_status answer(gq_status status, const struct gq_packet *request)
 {
@@ -266,7 +274,7 @@ static gq_status answer(gq_status status, const struct gq_packet *request)
         reply.device = request->device;
     if (status == GQ_OK && request->type == GQ_PACKET_BUS)
         reply.bus = request->bus;
-    if (request->type == GQ_PACKET_SWAP || request->type == GQ_PACKET_USE) {
+    if (changes_stage(request->type)) {
         reply.step = request->step;
         reply.swap = request->swap;
     }
