@@ -130,6 +130,8 @@ START_TEST(memory_is_migrated_there_and_back)
     ck_assert_uint_eq(ask(5).count[0], 2509);
     pause_blocks();
     use(0, 3, 6);
+    const struct gq_cpu_stage *stage = ((struct gq_cpu_grid *)backend)->stage;
+    ck_assert(stage->states == stage->state && !stage->states->next); /* what was migrated from is freed */
     start();
     ck_assert_uint_eq(ask(6).count[0], 3010);
     close_backend();
