@@ -50,6 +50,14 @@ struct gq_cuda_step {
     uint32_t slow_count;
 };
 
+/* A second image of a step, with a grid of its own, which serves some of the lanes. */
+struct gq_cuda_canary {
+    struct gq_cuda_image *image; /* NULL: there is none; one of the step's */
+    uint32_t step, generation;
+    gq_cu_stream stream;
+    bool launched;
+};
+
 /* What is to be given back when nothing runs, for giving back waits for grids. */
 struct gq_cuda_trash {
     struct gq_cuda_trash *next;
@@ -73,6 +81,7 @@ struct gq_cuda {
     gq_cu_ptr shared, lanes;          /* struct gq_grid_shared, struct gq_grid_lane[GQ_LANES_MAX] */
     struct gq_cuda_step step[GQ_CUDA_STEPS_MAX];
     uint32_t steps;
+    struct gq_cuda_canary canary;
     uint32_t shared_percent; /* as the images of a row of steps divide an SM's memory; 0: not set */
     bool has_source;
     bool running; /* grids do, or are about to; under `grids` */
@@ -102,8 +111,10 @@ void gq_cuda_sweep(struct gq_cuda *c);
 void gq_cuda_unload(struct gq_cuda *c);
 
 /* cuda_grid.c */
-/* Sizes the grids of all live images, so that all run at the same time. On failure sizes stay as they were. *percent is
- * how they then divide an SM's memory. */
+/* Nothing runs: of the lanes, `canary` are the canary's, evenly chosen, and the others are not. */
+gq_status gq_cuda_share_lanes(struct gq_cuda *c, uint32_t canary);
+/* Sizes the grids of all live images, and the canary's, so that all run at the same time. On failure sizes stay as they
+ * were. *percent is how they then divide an SM's memory. */
 gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent);
 /* Nothing runs: the images divide an SM's memory so. */
 gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent);
@@ -115,6 +126,8 @@ gq_status gq_cuda_launch(struct gq_cuda *c);
 gq_status gq_cuda_park(struct gq_cuda *c);
 /* Of one step whose new grid, of `blocks`, is launched already, and waits for the old one. */
 gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks);
+/* Nothing runs: the canary's grid is not launched again. */
+gq_status gq_cuda_end_canary(struct gq_cuda *c);
 /* Does any grid run? */
 bool gq_cuda_grids_left(const struct gq_cuda *c);
 /* GQ_OK while every grid runs; the sentence says which one ended, and how. */
@@ -136,6 +149,8 @@ void gq_cuda_state_drop(struct gq_cuda *c, gq_cu_ptr memory);
 /* cuda_swap.c: backend.h has the contracts. */
 gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                        struct gq_swap_times *times);
+gq_status gq_cuda_canary(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                         struct gq_swap_times *times);
 gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times);
 gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t version);
 

@@ -43,6 +43,7 @@ enum {
     /* function attributes */
     GQ_CU_FUNC_DYNAMIC_SHARED_MAX = 8,
     GQ_CU_FUNC_SHARED_PERCENT = 9, /* of an SM's memory that is shared memory, the rest being cache */
+    GQ_CU_SHARED_DEFAULT = -1,     /* a value of it */
 };
 
 /* member, symbol, arguments. */

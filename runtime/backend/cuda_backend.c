@@ -263,6 +263,7 @@ const struct gq_backend_ops gq_cuda_backend = {
     .start = cuda_start,
     .pause = cuda_pause,
     .swap = gq_cuda_swap,
+    .canary = gq_cuda_canary,
     .use = gq_cuda_use,
     .discard = gq_cuda_discard,
     .stop = cuda_stop,

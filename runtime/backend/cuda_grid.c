@@ -13,11 +13,10 @@
 /* --- how large ------------------------------------------------------------------------------------------------------
  */
 
-static struct gq_fit_step fit_of(const struct gq_cuda *c, const struct gq_cuda_step *s)
+static struct gq_fit_step fit_of(const struct gq_cuda *c, const char *name, const struct gq_cuda_image *i)
 {
-    const struct gq_cuda_image *i = s->live;
     struct gq_fit_step fit = {
-        .name = s->name,
+        .name = name,
         .threads = i->block_threads,
         .registers = i->registers,
         .shared_bytes = i->static_shared + i->shared_bytes,
@@ -30,15 +29,19 @@ static struct gq_fit_step fit_of(const struct gq_cuda *c, const struct gq_cuda_s
 
 gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent)
 {
-    struct gq_fit_step fit[GQ_CUDA_STEPS_MAX];
-    uint32_t shared_an_sm = 0;
+    struct gq_fit_step fit[GQ_CUDA_STEPS_MAX + 1];
+    uint32_t shared_an_sm = 0, grids = c->steps;
     for (uint32_t i = 0; i < c->steps; i++)
-        fit[i] = fit_of(c, &c->step[i]);
-    gq_status status = gq_fit(&c->room, fit, c->steps, &shared_an_sm);
+        fit[i] = fit_of(c, c->step[i].name, c->step[i].live);
+    if (c->canary.image)
+        fit[grids++] = fit_of(c, "the canary", c->canary.image);
+    gq_status status = gq_fit(&c->room, fit, grids, &shared_an_sm);
     for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
         c->step[i].live->blocks = fit[i].blocks;
+    if (c->canary.image && status == GQ_OK)
+        c->canary.image->blocks = fit[c->steps].blocks;
     const uint64_t all = (uint64_t)c->room.shared_bytes;
-    *percent = c->steps > 1 ? (uint32_t)((100 * (uint64_t)shared_an_sm + all - 1) / all) : 0;
+    *percent = grids > 1 ? (uint32_t)((100 * (uint64_t)shared_an_sm + all - 1) / all) : 0;
     return status;
 }
 
@@ -46,9 +49,14 @@ gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent)
  * is empty, and it never is while they run. */
 gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent)
 {
+    const int asked = percent ? (int)percent : GQ_CU_SHARED_DEFAULT;
     gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && percent && status == GQ_OK; i++)
-        status = GQ_CU(c, function_set(c->step[i].live->function, GQ_CU_FUNC_SHARED_PERCENT, (int)percent));
+    if (percent == c->shared_percent)
+        return GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+        status = GQ_CU(c, function_set(c->step[i].live->function, GQ_CU_FUNC_SHARED_PERCENT, asked));
+    if (status == GQ_OK && c->canary.image)
+        status = GQ_CU(c, function_set(c->canary.image->function, GQ_CU_FUNC_SHARED_PERCENT, asked));
     if (status == GQ_OK)
         c->shared_percent = percent;
     return status;
@@ -57,40 +65,54 @@ gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent)
 /* --- starting -------------------------------------------------------------------------------------------------------
  */
 
-gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks)
+static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const struct gq_cuda_image *image,
+                             gq_cu_stream stream, uint32_t blocks, struct gq_grid *grid)
 {
-    struct gq_cuda_step *s = &c->step[step];
-    const struct gq_cuda_image *image = s->live;
     const char *limit = getenv("GPUQ_GRID_LIMIT_S"); /* tests bound every grid by it */
-    struct gq_grid grid = {
-        .host = (void *)(uintptr_t)c->host_page,
-        .worker = (void *)(uintptr_t)c->worker_page,
-        .shared = (void *)(uintptr_t)c->shared,
-        .lane = (void *)(uintptr_t)c->lanes,
-        .state = (void *)(uintptr_t)s->state.at,
-        .limit_ns = limit ? strtoull(limit, NULL, 10) * 1000000000u : 0,
-        .step = step,
-        .steps = c->steps,
-        .stage = s->stage,
-        .generation = s->generation,
-        .out_cap = c->setup.slot_bytes,
-        .retries = c->setup.retries,
-        .poll = c->setup.poll,
-        .staged = image->staged,
-        .express = image->express,
-        .counted = c->counted,
-        .launch = s->launch + 1,
-    };
-    void *params[] = {&grid};
+    void *params[] = {grid};
     gq_assert(blocks > 0);
+    grid->host = (void *)(uintptr_t)c->host_page;
+    grid->worker = (void *)(uintptr_t)c->worker_page;
+    grid->shared = (void *)(uintptr_t)c->shared;
+    grid->lane = (void *)(uintptr_t)c->lanes;
+    grid->state = (void *)(uintptr_t)s->state.at;
+    grid->limit_ns = limit ? strtoull(limit, NULL, 10) * 1000000000u : 0;
+    grid->step = (uint32_t)(s - c->step);
+    grid->steps = c->steps;
+    grid->stage = s->stage;
+    grid->out_cap = c->setup.slot_bytes;
+    grid->retries = c->setup.retries;
+    grid->poll = c->setup.poll;
+    grid->staged = image->staged;
+    grid->express = image->express;
+    grid->counted = c->counted;
+    grid->launch = s->launch + 1;
     gq_status status = GQ_CU(c, launch(image->function, blocks, 1, 1, image->block_threads, 1, 1, image->shared_bytes,
-                                       s->stream, params, NULL));
+                                       stream, params, NULL));
     if (status != GQ_OK)
         return status;
     s->launch++;
     s->blocks_launched += blocks;
-    s->launched = true;
     return GQ_OK;
+}
+
+gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks)
+{
+    struct gq_cuda_step *s = &c->step[step];
+    const bool shares = c->canary.image && c->canary.step == step;
+    struct gq_grid grid = {.generation = s->generation, .lanes = shares ? GQ_GRID_OTHER_LANES : GQ_GRID_ALL_LANES};
+    gq_status status = launch_grid(c, s, s->live, s->stream, blocks, &grid);
+    s->launched |= status == GQ_OK;
+    return status;
+}
+
+static gq_status launch_canary(struct gq_cuda *c)
+{
+    struct gq_grid grid = {.generation = c->canary.generation, .lanes = GQ_GRID_CANARY_LANES};
+    gq_status status =
+        launch_grid(c, &c->step[c->canary.step], c->canary.image, c->canary.stream, c->canary.image->blocks, &grid);
+    c->canary.launched = status == GQ_OK;
+    return status;
 }
 
 gq_status gq_cuda_launch(struct gq_cuda *c)
@@ -98,8 +120,34 @@ gq_status gq_cuda_launch(struct gq_cuda *c)
     gq_status status = GQ_OK;
     for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
         status = gq_cuda_launch_step(c, i, c->step[i].live->blocks);
+    if (status == GQ_OK && c->canary.image)
+        status = launch_canary(c);
     c->running = status == GQ_OK;
     return status;
+}
+
+/* --- lanes of a canary ----------------------------------------------------------------------------------------------
+ */
+
+gq_status gq_cuda_share_lanes(struct gq_cuda *c, uint32_t canary)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->lane_count && status == GQ_OK; i++) {
+        const uint32_t side = (i + 1) * canary / c->lane_count != i * canary / c->lane_count;
+        const gq_cu_ptr at = c->lanes + i * sizeof(struct gq_grid_lane) + offsetof(struct gq_grid_lane, canary);
+        status = GQ_CU(c, copy_to_device(at, &side, sizeof side, c->copy));
+        if (status == GQ_OK)
+            status = GQ_CU(c, stream_wait(c->copy));
+    }
+    return status;
+}
+
+gq_status gq_cuda_end_canary(struct gq_cuda *c)
+{
+    gq_assert(!c->running && c->canary.image);
+    c->cu->stream_destroy(c->canary.stream);
+    c->canary = (struct gq_cuda_canary){0};
+    return gq_cuda_share_lanes(c, 0);
 }
 
 /* --- leaving --------------------------------------------------------------------------------------------------------
@@ -136,6 +184,8 @@ static bool busy(const struct gq_cuda *c, const struct gq_cuda_step *s)
 
 bool gq_cuda_grids_left(const struct gq_cuda *c)
 {
+    if (c->canary.stream && c->cu->stream_query(c->canary.stream) == GQ_CU_NOT_READY)
+        return true;
     for (uint32_t i = 0; i < c->steps; i++)
         if (busy(c, &c->step[i]))
             return true;
@@ -163,18 +213,30 @@ static gq_status resume_step(struct gq_cuda *c, uint32_t step)
     return gq_cuda_launch_step(c, step, s->live->blocks - resident);
 }
 
+static gq_status check_stream(const struct gq_cuda *c, gq_cu_stream stream, uint32_t step)
+{
+    const int error = c->cu->stream_query(stream);
+    if (error == GQ_CU_NOT_READY)
+        return GQ_OK;
+    if (error == GQ_CU_OK)
+        return gq_error_set(GQ_ERR_DEVICE, "the grid of step %u ended though nobody stopped it", step);
+    return gq_cu_check(c->cu, error, "a plugin's grid");
+}
+
 static gq_status give_up(struct gq_cuda *c)
 {
     const struct gq_cuda_step *slow = NULL;
     gq_status status = GQ_OK;
     for (uint32_t i = 0; i < c->steps && !slow; i++)
         slow = busy(c, &c->step[i]) ? &c->step[i] : NULL;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK && !c->canary.launched; i++)
         status = resume_step(c, i);
-    if (status != GQ_OK)
+    gq_error_set(GQ_ERR_TIMEOUT, "stage '%s' has held a message for %u s: nothing was changed",
+                 slow ? slow->name : "canary", PARK_MS / 1000);
+    /* Blocks that left are counted for both grids of its step: nobody knows whose they were. */
+    if (status != GQ_OK || c->canary.launched)
         c->setup.die(gq_error_text());
-    return gq_error_set(GQ_ERR_TIMEOUT, "stage '%s' has held a message for %u s: nothing was changed",
-                        slow ? slow->name : "?", PARK_MS / 1000);
+    return GQ_ERR_TIMEOUT;
 }
 
 gq_status gq_cuda_park(struct gq_cuda *c)
@@ -218,15 +280,12 @@ gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks)
 
 gq_status gq_cuda_check_grids(struct gq_cuda *c)
 {
-    for (uint32_t i = 0; i < c->steps && c->running; i++) {
-        int error = c->step[i].launched ? c->cu->stream_query(c->step[i].stream) : GQ_CU_NOT_READY;
-        if (error == GQ_CU_NOT_READY)
-            continue;
-        if (error == GQ_CU_OK)
-            return gq_error_set(GQ_ERR_DEVICE, "the grid of step %u ended though nobody stopped it", i);
-        return gq_cu_check(c->cu, error, "a plugin's grid");
-    }
-    return GQ_OK;
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && c->running && status == GQ_OK; i++)
+        status = check_stream(c, c->step[i].stream, i);
+    if (status == GQ_OK && c->running && c->canary.image)
+        status = check_stream(c, c->canary.stream, c->canary.step);
+    return status;
 }
 
 gq_status gq_cuda_check_left(struct gq_cuda *c)

@@ -72,7 +72,7 @@ static gq_status restart(struct gq_cuda *c, gq_status status)
 static gq_status settle(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, bool migrate,
                         uint32_t percent)
 {
-    gq_status status = percent == c->shared_percent ? GQ_OK : gq_cuda_divide(c, percent);
+    gq_status status = gq_cuda_divide(c, percent);
     return status == GQ_OK && migrate ? gq_cuda_state_migrate(c, s->live, &b->state, &s->state) : status;
 }
 
@@ -113,6 +113,8 @@ static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct 
     s->live = b->live; /* while it stops */
     gq_status status = ran ? stop_all(c, times) : GQ_OK;
     s->live = new;
+    if (status == GQ_OK && c->canary.image)
+        status = gq_cuda_end_canary(c);
     if (status == GQ_OK && !new->function)
         status = load(c, new, times);
     if (status == GQ_OK)
@@ -174,8 +176,11 @@ static gq_status plan(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_
 {
     const struct gq_cpu_image info = {
         .state_bytes = new->state_bytes, .state_version = new->state_version, .migrates = new->migrates};
+    struct gq_cuda_image *canary = c->canary.image;
     s->live = new;
+    c->canary.image = NULL; /* it will have ended */
     gq_status status = gq_cuda_fit(c, percent);
+    c->canary.image = canary;
     return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, fresh, &s->state, migrate) : status;
 }
 
@@ -199,6 +204,16 @@ static gq_status make_live(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_
     return status;
 }
 
+static gq_status open_image(struct gq_cuda *c, struct gq_cuda_step *s, const struct gq_backend_image *image,
+                            struct gq_cuda_image **out)
+{
+    if (find_version(s, image->version))
+        return gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", s->name, image->version);
+    if (c->canary.image)
+        return gq_error_set(GQ_ERR_INTERNAL, "a canary runs: one of its two versions is to be used first");
+    return gq_cuda_image_open(c, s, image, out);
+}
+
 gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                        struct gq_swap_times *times)
 {
@@ -208,10 +223,8 @@ gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backe
     (void)fd;
     times->step = GQ_STEP_INSPECT;
     gq_status status = find_step(c, image->stage, &s);
-    if (status == GQ_OK && find_version(s, image->version))
-        status = gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", s->name, image->version);
     if (status == GQ_OK)
-        status = gq_cuda_image_open(c, s, image, &new);
+        status = open_image(c, s, image, &new);
     if (status == GQ_OK && (status = make_live(c, s, new, image, times)) != GQ_OK)
         new->discarded = true;
     return status;
@@ -231,6 +244,90 @@ gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image 
     return make_live(c, s, wanted, image, times);
 }
 
+/* --- a canary -------------------------------------------------------------------------------------------------------
+ */
+
+/* Lanes that come nearest to the share; at least one, and not all. */
+static uint32_t lanes_of_share(const struct gq_cuda *c, uint32_t share)
+{
+    const uint32_t lanes = (uint32_t)(((uint64_t)c->lane_count * share + 500000) / 1000000);
+    return lanes == 0 ? 1 : lanes < c->lane_count ? lanes : c->lane_count - 1;
+}
+
+static gq_status plan_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, uint32_t generation,
+                             uint32_t *percent)
+{
+    if (new->state_bytes != 0 &&
+        (new->state_bytes != s->state.bytes || new->state_version != s->state.version || !s->state.at))
+        return gq_error_set(GQ_ERR_PLUGIN, "a canary shares the state of stage '%s', and declares another", s->name);
+    c->canary = (struct gq_cuda_canary){.image = new, .step = (uint32_t)(s - c->step), .generation = generation};
+    gq_status status = gq_cuda_fit(c, percent);
+    return status == GQ_OK ? GQ_CU(c, stream_create(&c->canary.stream, GQ_CU_STREAM_NON_BLOCKING)) : status;
+}
+
+static gq_status start_canary(struct gq_cuda *c, struct gq_cuda_image *new, uint32_t lanes, uint32_t percent,
+                              struct gq_swap_times *times)
+{
+    gq_status status = stop_all(c, times);
+    if (status != GQ_OK)
+        return status;
+    status = load(c, new, times);
+    if (status == GQ_OK)
+        status = gq_cuda_divide(c, percent);
+    if (status == GQ_OK)
+        status = gq_cuda_share_lanes(c, lanes);
+    return status == GQ_OK ? start_all(c, times) : status;
+}
+
+/* What was there before the canary runs again, or still does. */
+static gq_status forget_canary(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, gq_status status)
+{
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    if (c->canary.stream)
+        c->cu->stream_destroy(c->canary.stream);
+    c->canary = (struct gq_cuda_canary){0};
+    go_back(c, s, b);
+    if (!c->running && (gq_cuda_share_lanes(c, 0) != GQ_OK || gq_cuda_launch(c) != GQ_OK))
+        c->setup.die(gq_error_text());
+    return gq_error_set(status, "%s", why);
+}
+
+gq_status gq_cuda_canary(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                         struct gq_swap_times *times)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    struct gq_cuda_step *s = NULL;
+    struct gq_cuda_image *new = NULL;
+    uint32_t percent = 0;
+    (void)fd;
+    times->step = GQ_STEP_INSPECT;
+    gq_status status = find_step(c, image->stage, &s);
+    if (status == GQ_OK && (!c->running || c->lane_count < 2))
+        status = gq_error_set(GQ_ERR_PLUGIN,
+                              "a canary on a GPU is given whole lanes, one of two at least, and this pipeline has %u",
+                              c->lane_count);
+    if (status == GQ_OK)
+        status = open_image(c, s, image, &new);
+    if (status != GQ_OK)
+        return status;
+    const uint32_t lanes = lanes_of_share(c, image->share);
+    const struct before b = remember(c, s);
+    pthread_mutex_lock(&c->grids);
+    status = plan_canary(c, s, new, image->generation, &percent);
+    if (status == GQ_OK)
+        status = start_canary(c, new, lanes, percent, times);
+    if (status != GQ_OK) {
+        new->discarded = true;
+        status = forget_canary(c, s, &b, status);
+    } else {
+        times->share = (uint32_t)((uint64_t)lanes * 1000000 / c->lane_count);
+        times->step = GQ_STEP_DONE;
+    }
+    pthread_mutex_unlock(&c->grids);
+    return status;
+}
+
 gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t version)
 {
     struct gq_cuda *c = cuda_of(backend);
@@ -239,7 +336,7 @@ gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t v
     if (status != GQ_OK)
         return status;
     struct gq_cuda_image *i = find_version(s, version);
-    if (!i || i == s->live)
+    if (!i || i == s->live || i == c->canary.image)
         return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u that could be given up", s->name, version);
     i->discarded = true;
     if (!c->running)

@@ -13,8 +13,8 @@
 #ifndef GQ_DEVICE_ENTRY_CUDA_H
 #define GQ_DEVICE_ENTRY_CUDA_H
 
+#include <device/claim_cuda.h>
 #include <device/count_cuda.h>
-#include <device/find_cuda.h>
 #if !defined(GQ_LINKED) /* else the plugin's unit says it */
 #include <device/image_cuda.h>
 #endif
@@ -406,6 +406,10 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             return claim;
         }
         gq_grid_lane *l = &g.lane[*turn % lanes];
+        if (!gq_serves(g.lanes, l)) {
+            *turn += 1;
+            return claim;
+        }
         claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow);
         if (claim.count)
             return claim;
@@ -431,7 +435,7 @@ static __device__ uint32_t gq_want(const gq_grid &g)
 static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32_t turn, uint32_t want)
 {
     const uint32_t lanes = gq_dev_relaxed_u32(&g.shared->lane_count);
-    const gq_rest_of rest = gq_claim_rest(g.lane, lanes, g.step, turn, want);
+    const gq_rest_of rest = gq_claim_rest(g.lane, lanes, g.step, turn, want, g.lanes);
     gq_claim claim = gq_no_claim();
     claim.first = rest.first;
     claim.count = rest.count;

@@ -68,6 +68,8 @@ struct gq_grid_lane {
     uint64_t first_index, index_step;
     uint32_t generated;
     uint32_t block_shift;
+    uint32_t canary; /* 1: while a canary runs, its grid serves this lane */
+    uint32_t reserved0;
     struct gq_grid_cursor cursor[GQ_STAGES_MAX + 2]; /* one a step, and one of who counts what came out of the last */
 };
 
@@ -98,6 +100,11 @@ struct gq_grid_shared {
 #define GQ_GRID_SPIN 1u     /* never long */
 #define GQ_GRID_SLEEP 2u    /* all of them long, when nothing has come for a while */
 
+/* Which lanes a grid serves: while a canary runs, its step has two grids. Lanes change sides when neither runs. */
+#define GQ_GRID_ALL_LANES 0u
+#define GQ_GRID_OTHER_LANES 1u /* those that are not the canary's */
+#define GQ_GRID_CANARY_LANES 2u
+
 /* Kernel parameters. */
 struct gq_grid {
     const struct gq_host_page *host;
@@ -116,7 +123,7 @@ struct gq_grid {
     uint32_t counted; /* results are only counted: all lanes are counted ones */
     uint32_t launch;  /* from 1, a higher number for every launch of the step */
     uint32_t old_bytes, old_version;
-    uint32_t reserved0;
+    uint32_t lanes;        /* GQ_GRID_ALL_LANES, ... */
     const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
 };
 

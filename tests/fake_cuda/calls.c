@@ -341,7 +341,7 @@ int cuFuncSetAttribute(gq_cu_function function, int attribute, int value)
 {
     ENTER(CONTEXT);
     const bool shared_max = attribute == GQ_CU_FUNC_DYNAMIC_SHARED_MAX;
-    if ((!shared_max && attribute != GQ_CU_FUNC_SHARED_PERCENT) || value < 0 ||
+    if ((!shared_max && attribute != GQ_CU_FUNC_SHARED_PERCENT) || value < (shared_max ? 0 : GQ_CU_SHARED_DEFAULT) ||
         value > (shared_max ? SHARED_A_BLOCK : 100))
         return FAKE_INVALID_VALUE;
     if (shared_max)

@@ -135,6 +135,11 @@ static void await_turn(const struct player *p)
         fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
 }
 
+static bool serves(const struct player *p, const struct gq_grid_lane *l)
+{
+    return p->g.lanes == GQ_GRID_ALL_LANES || (p->g.lanes == GQ_GRID_CANARY_LANES) == (l->canary != 0);
+}
+
 static void *play(void *arg)
 {
     struct player *p = arg;
@@ -143,7 +148,8 @@ static void *play(void *arg)
         uint32_t lanes = __atomic_load_n(&p->g.shared->lane_count, __ATOMIC_ACQUIRE);
         bool any = false;
         for (uint32_t i = 0; i < lanes; i++)
-            any |= serve_lane(p, &p->g.lane[i]);
+            if (serves(p, &p->g.lane[i]))
+                any |= serve_lane(p, &p->g.lane[i]);
         if (!any)
             nap(20000);
     }

@@ -32,7 +32,7 @@ START_TEST(a_share_goes_from_block_to_block)
 }
 END_TEST
 
-/* What find_cuda.h does with these numbers, one step of one warp at a time. */
+/* What claim_cuda.h does with these numbers, one step of one warp at a time. */
 static struct {
     uint32_t shift;
     uint64_t ready, from, next[GQ_SHARES];
