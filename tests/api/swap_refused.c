@@ -1,0 +1,380 @@
+/* A swap that is refused, at whatever step and for whatever reason, leaves the live version as it was. */
+#include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include "swap_support.h"
+#include "unit/unit.h"
+
+#define BUDGET "swap: { budget: 500ms }\n"
+
+/* What the plugin `name` of `text` is refused with. The live version answers as before, and the next swap works. */
+static void refused(const char *more, const char *text, gq_swap_step step, const char *said)
+{
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started(more);
+    expect_answer(p, "xa", 1);
+    const gq_status status = swap_to(p, "s", text ? write_text("bad.cu", text) : in_folder("bad.cu"));
+    ck_assert_msg(status == GQ_ERR_PLUGIN, "status %d: %s", (int)status, gq_last_error());
+    ck_assert_msg(result.step == step, "%s: %s", gq_swap_step_name(result.step), gq_last_error());
+    ck_assert_msg(strstr(gq_last_error(), said) || strstr(result.log, said), "%s\n%s", gq_last_error(), result.log);
+    ck_assert_uint_eq(result.generation, 0);
+    ck_assert_uint_eq(result.live, 1);
+    expect_answer(p, "xa", 1);
+    ck_assert_uint_eq(info_of(p, "s", 1).messages, 2);
+    ck_assert_int_eq(info_of(p, "s", 1).state, GQ_VERSION_LIVE);
+    if (step != GQ_STEP_RESOLVE) {
+        ck_assert_uint_eq(result.version, 2);
+        expect_state(p, "s", 2, GQ_VERSION_FAILED);
+    }
+    write_tagger("good.cu", 'b');
+    must(swap_to(p, "s", in_folder("good.cu")));
+    expect_answer(p, "xb", 2);
+    finish(p);
+}
+
+#define PLUGIN(body)                 \
+    "#include <gpuqueue/plugin.h>\n" \
+    "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" body "    *out->out_len = in.len;\n}\n"
+
+START_TEST(a_file_that_is_not_there) { refused("", NULL, GQ_STEP_RESOLVE, "bad.cu"); }
+END_TEST
+
+START_TEST(a_file_that_is_no_plugin)
+{
+    refused("",
+            "\x7f"
+            "ELF",
+            GQ_STEP_RESOLVE, "bad.cu");
+}
+END_TEST
+
+START_TEST(a_plugin_that_does_not_compile)
+{
+    refused("", PLUGIN("    int three = four;\n"), GQ_STEP_BUILD, "bad.cu:4:17: error: ");
+}
+END_TEST
+
+START_TEST(a_source_in_the_place_of_a_stage)
+{
+    refused("", "#include <gpuqueue/plugin.h>\n__device__ void generate_message(uint64_t, ResultView *) {}\n",
+            GQ_STEP_BUILD, "process_message");
+}
+END_TEST
+
+START_TEST(a_golden_vector_that_differs)
+{
+    write_text("bad.golden.yaml",
+               "- { name: good, in: \"\", out: \"\" }\n- { name: shout, in: \"ab\", out: \"AB\" }\n");
+    refused(
+        "", PLUGIN("    out->out[0] = 'A';\n    out->out[1] = 'b';\n"), GQ_STEP_REHEARSE,
+        "bad.golden.yaml:2: golden vector 'shout' differs\n  expected 2 bytes, \"AB\"\n  got      2 bytes, \"Ab\"\n");
+    ck_assert_uint_eq(result.vectors, 0); /* of the good plugin, which has none */
+}
+END_TEST
+
+START_TEST(a_golden_file_with_errors)
+{
+    write_text("bad.golden.yaml", "- { name: good, inn: \"\" }\n");
+    refused("", PLUGIN(""), GQ_STEP_REHEARSE, "bad.golden.yaml:1:");
+}
+END_TEST
+
+START_TEST(a_golden_vector_that_never_ends)
+{
+    write_text("bad.golden.yaml", "- { name: for ever, in: \"x\", out: \"x\" }\n");
+    refused(BUDGET, PLUGIN("    for (volatile int forever = 1; forever;)\n        continue;\n"), GQ_STEP_REHEARSE,
+            "bad.golden.yaml:1: golden vector 'for ever': it did not end within 500 ms (swap.budget)");
+}
+END_TEST
+
+START_TEST(a_golden_vector_that_crashes)
+{
+    write_text("bad.golden.yaml", "- { name: boom, in: \"x\", out: \"x\" }\n");
+    refused("", PLUGIN("    *(volatile int *)8 = 1;\n"), GQ_STEP_REHEARSE,
+            "golden vector 'boom': the worker was killed by SIGSEGV");
+}
+END_TEST
+
+START_TEST(a_golden_vector_that_traps)
+{
+    write_text("bad.golden.yaml", "- { name: trap, in: \"x\", out: \"x\" }\n");
+    refused("", PLUGIN("    __trap();\n"), GQ_STEP_REHEARSE, "golden vector 'trap': ");
+}
+END_TEST
+
+/* --- golden vectors that pass ----------------------------------------------------------------------------------------
+ */
+
+/* Parameters of a vector are its own; those of the stage are compared on the code that goes live. */
+START_TEST(vectors_run_with_the_parameters_that_they_name)
+{
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    write_text("v2.golden.yaml", "- { name: default, in: \"x\", out: \"xb\" }\n"
+                                 "- { name: another, params: { tag: 122 }, in: \"x\", out: \"xz\" }\n"
+                                 "- { name: the stage's, params: { tag: 113 }, in: \"x\", out: \"xq\" }\n"
+                                 "- { name: wide, slot_bytes: 4096, in: \"x\", out: \"xb\" }\n");
+    gq_pipeline *p = opened(HEAD "stages: [{ name: s, plugin: v1.cu, params: { tag: 113 } }]\n", false);
+    must(gq_start(p));
+    must(swap_to(p, "s", in_folder("v2.cu")));
+    ck_assert_uint_eq(result.vectors, 3);
+    ck_assert_msg(strstr(result.log, "1 of 4 vectors need a slot of another size"), "%s", result.log);
+    expect_answer(p, "xq", 2);
+    finish(p);
+}
+END_TEST
+
+START_TEST(vectors_in_a_row_share_a_state_that_is_fresh)
+{
+    const char *counter = "#include <gpuqueue/plugin.h>\nGQ_STATE(4, 1);\n"
+                          "__device__ void process_message(const MsgView &, ResultView *out)\n"
+                          "{\n"
+                          "    out->out[0] = GQ_PARAM(base, '%c') + atomicAdd((uint32_t *)gq_state(4), 1u);\n"
+                          "    *out->out_len = 1;\n"
+                          "}\n";
+    char text[512];
+    snprintf(text, sizeof text, counter, '0');
+    write_text("v1.cu", text);
+    snprintf(text, sizeof text, counter, 'A');
+    write_text("v2.cu", text);
+    write_text("v2.golden.yaml", "- { name: first, in: \"\", out: \"A\" }\n"
+                                 "- { name: second, in: \"\", out: \"B\" }\n"
+                                 "- { name: other, params: { base: 97 }, in: \"\", out: \"a\" }\n"
+                                 "- { name: again, in: \"\", out: \"A\" }\n");
+    gq_pipeline *p = started("");
+    expect_answer(p, "0", 1);
+    must(swap_to(p, "s", in_folder("v2.cu")));
+    ck_assert_uint_eq(result.vectors, 4);
+    expect_answer(p, "B", 2); /* the live state is untouched by the rehearsal */
+    finish(p);
+}
+END_TEST
+
+START_TEST(dropped_and_failed_are_results_too)
+{
+    write_tagger("v1.cu", 'a');
+    write_text("v2.cu", "#include <gpuqueue/plugin.h>\n"
+                        "__device__ void process_message(const MsgView &in, ResultView *out)\n"
+                        "{\n"
+                        "    if (in.len == 0)\n"
+                        "        return gq_drop(out);\n"
+                        "    if (in.payload[0] == 'f')\n"
+                        "        return gq_fail(out, 7);\n"
+                        "    *out->out_len = out->cap + 1;\n"
+                        "}\n");
+    write_text("v2.golden.yaml", "- { name: drop, in: \"\", dropped: true }\n- { name: fail, in: \"f\", failed: 7 }\n"
+                                 "- { name: drop again, in: \"\", dropped: true }\n"
+                                 "- { name: too much, in: \"x\", overflow: true }\n");
+    gq_pipeline *p = started("");
+    must(swap_to(p, "s", in_folder("v2.cu")));
+    ck_assert_uint_eq(result.vectors, 4);
+    finish(p);
+}
+END_TEST
+
+/* --- processes -------------------------------------------------------------------------------------------------------
+ */
+
+/* Children of this process, and what they were called with. */
+static int children(const char *kind, pid_t *one)
+{
+    char path[64], line[256] = "";
+    int count = 0;
+    DIR *proc = opendir("/proc");
+    for (struct dirent *e; (e = readdir(proc));) {
+        const pid_t pid = (pid_t)atoi(e->d_name);
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+        FILE *file = pid > 0 ? fopen(path, "r") : NULL;
+        int parent = 0;
+        if (file && fgets(line, sizeof line, file))
+            sscanf(strrchr(line, ')') + 2, "%*c %d", &parent);
+        if (file)
+            fclose(file);
+        if (parent != (int)getpid())
+            continue;
+        char words[256] = "";
+        snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+        file = fopen(path, "r");
+        size_t len = file ? fread(words, 1, sizeof words - 1, file) : 0;
+        if (file)
+            fclose(file);
+        const char *argument = memchr(words, '\0', len) ? words + strlen(words) + 1 : "";
+        if (strcmp(argument, kind) == 0) {
+            count++;
+            *one = *one < pid ? pid : *one; /* the newest */
+        }
+    }
+    closedir(proc);
+    return count;
+}
+
+static int open_files(void)
+{
+    int count = 0;
+    DIR *fds = opendir("/proc/self/fd");
+    while (readdir(fds))
+        count++;
+    closedir(fds);
+    return count;
+}
+
+START_TEST(without_rehearsals_there_is_no_spare)
+{
+    pid_t pid = 0;
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    write_text("v2.golden.yaml", "- { name: not run, in: \"x\", out: \"?\" }\n");
+    gq_pipeline *p = started("swap: { rehearse: off }\n");
+    must(swap_to(p, "s", in_folder("v2.cu")));
+    ck_assert_uint_eq(result.vectors, 0);
+    ck_assert_int_eq(children("worker", &pid), 1);
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = in_folder("v1.cu"), .rehearse = 1};
+    must(gq_discard(p, "s", 1));
+    must(gq_swap(p, "s", &opts, NULL)); /* this one was asked for */
+    ck_assert_int_eq(children("worker", &pid), 2);
+    finish(p);
+    ck_assert_int_eq(children("worker", &pid), 0);
+}
+END_TEST
+
+START_TEST(a_rehearsal_can_be_left_out_once)
+{
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    write_text("v2.golden.yaml", "- { name: not run, in: \"x\", out: \"?\" }\n");
+    gq_pipeline *p = started("");
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = in_folder("v2.cu"), .rehearse = 2};
+    must(gq_swap(p, "s", &opts, NULL));
+    expect_answer(p, "xb", 2);
+    finish(p);
+}
+END_TEST
+
+START_TEST(a_killed_builder_is_replaced)
+{
+    pid_t pid = 0;
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started("");
+    write_tagger("v1.cu", 'b');
+    must(swap_to(p, "s", NULL));
+    ck_assert_int_eq(children("builder", &pid), 1);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    write_tagger("v1.cu", 'c');
+    must(swap_to(p, "s", NULL));
+    expect_answer(p, "xc", 3);
+    pid = 0;
+    finish(p);
+    ck_assert_int_eq(children("builder", &pid), 0);
+}
+END_TEST
+
+START_TEST(a_killed_spare_is_replaced)
+{
+    pid_t live = 0, spare = 0, next = 0;
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started("");
+    ck_assert_int_eq(children("worker", &live), 1);
+    write_tagger("v1.cu", 'b');
+    must(swap_to(p, "s", NULL));
+    ck_assert_int_eq(children("worker", &spare), 2);
+    ck_assert_int_ne(spare, live);
+    ck_assert_int_eq(kill(spare, SIGKILL), 0);
+    usleep(50000);
+    write_tagger("v1.cu", 'c');
+    must(swap_to(p, "s", NULL));
+    ck_assert_int_eq(children("worker", &next), 2);
+    expect_answer(p, "xc", 3);
+    finish(p);
+    ck_assert_int_eq(children("worker", &next), 0);
+}
+END_TEST
+
+START_TEST(what_breaks_a_spare_leaves_neither_processes_nor_files)
+{
+    pid_t pid = 0;
+    write_tagger("v1.cu", 'a');
+    write_text("bad.golden.yaml", "- { name: boom, in: \"x\", out: \"x\" }\n");
+    write_text("bad.cu", PLUGIN("    *(volatile int *)8 = 1;\n"));
+    gq_pipeline *p = started("");
+    ck_assert_int_eq(swap_to(p, "s", in_folder("bad.cu")), GQ_ERR_PLUGIN);
+    const int before = open_files();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(swap_to(p, "s", in_folder("bad.cu")), GQ_ERR_PLUGIN);
+        ck_assert_int_eq(result.step, GQ_STEP_REHEARSE);
+    }
+    ck_assert_int_eq(open_files(), before);
+    ck_assert_int_eq(children("worker", &pid), 1);
+    finish(p);
+}
+END_TEST
+
+START_TEST(a_dead_worker_is_the_answer_to_a_swap)
+{
+    pid_t pid = 0;
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started("");
+    ck_assert_int_eq(children("worker", &pid), 1);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    usleep(50000);
+    write_tagger("v1.cu", 'b');
+    ck_assert_int_eq(swap_to(p, "s", NULL), GQ_ERR_DEVICE);
+    ck_assert_msg(strstr(gq_last_error(), "SIGKILL"), "%s", gq_last_error());
+    gq_close(p);
+}
+END_TEST
+
+START_TEST(a_crash_names_the_file_that_ran)
+{
+    write_tagger("v1.cu", 'a');
+    write_text("bad.cu", PLUGIN("    *(volatile int *)8 = 1;\n"));
+    gq_pipeline *p = started("");
+    must(swap_to(p, "s", in_folder("bad.cu")));
+    QResult r;
+    size_t count;
+    ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
+    ck_assert_int_ne(q_peek(gq_queue(p), &r, 1, &count, 20000), Q_OK);
+    ck_assert_msg(strstr(gq_last_error(), "in stage 's' (version 2, /tmp/") && strstr(gq_last_error(), "/bad.cu)"),
+                  "%s", gq_last_error());
+    gq_close(p);
+}
+END_TEST
+
+START_TEST(a_forked_child_cannot_swap)
+{
+    int status;
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started("");
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(gq_swap(p, "s", NULL, NULL) == GQ_ERR_INVALID_ARG ? 0 : 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    expect_answer(p, "xa", 1);
+    finish(p);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_file_that_is_not_there,
+                                  a_file_that_is_no_plugin,
+                                  a_plugin_that_does_not_compile,
+                                  a_source_in_the_place_of_a_stage,
+                                  a_golden_vector_that_differs,
+                                  a_golden_file_with_errors,
+                                  a_golden_vector_that_never_ends,
+                                  a_golden_vector_that_crashes,
+                                  a_golden_vector_that_traps,
+                                  vectors_run_with_the_parameters_that_they_name,
+                                  vectors_in_a_row_share_a_state_that_is_fresh,
+                                  dropped_and_failed_are_results_too,
+                                  without_rehearsals_there_is_no_spare,
+                                  a_rehearsal_can_be_left_out_once,
+                                  a_killed_builder_is_replaced,
+                                  a_killed_spare_is_replaced,
+                                  what_breaks_a_spare_leaves_neither_processes_nor_files,
+                                  a_dead_worker_is_the_answer_to_a_swap,
+                                  a_crash_names_the_file_that_ran,
+                                  a_forked_child_cannot_swap};
+    return unit_run("refused", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);
+}
