@@ -360,11 +360,3 @@ void gq_versions_name(struct gq_versions *v, uint32_t stage, uint32_t generation
     name_locked(v, stage, version_at(v, stage, generation), out);
     pthread_mutex_unlock(&v->lock);
 }
-
-void gq_versions_name_of(struct gq_versions *v, uint32_t stage, uint32_t number, struct gq_version_name *out)
-{
-    gq_assert(stage < v->stage_count);
-    pthread_mutex_lock(&v->lock);
-    name_locked(v, stage, number, out);
-    pthread_mutex_unlock(&v->lock);
-}

@@ -103,7 +103,5 @@ struct gq_version_name {
     char digest[GQ_DIGEST_HEX];
 };
 void gq_versions_name(struct gq_versions *versions, uint32_t stage, uint32_t generation, struct gq_version_name *out);
-/* The same of a version known by its number. */
-void gq_versions_name_of(struct gq_versions *versions, uint32_t stage, uint32_t number, struct gq_version_name *out);
 
 #endif
