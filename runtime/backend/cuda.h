@@ -121,7 +121,7 @@ gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent);
 /* The grid of one step; behind one that runs, if its order to leave comes later. */
 gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks);
 gq_status gq_cuda_launch(struct gq_cuda *c);
-/* Orders grids to leave between two messages, and waits: all steps, or one. GQ_ERR_TIMEOUT: one holds a message for
+/* Orders grids to leave between two messages, and waits: all steps, or one. GQ_ERR_PLUGIN: one holds a message for
  * longer than five seconds; then those that left have been launched again. */
 gq_status gq_cuda_park(struct gq_cuda *c);
 /* Of one step whose new grid, of `blocks`, is launched already, and waits for the old one. */

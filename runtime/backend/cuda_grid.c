@@ -231,12 +231,12 @@ static gq_status give_up(struct gq_cuda *c)
         slow = busy(c, &c->step[i]) ? &c->step[i] : NULL;
     for (uint32_t i = 0; i < c->steps && status == GQ_OK && !c->canary.launched; i++)
         status = resume_step(c, i);
-    gq_error_set(GQ_ERR_TIMEOUT, "stage '%s' has held a message for %u s: nothing was changed",
+    gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed",
                  slow ? slow->name : "canary", PARK_MS / 1000);
     /* Blocks that left are counted for both grids of its step: nobody knows whose they were. */
     if (status != GQ_OK || c->canary.launched)
         c->setup.die(gq_error_text());
-    return GQ_ERR_TIMEOUT;
+    return GQ_ERR_PLUGIN;
 }
 
 gq_status gq_cuda_park(struct gq_cuda *c)
@@ -274,7 +274,7 @@ gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks)
     /* The new grid stays behind it, until both are told to leave. */
     if (order(c, step, s->launch - 2) != GQ_OK)
         c->setup.die(gq_error_text());
-    return gq_error_set(GQ_ERR_TIMEOUT, "stage '%s' has held a message for %u s: nothing was changed", s->name,
+    return gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed", s->name,
                         PARK_MS / 1000);
 }
 
