@@ -197,8 +197,8 @@ static gq_status make_live(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_
     }
     s->generation = image->generation;
     pthread_mutex_lock(&c->grids);
-    const bool behind =
-        new->function && c->running && (!b.state.at || b.state.at == s->state.at) && fits_behind(c, s, &b, percent);
+    const bool behind = new->function && c->running && !c->canary.image && (!b.state.at || b.state.at == s->state.at) &&
+                        fits_behind(c, s, &b, percent);
     status = behind ? hand_over(c, s, &b, times) : change(c, s, &b, migrate, percent, times);
     pthread_mutex_unlock(&c->grids);
     return status;
