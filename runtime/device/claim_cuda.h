@@ -73,10 +73,10 @@ static __device__ __forceinline__ bool gq_serves(uint32_t lanes, const gq_grid_l
     return lanes == GQ_GRID_ALL_LANES || (lanes == GQ_GRID_CANARY_LANES) == (gq_dev_relaxed_u32(&l->canary) != 0);
 }
 
-/* Not inlined: what happens once in a grid's life takes no registers of what happens always. A claim that another warp
- * was faster with leaves a gap that is that warp's, so one look at every lane is enough. */
-extern "C" __device__ __noinline__ gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t step,
-                                                            uint32_t turn, uint32_t want, uint32_t served)
+/* Once in a grid's life. A claim that another warp was faster with leaves a gap that is that warp's, so one look at
+ * every lane is enough. */
+static __device__ GQ_RARE gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t step, uint32_t turn,
+                                                   uint32_t want, uint32_t served)
 {
     gq_rest_of rest = {0, 0, 0};
     for (uint32_t i = 0; i < lanes && rest.count == 0; i++) {

@@ -534,7 +534,8 @@ static __device__ void gq_take_over(const gq_grid &g)
 {
 #if defined(GQ_LINKED)
     if (threadIdx.x == 0)
-        gq_seam_migrate(g.old_state, g.old_bytes, g.old_version, g.state);
+        gq_seam_call((const uint8_t *)g.old_state, g.old_bytes, g.old_version, (uint8_t *)g.state, GQ_SEAM_MIGRATE,
+                     nullptr);
 #else
     if constexpr (gq_migration::value)
         if (threadIdx.x == 0)

@@ -6,6 +6,14 @@
 
 #include <device/grid.h>
 
+/* What is rarely run must take no registers of what always runs: it is a call, where the compiler is free in how many
+ * it takes. Where it is bound, it does as well inlined, and every function makes an image slower to load. */
+#if defined(GQ_LINKED)
+#define GQ_RARE __forceinline__
+#else
+#define GQ_RARE __noinline__
+#endif
+
 #define GQ_ALL 0xffffffffu
 #define GQ_LOOKS 16u      /* words a scout's thread reads at a time when messages come fast */
 #define GQ_PLENTY 1024u   /* messages ready, from which on a claim takes a block */

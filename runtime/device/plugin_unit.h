@@ -26,16 +26,15 @@ __device__ __forceinline__ void *gq_state(uint32_t bytes)
     return gq_state_declared::bytes > 0 && bytes <= gq_state_declared::bytes ? gq_seam_state() : nullptr;
 }
 
-extern "C" __device__ void gq_seam_migrate(const void *old_state, uint32_t old_bytes, uint32_t old_version, void *state)
-{
-    if constexpr (gq_migration::value)
-        gq_migrate(old_state, old_bytes, old_version, state);
-}
-
 extern "C" __device__ uint32_t gq_seam_call(const uint8_t *in, uint32_t in_len, uint64_t id, uint8_t *out, uint32_t cap,
                                             uint32_t *out_len)
 {
     uint32_t raw = 0;
+    if constexpr (gq_migration::value)
+        if (cap == GQ_SEAM_MIGRATE) {
+            gq_migrate(in, in_len, (uint32_t)id, out);
+            return 0;
+        }
     ResultView result = {out, cap, gq_scope::kind == GQ_SCOPE_KIND_thread ? &raw : out_len};
 #if GQ_IMAGE_KIND == 0
     const MsgView view = {in, in_len, id};
