@@ -16,6 +16,7 @@ install(FILES
   include/gpuqueue/plugin.h
   include/gpuqueue/runtime.h
   include/gpuqueue/status.h
+  include/gpuqueue/swap.h
   include/gpuqueue/version.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/gpuqueue)
 
