@@ -75,8 +75,8 @@ static __device__ __forceinline__ bool gq_serves(uint32_t lanes, const gq_grid_l
 
 /* Once in a grid's life. A claim that another warp was faster with leaves a gap that is that warp's, so one look at
  * every lane is enough. */
-static __device__ GQ_RARE gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t step, uint32_t turn,
-                                                   uint32_t want, uint32_t served)
+GQ_RARE gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t step, uint32_t turn, uint32_t want,
+                                 uint32_t served)
 {
     gq_rest_of rest = {0, 0, 0};
     for (uint32_t i = 0; i < lanes && rest.count == 0; i++) {

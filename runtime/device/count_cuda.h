@@ -71,7 +71,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
 
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. */
-static __device__ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch)
+GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch)
 {
     const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
     uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;

@@ -9,9 +9,9 @@
 /* What is rarely run must take no registers of what always runs: it is a call, where the compiler is free in how many
  * it takes. Where it is bound, it does as well inlined, and every function makes an image slower to load. */
 #if defined(GQ_LINKED)
-#define GQ_RARE __forceinline__
+#define GQ_RARE static __device__ __forceinline__
 #else
-#define GQ_RARE __noinline__
+#define GQ_RARE extern "C" __device__ __noinline__ /* a name that is the same in every build */
 #endif
 
 #define GQ_ALL 0xffffffffu
