@@ -15,6 +15,7 @@ ROOMS = {
     "connect": {"config", "base"},
     "pipeline": {"ring", "build", "config", "connect", "device", "base"},
     "api": {"pipeline", "ring", "build", "config", "connect", "device", "base"},
+    "control": {"pipeline", "ring", "build", "config", "connect", "device", "base"},
 }
 # Headers behind a wall, and the only files that may include them.
 WALLS = {

@@ -87,6 +87,8 @@ class Scenario(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.temporary = os.path.join(self.folder, "tmp")
         os.mkdir(self.temporary)
+        self.runtime = os.path.join(self.folder, "run")  # where control sockets are made
+        os.mkdir(self.runtime)
         self.out = os.path.join(self.folder, "out")
         self.sessions = []
 
@@ -124,7 +126,8 @@ class Scenario(unittest.TestCase):
 
     def start(self, *arguments, env=None, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        environment = {**os.environ, "GPUQ_BACKEND": BACKEND, "TMPDIR": self.temporary, **(env or {})}
+        environment = {**os.environ, "GPUQ_BACKEND": BACKEND, "TMPDIR": self.temporary, "XDG_RUNTIME_DIR": self.runtime,
+                       **(env or {})}
         process = subprocess.Popen([GPUQ, *arguments], start_new_session=True, env=environment, **options)
         self.sessions.append(process.pid)
         self.addCleanup(self.end, process)

@@ -12,6 +12,7 @@ install(TARGETS gpuqueue EXPORT gpuqueue-targets LIBRARY DESTINATION ${CMAKE_INS
 install(FILES $<TARGET_FILE:gpuqueue_all> DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libgpuqueue.a)
 install(FILES include/gpuqueue.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES
+  include/gpuqueue/control.h
   include/gpuqueue/layout.h
   include/gpuqueue/plugin.h
   include/gpuqueue/runtime.h

@@ -3,10 +3,17 @@ _gpuq()
 {
     local word=${COMP_WORDS[COMP_CWORD]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run lint explain schema plugin new doctor bench cache version help"
+        words="run plugins swap rollback use discard reload stats lint explain schema plugin new doctor bench cache version help"
     else
         case ${COMP_WORDS[1]} in
-        run) words="--backend --threads --json --help" ;;
+        run) words="--backend --threads --no-cache --watch --json --quiet --help" ;;
+        plugins) words="--json --socket --help" ;;
+        swap) words="--rehearse --json --socket --help" ;;
+        rollback) words="--json --socket --help" ;;
+        use) words="--json --socket --help" ;;
+        discard) words="--json --socket --help" ;;
+        reload) words="--json --socket --help" ;;
+        stats) words="--json --socket --help" ;;
         lint) words="--json --help" ;;
         explain) words="--help" ;;
         schema) words="--manual --help" ;;

@@ -1,5 +1,7 @@
 /* gpuq run: one pipeline, from its file to a summary. */
 #include "commands.h"
+#include "console.h"
+#include "run_control.h"
 #include "base/text.h"
 #include "pipeline/pipeline.h"
 #include <gpuqueue/runtime.h>
@@ -19,6 +21,7 @@ struct run_opts {
     gq_open_opts open;
     bool json;
     bool quiet;
+    bool watch;
 };
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
@@ -74,10 +77,14 @@ static void progress(const gq_pipeline *p)
 {
     gq_stats s = {.size = sizeof s};
     char in[32], rate[32];
+    struct gq_text line = {0};
     gq_get_stats(p, &s);
-    fprintf(stderr, "\r\033[K  %s messages in, %s/s, %" PRIu64 " in flight, %" PRIu64 " failed%s",
-            human((double)s.messages_in, in), human(s.seconds > 0 ? (double)s.messages_out / s.seconds : 0, rate),
-            s.in_flight, s.failed, signals ? ", draining" : "");
+    gq_text_printf(&line, "  %s messages in, %s/s, %" PRIu64 " in flight, %" PRIu64 " failed%s",
+                   human((double)s.messages_in, in),
+                   human(s.seconds > 0 ? (double)s.messages_out / s.seconds : 0, rate), s.in_flight, s.failed,
+                   signals ? ", draining" : "");
+    gpuq_console_progress(gq_text_str(&line));
+    gq_text_finish(&line);
 }
 
 static void summary_text(const gq_pipeline *p, const char *file, const gq_stats *s, gq_status status)
@@ -139,37 +146,35 @@ static int report_error(gq_status status)
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
-/* Until the run ends or is asked to: gq_stop() then drains within the file's bound. True when a line of progress
- * stands. */
-static bool wait_with_progress(gq_pipeline *p, const struct run_opts *opts)
+/* Until the run ends or is asked to: gq_stop() then drains within the file's bound. */
+static void wait_with_progress(gq_pipeline *p, bool show)
 {
-    bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet, shown = false;
-    while (!signals && gq_wait(p, PROGRESS_MS) == GQ_ERR_TIMEOUT) {
-        shown |= show;
+    while (!signals && gq_wait(p, PROGRESS_MS) == GQ_ERR_TIMEOUT)
         if (show)
             progress(p);
-    }
-    if (show && signals) { /* the drain is one wait: this line stands until it is over */
+    if (show && signals) /* the drain is one wait: this line stands until it is over */
         progress(p);
-        shown = true;
-    }
-    return shown;
 }
 
 static int run(gq_pipeline *p, const struct run_opts *opts)
 {
     gq_stats stats = {.size = sizeof stats};
+    struct run_control control;
     gq_status status = gq_prepare(p);
+    bool show = isatty(STDERR_FILENO) && !opts->json && !opts->quiet;
     running = p;
     install_signals();
     if (status == GQ_OK)
         status = gq_start(p);
+    if (status == GQ_OK)
+        status = run_control_start(&control, p, opts->watch, p->conf->control_socket != NULL);
     if (status != GQ_OK)
         return report_error(status);
-    bool shown = wait_with_progress(p, opts);
+    wait_with_progress(p, show);
+    run_control_stop(&control);
     status = gq_stop(p, 0); /* also says why a pipeline failed before */
-    if (shown)
-        fputs("\r\033[K", stderr);
+    if (show)
+        gpuq_console_clear();
     gq_get_stats(p, &stats);
     if (opts->json)
         summary_json(p, &stats, status);
@@ -182,16 +187,19 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
 
 static bool parse(int argc, char **argv, struct run_opts *opts)
 {
-    static const struct option options[] = {
-        {"backend", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
-        {"no-cache", no_argument, NULL, 'n'},      {"json", no_argument, NULL, 'j'},
-        {"quiet", no_argument, NULL, 'q'},         {0}};
+    static const struct option options[] = {{"backend", required_argument, NULL, 'b'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"no-cache", no_argument, NULL, 'n'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"watch", no_argument, NULL, 'w'},
+                                            {0}};
     char *end;
     unsigned long threads;
     int c;
     *opts = (struct run_opts){.open.size = sizeof opts->open};
     optind = 1;
-    while ((c = getopt_long(argc, argv, "b:t:njq", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "b:t:njqw", options, NULL)) != -1) {
         switch (c) {
         case 'b':
             opts->open.backend = optarg;
@@ -212,6 +220,9 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
             break;
         case 'q':
             opts->quiet = true;
+            break;
+        case 'w':
+            opts->watch = true;
             break;
         default:
             return false;

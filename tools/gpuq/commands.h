@@ -3,11 +3,15 @@
 #ifndef GPUQ_COMMANDS_H
 #define GPUQ_COMMANDS_H
 
+#include "control/commands.h"
+
 /* name, arguments as help shows them, one sentence. The function is cmd_NAME(argc, argv): argv[0] is the name. It
- * returns an exit code (gq_status_exit_code); data goes to standard output, everything else to standard error. */
+ * returns an exit code (gq_status_exit_code); data goes to standard output, everything else to standard error. Rows of
+ * the control socket's commands have more columns, which are for cmd_control.c. */
 #define GPUQ_COMMANDS(X)                                                                                          \
-    X(run, "[--backend B] [--threads N] [--no-cache] [--json | --quiet] FILE",                                    \
+    X(run, "[--backend B] [--threads N] [--no-cache] [--watch] [--json | --quiet] FILE",                          \
       "run a pipeline until its source ends or Ctrl-C drains it")                                                 \
+    GQ_CONTROL_COMMANDS(X)                                                                                        \
     X(lint, "[--json] FILE...", "check pipeline files and report every error at once")                            \
     X(explain, "FILE", "print the effective configuration with defaults, and what it will allocate")              \
     X(schema, "", "print the JSON Schema of pipeline files, for editors")                                         \
@@ -20,7 +24,7 @@
     X(version, "", "print the version and the ABI numbers")                                                       \
     X(help, "[COMMAND]", "print this, or one command's manual")
 
-#define GPUQ_COMMAND_DECLARE(name, arguments, sentence) int cmd_##name(int argc, char **argv);
+#define GPUQ_COMMAND_DECLARE(name, arguments, sentence, ...) int cmd_##name(int argc, char **argv);
 GPUQ_COMMANDS(GPUQ_COMMAND_DECLARE)
 #undef GPUQ_COMMAND_DECLARE
 

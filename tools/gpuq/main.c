@@ -1,6 +1,7 @@
 /* gpuq: finds the command in the list of commands.h and runs it. */
 #include "commands.h"
 #include "manual.h"
+#include "run_control.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <gpuqueue/status.h>
@@ -17,7 +18,7 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-#define COMMAND_ROW(name, arguments, sentence) {#name, cmd_##name},
+#define COMMAND_ROW(name, arguments, sentence, ...) {#name, cmd_##name},
 static const struct command commands[] = {GPUQ_COMMANDS(COMMAND_ROW)};
 #undef COMMAND_ROW
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
@@ -95,6 +96,8 @@ static void hold_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        run_control_hold_signal();
     hold_standard_descriptors();
     /* A reader that goes away must not kill a run whose messages are in flight: writes report EPIPE instead. */
     signal(SIGPIPE, SIG_IGN);

@@ -12,7 +12,7 @@ struct entry {
     const char *name, *arguments, *sentence, *text, *words;
 };
 
-#define ENTRY_ROW(name, arguments, sentence) {#name, arguments, sentence, TEXT_##name, WORDS_##name},
+#define ENTRY_ROW(name, arguments, sentence, ...) {#name, arguments, sentence, TEXT_##name, WORDS_##name},
 static const struct entry entries[] = {GPUQ_COMMANDS(ENTRY_ROW)};
 #undef ENTRY_ROW
 #define ENTRY_COUNT (sizeof entries / sizeof *entries)

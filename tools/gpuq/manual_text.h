@@ -11,7 +11,44 @@
     "--backend auto, cpu or cuda wins over $GPUQ_BACKEND, which wins over the file. --threads N sets how many "        \
     "processor threads the CPU backend uses. --json prints the summary as JSON, --quiet none. --no-cache compiles "    \
     "plugins whatever was compiled before.\n"                                                                          \
+    "While it runs, gpuq plugins, swap, rollback, use, discard, reload and stats reach it through its control "        \
+    "socket: "                                                                                                         \
+    "control.socket in the file, by default NAME-PID.sock in the folder gpuqueue of $XDG_RUNTIME_DIR, or in "          \
+    "/tmp/gpuqueue-UID. SIGHUP reloads the file. --watch swaps a stage when its plugin or a header that it includes "  \
+    "is saved, and reloads when the file is. Each change, refused ones too, is one line on standard error that "       \
+    "begins "                                                                                                          \
+    "with the word audit.\n"                                                                                           \
     "A file whose source or sink is `api`, or that names none, is for a program: see gpuqueue.h."
+#define TEXT_OF_SOCKET                                                                                               \
+    "\nWithout --socket PATH the only pipeline of this user that runs with a control socket is meant; when several " \
+    "do, "                                                                                                           \
+    "they are listed. --json prints the whole answer as one JSON object."
+#define TEXT_plugins                                                                                                 \
+    "Each version of each stage: its digest, its state, when it was made live last, messages that it served and "    \
+    "those "                                                                                                         \
+    "that failed, messages that it holds, its 99th percentile of latency, the golden vectors that it passed before " \
+    "it "                                                                                                            \
+    "went live, and its file." TEXT_OF_SOCKET
+#define TEXT_swap                                                                                                      \
+    "Builds FILE (by default the live version's file, read again) with the stage's parameters, runs its golden "       \
+    "vectors in a spare worker, and makes it live between two messages. Answers when it is live or refused: a "        \
+    "refusal "                                                                                                         \
+    "names the step, shows the compiler's messages or the golden vector that differed, has exit code 65, and leaves "  \
+    "the live version as it was. --rehearse on or off wins over swap.rehearse in the pipeline file. FILE must lie in " \
+    "or below the pipeline file's folder or the folder of a plugin that it names, or be builtin:NAME." TEXT_OF_SOCKET
+#define TEXT_rollback                                                                                              \
+    "Nothing is built or loaded: the version that was live before is still there. A second rollback goes back to " \
+    "where the first one came from." TEXT_OF_SOCKET
+#define TEXT_use "VERSION is one that gpuq plugins lists as warm. Nothing is built or loaded." TEXT_OF_SOCKET
+#define TEXT_discard \
+    "Frees what the version holds. One that is live, or has messages in flight, is refused." TEXT_OF_SOCKET
+#define TEXT_reload                                                                                                    \
+    "Swaps every stage whose plugin or parameters differ from what runs, after all of them were built and rehearsed. " \
+    "What cannot change while messages flow, like the source, the sink and the queue, is refused and "                 \
+    "named." TEXT_OF_SOCKET
+#define TEXT_stats                                                                                                \
+    "The counters since the start: messages in, out, failed, dropped, dead and in flight, bytes, and latency of " \
+    "messages." TEXT_OF_SOCKET
 #define TEXT_lint                                                                                               \
     "Checks the files without running anything and prints every error found as FILE:LINE:COLUMN: error: ..., "  \
     "with the key, what was expected and the nearest known key. Exit code 78 when there is one. --json prints " \
@@ -54,7 +91,14 @@
     "--man prints this manual as a manual page, --completion bash prints completions for the shell, --status " \
     "prints the table of statuses and exit codes."
 
-#define WORDS_run "--backend --threads --json --help"
+#define WORDS_run "--backend --threads --no-cache --watch --json --quiet --help"
+#define WORDS_plugins "--json --socket --help"
+#define WORDS_swap "--rehearse --json --socket --help"
+#define WORDS_rollback "--json --socket --help"
+#define WORDS_use "--json --socket --help"
+#define WORDS_discard "--json --socket --help"
+#define WORDS_reload "--json --socket --help"
+#define WORDS_stats "--json --socket --help"
 #define WORDS_lint "--json --help"
 #define WORDS_explain "--help"
 #define WORDS_schema "--manual --help"

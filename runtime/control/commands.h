@@ -1,0 +1,26 @@
+/* commands.h - what a running pipeline can be told through its control socket, in one table: the server's dispatch, the
+ * parser of gpuq, its help, its completions and its manual come from these rows. */
+#ifndef GQ_CONTROL_COMMANDS_H
+#define GQ_CONTROL_COMMANDS_H
+
+/* What a command takes, as fields of the request (record.h). */
+enum {
+    GQ_TAKES_STAGE = 1,    /* stage="NAME" */
+    GQ_TAKES_FILE = 2,     /* file="PATH", absolute or builtin:NAME; may be left out */
+    GQ_TAKES_VERSION = 4,  /* version=N */
+    GQ_TAKES_REHEARSE = 8, /* rehearse="on" or "off"; may be left out */
+};
+
+/* name, arguments as help shows them, one sentence, what it takes. */
+#define GQ_CONTROL_COMMANDS(X)                                                                                        \
+    X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0)                \
+    X(swap, "[--rehearse on|off] [--json] [--socket PATH] STAGE [FILE]",                                              \
+      "build a plugin, run its goldens, and make it a running stage's code",                                          \
+      GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE)                                                             \
+    X(rollback, "[--json] [--socket PATH] STAGE", "make the version live that was live before", GQ_TAKES_STAGE)       \
+    X(use, "[--json] [--socket PATH] STAGE VERSION", "make a kept version live", GQ_TAKES_STAGE | GQ_TAKES_VERSION)   \
+    X(discard, "[--json] [--socket PATH] STAGE VERSION", "give a kept version up", GQ_TAKES_STAGE | GQ_TAKES_VERSION) \
+    X(reload, "[--json] [--socket PATH]", "read the pipeline file again and swap the stages that differ", 0)          \
+    X(stats, "[--json] [--socket PATH]", "print the counters of a running pipeline", 0)
+
+#endif

@@ -1,0 +1,31 @@
+/* files.h - sets of files that are watched together: what is in them is known by its digest. */
+#ifndef GQ_CONTROL_FILES_H
+#define GQ_CONTROL_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/text.h"
+
+struct gq_file {
+    char *path;                 /* absolute */
+    char digest[GQ_DIGEST_HEX]; /* "": it was not there */
+    bool touched;               /* something happened to it, or to what leads to it */
+    bool unsettled;             /* it came with its folder: it may still be written */
+};
+
+struct gq_files {
+    struct gq_file *file;
+    size_t count;
+};
+
+/* Makes `files` a set of these paths (a NUL after each). What is known of a path that was in it before stays. */
+gq_status gq_files_set(struct gq_files *files, const struct gq_text *paths);
+void gq_files_finish(struct gq_files *files);
+bool gq_files_touched(const struct gq_files *files);
+/* Looks at those touched: true if the bytes of one are other than they were. One that is gone is as it was. One that
+ * may still be written stays touched. */
+bool gq_files_changed(struct gq_files *files);
+
+#endif

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""control.py - gpuq plugins, swap, rollback, use, discard, reload and stats against a running pipeline: what they change, what
+they print, how they refuse, and what is left on the log."""
+import json
+import os
+import re
+import harness
+from harness import until
+from operated import Operated
+
+COMMANDS = ("plugins", "swap", "rollback", "use", "discard", "reload", "stats")
+
+
+class Commands(Operated):
+    def setUp(self):
+        super().setUp()
+        self.a, self.b = self.letter("a", "a"), self.letter("b", "b")
+        self.file = self.pipeline([{"plugin": self.a}], source=self.SOURCE)
+
+    def test_plugins_lists_what_serves(self):
+        run = self.running(self.file)
+        self.assertTrue(self.last_letters("a"))
+        v = self.live()
+        self.assertEqual((v["stage"], v["version"], v["state"], v["plugin"], v["generation"]), ("a", 1, "live", self.a, 1))
+        self.assertRegex(v["digest"], r"^[0-9a-f]{12}$")
+        self.assertRegex(v["loaded_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertTrue(until(lambda: self.live()["messages"] > 0))
+        code, out, err = self.gpuq("plugins")
+        self.assertEqual((code, err), (0, ""))
+        head, row = out.decode().splitlines()
+        self.assertEqual(head.split(), "STAGE VERSION DIGEST STATE LOADED AT MESSAGES FAILED IN FLIGHT P99 GOLDENS PLUGIN".split())
+        self.assertRegex(row, rf"^a +1  {v['digest']}  live ")
+        self.stop(run)
+
+    def test_a_swap_makes_new_code_live(self):
+        run = self.running(self.file)
+        self.assertTrue(self.last_letters("a"))
+        code, out, err = self.gpuq("swap", "a", self.b)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out.decode(), r"\Aa: version 2 is live \(generation 2, digest [0-9a-f]{12}\)\n"
+                         r"  build [\d.]+ [mun]s.*, rehearse [\d.]+ [mun]s \(0 golden vectors\), park [\d.]+ [mun]s, load [\d.]+ [mun]s,"
+                         r" launch [\d.]+ [mun]s; [\d.]+ [mun]s in all\n\Z")
+        self.assertTrue(self.last_letters("b"))
+        self.assertEqual(re.sub(r"a\n", "", self.read().decode()).replace("b\n", ""), "")  # nothing but a and b
+        self.assertRegex(self.read().decode(), r"\A(a\n)+(b\n)+\Z")  # and all a before all b
+        states = {v["version"]: v["state"] for v in self.ask("plugins")["versions"]}
+        self.assertEqual(states, {1: "warm", 2: "live"})
+        line, = self.audit(run, command="swap")
+        self.assertEqual((line["by"], line["uid"], line["stage"], line["file"], line["version"], line["outcome"], line["step"],
+                          line["generation"]), ("socket", os.getuid(), "a", self.b, 2, "live", "done", 2))
+        self.assertEqual(line["digest"], self.live()["digest"])
+        self.stop(run)
+
+    def test_what_is_live_already_is_no_change(self):
+        run = self.running(self.file)
+        code, out, _ = self.gpuq("swap", "a")
+        self.assertEqual((code, out), (0, b"a: version 1 is live already; nothing changed\n"))
+        self.assertEqual(self.audit(run, command="swap")[0]["outcome"], "unchanged")
+        self.assertEqual(self.gpuq("reload")[:2], (0, b"nothing differs from what runs\n"))
+        self.stop(run)
+
+    def test_a_plugin_that_does_not_compile_is_refused_at_its_line(self):
+        run = self.running(self.file)
+        wrong = self.write("wrong.cu", harness.PLUGIN + "__device__ void process_message(const MsgView &in, ResultView *out)\n{ in.wrong; }\n")
+        code, out, err = self.gpuq("swap", "a", wrong)
+        self.assertEqual((code, out), (65, b""))
+        self.assertIn("gpuq swap: refused at step build; version 1 of a serves on\n", err)
+        self.assertEqual(err.count(f"{wrong}:3:"), 1, err)
+        answer = self.ask("swap", "a", wrong, code=65)
+        self.assertEqual((answer["status"], answer["step"], answer["live"], answer["generation"]), ("GQ_ERR_PLUGIN", "build", 1, 0))
+        self.assertIn("wrong.cu:3:", answer["log"])
+        line = self.audit(run, command="swap", outcome="refused")[0]
+        self.assertEqual((line["step"], line["status"]), ("build", "GQ_ERR_PLUGIN"))
+        self.assertEqual(self.live()["version"], 1)
+        self.stop(run)
+
+    def test_a_golden_vector_that_differs_is_shown(self):
+        run = self.running(self.file)
+        self.write("b.golden.yaml", "[{ name: hello, in: hello, out: a }]\n")
+        code, _, err = self.gpuq("swap", "a", self.b)
+        self.assertEqual(code, 65, err)
+        self.assertIn("gpuq swap: refused at step rehearse; version 1 of a serves on\n", err)
+        for text in ("b.golden.yaml:1:", "hello", "expected"):
+            self.assertIn(text, err)
+        self.assertEqual(self.ask("swap", "--rehearse", "off", "a", self.b)["rehearse"], False)
+        self.assertTrue(self.last_letters("b"))
+        self.stop(run)
+
+    def test_rollback_use_and_discard(self):
+        run = self.running(self.file)
+        self.ask("swap", "a", self.b)
+        code, out, _ = self.gpuq("rollback", "a")
+        self.assertEqual(code, 0)
+        self.assertRegex(out.decode(), r"\Aa: version 1 is live \(generation 3, digest [0-9a-f]{12}\) after [\d.]+ [mun]s\n\Z")
+        self.assertTrue(self.last_letters("a"))
+        self.assertEqual(self.ask("use", "a", "2")["version"], 2)
+        self.assertTrue(self.last_letters("b"))
+        code, _, err = self.gpuq("discard", "a", "2")
+        self.assertEqual(code, 64, err)
+        self.assertIn("live", err)
+        self.assertEqual(self.gpuq("discard", "a", "1")[:2], (0, b"a: version 1 is discarded\n"))
+        self.assertEqual(self.audit(run, command="discard", outcome="discarded")[0]["version"], 1)
+        self.assertNotEqual(self.gpuq("use", "a", "1")[0], 0)
+        self.assertEqual(self.ask("use", "a", "77", code=1)["status"], "GQ_ERR_NOT_FOUND")
+        self.stop(run)
+
+    def test_a_reload_takes_new_parameters_and_refuses_a_new_sink(self):
+        plugin = self.plugin("p", "out->out[0] = GQ_PARAM(letter, 'x'); *out->out_len = 1;")
+        file = self.pipeline([{"plugin": plugin}], source=self.SOURCE)
+        run = self.running(file)
+        self.assertTrue(self.last_letters("x"))
+        self.pipeline([{"plugin": plugin, "params": {"letter": ord("y")}}], source=self.SOURCE)
+        code, out, err = self.gpuq("reload")
+        self.assertEqual((code, out), (0, b"1 stage swapped (generation 2)\n"), err)
+        self.assertTrue(self.last_letters("y"))
+        self.pipeline([{"plugin": plugin}], source=self.SOURCE, sink={"null": {}})
+        answer = self.ask("reload", code=78)
+        self.assertRegex(answer["error"], "sink.*restart")
+        self.write("pipeline.yaml", "version: 1\nstages: [{ plugin: p.cu, paramz: {} }]\n")
+        self.assertIn("pipeline.yaml:2:", self.ask("reload", code=78)["error"])
+        self.assertTrue(self.last_letters("y"))
+        self.stop(run)
+
+    def test_a_plugin_that_a_reload_brings_may_be_swapped_to(self):
+        os.mkdir(self.path("sub"))
+        elsewhere = os.path.join(self.folder, "sub")
+        file = self.write("sub/pipeline.yaml", json.dumps({"version": 1, "name": "pipeline", "stages": [{"name": "s", "plugin": "builtin:echo"}],
+                                                           "source": self.SOURCE, "sink": {"file": {"path": self.out, "join": "lines"}}}))
+        run = self.running(file)
+        self.assertIn(elsewhere, self.ask("swap", "s", self.b, code=65)["error"])
+        text = self.read("sub/pipeline.yaml").decode().replace("builtin:echo", self.a)
+        self.write("sub/pipeline.yaml", text)
+        self.assertEqual(self.ask("reload")["changed"], 1)
+        self.ask("swap", "s", self.b)
+        self.assertTrue(self.last_letters("b"))
+        self.stop(run)
+
+    def test_stats_are_the_counters(self):
+        run = self.running(self.file)
+        self.assertTrue(until(lambda: self.ask("stats")["messages_out"] > 0))
+        stats = self.ask("stats")
+        self.assertEqual((stats["pipeline"], stats["pid"], stats["backend"]), ("pipeline", run.pid, harness.BACKEND))
+        self.assertGreaterEqual(stats["messages_in"], stats["messages_out"])
+        self.assertGreater(stats["seconds"], 0)
+        code, out, _ = self.gpuq("stats")
+        self.assertEqual(code, 0)
+        self.assertRegex(out.decode(), r"\Apipeline  pipeline, process \d+, backend \w+, .* s\nmessages  \d+ in, ")
+        self.stop(run)
+
+    def test_rehearse_off_is_shown(self):
+        run = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": "off"}))
+        self.assertIn("rehearse: off", self.gpuq("plugins")[1].decode())
+        self.assertIn("rehearse off", self.gpuq("swap", "a", self.b)[1].decode())
+        self.stop(run)
+
+    def test_stages_and_words_that_are_wrong(self):
+        run = self.running(self.file)
+        for arguments in (("swap", "nothing"), ("rollback", "nothing"), ("use", "a", "x"), ("use", "a", "0"), ("use", "a", "99999999999"),
+                          ("swap", "--rehearse", "maybe", "a"), ("swap",), ("swap", "a", "b", "c"), ("use", "a"), ("plugins", "a"),
+                          ("plugins", "--rehearse", "on"), ("stats", "--socket"), ("rollback", "--fast", "a")):
+            code, out, err = self.gpuq(*arguments)
+            self.assertEqual((code, out), (64, b""), (arguments, err))
+            self.assertRegex(err, r"\Agpuq [a-z]+: .+\n\Z")
+        self.stop(run)
+
+    def test_the_table_of_commands_is_in_help_manual_completion_and_reference(self):
+        usage = self.gpuq("help")[1].decode()
+        completion = self.gpuq("help", "--completion", "bash")[1].decode()
+        with open(os.path.join(harness.TREE, "docs/reference/control.md"), encoding="utf-8") as file:
+            page = file.read()
+        for name in COMMANDS:
+            self.assertRegex(usage, rf"(?m)^  {name} ")
+            self.assertRegex(completion, rf"(?m)^ +{name}\) words=")
+            self.assertIn(f"`{name}", page)
+
+
+class Files(Operated):
+    """Which files may become a stage's code."""
+
+    def setUp(self):
+        super().setUp()
+        for folder in ("home", "plugins", "plugins/below", "outside"):
+            os.mkdir(self.path(folder))
+        self.letter("plugins/a", "a")
+        self.letter("plugins/below/b", "b")
+        self.letter("home/c", "c")
+        self.letter("outside/d", "d")
+        config = {"version": 1, "name": "files", "stages": [{"plugin": "../plugins/a.cu"}], "source": self.SOURCE,
+                  "sink": {"file": {"path": self.out, "join": "lines"}}}
+        self.run_ = self.running(self.write("home/files.yaml", json.dumps(config)))
+
+    def test_those_of_the_plugin_folders(self):
+        for file, letter in (("plugins/below/b.cu", "b"), ("home/c.cu", "c"), ("plugins/a.cu", "a"), ("outside/../home/c.cu", "c")):
+            self.ask("swap", "a", self.path(file))
+            self.assertTrue(self.last_letters(letter), file)
+        self.ask("swap", "a", "builtin:echo")
+        self.stop(self.run_)
+
+    def test_a_relative_file_is_the_clients(self):
+        self.ask("swap", "a", "b.cu", cwd=self.path("plugins/below"))
+        self.assertTrue(self.last_letters("b"))
+        self.ask("swap", "a", "../a.cu", cwd=self.path("plugins/below"))
+        self.assertTrue(self.last_letters("a"))
+        self.stop(self.run_)
+
+    def test_others_are_refused_however_they_are_written(self):
+        os.symlink(self.path("outside/d.cu"), self.path("plugins/link.cu"))
+        os.symlink(self.path("outside"), self.path("plugins/way"))
+        os.mkdir(self.path("plugins2"))
+        self.letter("plugins2/e", "e")
+        for file in ("outside/d.cu", "plugins/../outside/d.cu", "plugins/link.cu", "plugins/way/d.cu", "plugins2/e.cu"):
+            answer = self.ask("swap", "a", self.path(file), code=65)
+            self.assertEqual(answer["step"], "resolve")
+            for folder in ("home", "plugins"):
+                self.assertIn(self.path(folder), answer["error"])
+        for file in ("/etc/passwd", "/dev/zero", "/proc/self/mem"):
+            self.ask("swap", "a", file, code=65)
+        self.assertIn("No such file", self.ask("swap", "a", self.path("plugins/none.cu"), code=65)["error"])
+        self.assertEqual(len(self.audit(self.run_, count=9, outcome="refused")), 9)
+        self.assertEqual(self.live()["version"], 1)
+        self.stop(self.run_)
+
+    def test_no_name_of_a_file_forges_an_audit_line(self):
+        name = self.path('plugins/x\naudit time="now" by="nobody" \\"\x1b[2J\x7f.cu')
+        self.ask("swap", "a", name, code=65)
+        self.letter(os.path.relpath(name[:-3], self.folder), "f")
+        self.ask("swap", "a", name)
+        lines = self.audit(self.run_, count=2, command="swap")
+        self.assertEqual([line["file"] for line in lines], [name, name])
+        said = self.stop(self.run_)
+        self.assertEqual(sum(line.startswith("audit ") for line in said), 2)
+        self.assertFalse([line for line in said if line.startswith("audit ") and re.search(r"[\x00-\x1f\x7f]", line)])
+
+
+harness.main()
