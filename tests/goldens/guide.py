@@ -2,9 +2,11 @@
 """guide.py GPUQ GUIDE.md - the commands that a guide shows print what it shows.
 
 A block ```LANGUAGE NAME becomes the file NAME; in a block ```console each "$ command" is run in one shell for the whole
-page, and the lines below it are its output. "..." in such a line stands for anything, a line "..." for any lines."""
+page, "> " begins each further line of a command, and the lines below it are its output. "..." in such a line stands for
+anything, a line "..." for any lines. What a page starts in the background ends with it."""
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,8 +18,16 @@ MARK = "--- end of a command ---"
 class Shell:
     def __init__(self, folder, gpuq):
         path = os.path.dirname(os.path.abspath(gpuq)) + os.pathsep + os.environ["PATH"]
-        self.process = subprocess.Popen(["sh"], cwd=folder, env={**os.environ, "PATH": path, "GPUQ_BACKEND": "cpu"},
+        sockets = os.path.join(folder, "sockets")
+        os.mkdir(sockets)
+        self.process = subprocess.Popen(["sh"], cwd=os.path.join(folder, "page"), start_new_session=True,
+                                        env={**os.environ, "PATH": path, "GPUQ_BACKEND": "cpu", "XDG_RUNTIME_DIR": sockets},
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def end(self):
+        """The shell, and whatever a failed page left running."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
 
     def run(self, command):
         self.process.stdin.write(f"{command}\nprintf '\\n%s\\n' '{MARK}'\n".encode())
@@ -50,6 +60,8 @@ def commands(text):
     for line in text.splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
+        elif line.startswith(">") and not found[-1][1]:
+            found[-1] = (found[-1][0] + "\n" + line[2:], [])
         else:
             found[-1][1].append(line)
     return found
@@ -61,6 +73,7 @@ def main():
         page = file.read()
     ran = failed = 0
     with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "page"))
         shell = Shell(folder, gpuq)
         for language, name, text in BLOCK.findall(page):
             if name:
@@ -72,7 +85,7 @@ def main():
                 if not re.fullmatch(pattern(expected), output + "\n" if output else ""):
                     failed += 1
                     print(f"$ {command}\nexpected:\n" + "\n".join(expected) + f"\ngot:\n{output}\n")
-        shell.process.communicate(b"exit\n")
+        shell.end()
     print(f"{ran} commands of {os.path.basename(guide)}, {failed} with other output")
     sys.exit(failed > 0 or ran == 0)
 
