@@ -40,6 +40,17 @@ static gq_status check_change(const gq_pipeline *p, const char *call, const char
     return status;
 }
 
+/* All of the messages for the new version is not what was asked for: better none. */
+static gq_status check_canary(const gq_swap_opts *opts)
+{
+    if (opts->canary_ppm == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_INVALID_ARG,
+                        "gq_swap: opts.canary_ppm is %u, and this release cannot watch a canary: 0 swaps all messages "
+                        "at once",
+                        opts->canary_ppm);
+}
+
 static gq_status read_opts(const gq_swap_opts *opts, gq_swap_opts *known)
 {
     *known = (gq_swap_opts){.size = sizeof *known};
@@ -49,7 +60,7 @@ static gq_status read_opts(const gq_swap_opts *opts, gq_swap_opts *known)
     if (status == GQ_OK && known->rehearse > 2)
         status = gq_error_set(GQ_ERR_INVALID_ARG, "gq_swap: opts.rehearse is %u; 0, 1 and 2 have a meaning",
                               known->rehearse);
-    return status;
+    return status == GQ_OK ? check_canary(known) : status;
 }
 
 gq_status gq_swap(gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result)
