@@ -82,7 +82,8 @@ typedef struct gq_swap_opts {
     /* A canary: the new version first serves a share of the messages beside the live one, and then either all or none:
      * none, if of its messages more fail, or if its p99 is worse, than canary_failures and canary_p99 allow. Meanwhile
      * results of both come mixed, so generations may fall within a lane. On a GPU whole lanes are shared out, and a
-     * canary of a pipeline with one lane is refused. */
+     * canary of a pipeline with one lane is refused. In this release gq_swap refuses each with GQ_ERR_INVALID_ARG:
+     * canary_ppm has to be 0. */
     uint32_t canary_ppm;      /* of a million messages, how many; 0: no canary */
     uint32_t canary_ms;       /* how long it is watched; 0: 10 s */
     uint32_t canary_messages; /* or until it has served so many, if that comes first; 0: no bound */
