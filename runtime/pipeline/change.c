@@ -194,7 +194,9 @@ static gq_status rehearse(struct gq_change *c)
     c->result->step = GQ_STEP_REHEARSE;
     gq_status status = run_rehearsal(c, &log);
     c->result->rehearse_ns = gq_clock_ns() - start;
+    pthread_mutex_lock(&c->p->versions->lock); /* somebody may be looking */
     c->code->rehearsed = c->result->vectors;
+    pthread_mutex_unlock(&c->p->versions->lock);
     if (log.len)
         set_log(c->result, gq_text_str(&log));
     gq_text_finish(&log);

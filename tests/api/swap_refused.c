@@ -1,5 +1,6 @@
 /* A swap that is refused, at whatever step and for whatever reason, leaves the live version as it was. */
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include "swap_support.h"
@@ -351,6 +352,39 @@ START_TEST(a_crash_names_the_file_that_ran)
 }
 END_TEST
 
+static void *swap_in_bad(void *pipeline)
+{
+    const gq_status status = swap_to(pipeline, "s", in_folder("bad.cu"));
+    ck_assert_int_eq(status, GQ_ERR_PLUGIN);
+    return NULL;
+}
+
+/* The rehearsal takes 3 s; who asks meanwhile sees that the version is there, and has the live one's figures. */
+START_TEST(versions_are_listed_while_one_rehearses)
+{
+    pthread_t swapper;
+    gq_version_info list[8];
+    size_t count = 0;
+    write_tagger("v1.cu", 'a');
+    write_text("bad.golden.yaml", "- { name: for ever, in: \"x\", out: \"x\" }\n");
+    write_text("bad.cu", PLUGIN("    while (*(const volatile uint8_t *)in.payload == 'x')\n        continue;\n"));
+    gq_pipeline *p = started("swap: { budget: 3s }\n");
+    expect_answer(p, "xa", 1);
+    ck_assert_int_eq(pthread_create(&swapper, NULL, swap_in_bad, p), 0);
+    for (unsigned i = 0; i < 2000 && count < 2; i++) {
+        usleep(10000);
+        ck_assert_int_eq(gq_versions(p, list, 8, &count), GQ_OK);
+    }
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(list[0].messages, 1);
+    ck_assert_int_eq(list[0].state, GQ_VERSION_LIVE);
+    ck_assert_int_eq(list[1].state, GQ_VERSION_COLD); /* had the call waited for the change, it would be failed */
+    ck_assert_int_eq(pthread_join(swapper, NULL), 0);
+    expect_state(p, "s", 2, GQ_VERSION_FAILED);
+    finish(p);
+}
+END_TEST
+
 START_TEST(a_canary_is_no_swap_of_everything)
 {
     write_tagger("v1.cu", 'a');
@@ -404,6 +438,7 @@ int main(void)
                                   what_breaks_a_spare_leaves_neither_processes_nor_files,
                                   a_dead_worker_is_the_answer_to_a_swap,
                                   a_crash_names_the_file_that_ran,
+                                  versions_are_listed_while_one_rehearses,
                                   a_canary_is_no_swap_of_everything,
                                   a_forked_child_cannot_swap};
     return unit_run("refused", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);
