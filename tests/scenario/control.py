@@ -32,6 +32,18 @@ class Commands(Operated):
         self.assertRegex(row, rf"^a +1  {v['digest']}  live ")
         self.stop(run)
 
+    def test_nothing_is_said_to_serve_on_when_the_worker_is_gone(self):
+        head = "GQ_STATE(8, {0});\n"
+        old = self.letter("old", "o", head.format(1))
+        new = self.letter("new", "n", head.format(2) + "__device__ void gq_migrate(const void *, uint32_t, uint32_t, void *)\n"
+                                                       "{ *(volatile int *)64 = 1; }\n")
+        run = self.running(self.pipeline([{"plugin": old}], source=self.SOURCE))
+        code, _, err = self.gpuq("swap", "old", new)
+        self.assertEqual(code, 1, err)
+        self.assertIn("gpuq swap: failed at step ", err)
+        self.assertNotIn("serves on", err)
+        self.assertEqual(self.ended(run, 20)[0], 1)
+
     def test_a_swap_makes_new_code_live(self):
         run = self.running(self.file)
         self.assertTrue(self.last_letters("a"))

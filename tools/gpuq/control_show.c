@@ -36,7 +36,9 @@ void control_show_refusal(const char *command, const struct gq_answer *a)
     const char *error = text(r, "error"), *log = text(r, "log"), *step = text(r, "step");
     uint64_t live = number(r, "live");
     size_t len = strlen(log);
-    if (*step && live)
+    if (gq_answer_status(a) == GQ_ERR_DEVICE && *step) /* a worker is gone, which may be the one that served */
+        fprintf(stderr, "gpuq %s: failed at step %s: %s\n", command, step, error);
+    else if (*step && live)
         fprintf(stderr, "gpuq %s: refused at step %s; version %" PRIu64 " of %s serves on\n%s\n", command, step, live,
                 text(r, "stage"), error);
     else if (*step)
