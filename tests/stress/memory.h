@@ -5,6 +5,7 @@
 #include "backend/cuda_api.h"
 #include <ctype.h>
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
