@@ -81,7 +81,7 @@ struct gq_backend_ops {
     /* Loads another image for a stage and gives it image->share of a million messages, beside the live one, which keeps
      * the others: some of a lane's, in runs, or all those of some lanes; times->share is how many it really gets. Both
      * have the stage's memory, so one that cannot take it over as it is is refused. use() of either version makes it
-     * the only one. One at a time, while running. */
+     * the only one. One at a time, while running. NULL: it has none. */
     gq_status (*canary)(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                         struct gq_swap_times *times);
     /* The same with a version that is loaded: `image` has its stage, version and generation. GQ_ERR_NOT_FOUND: it is

@@ -185,9 +185,12 @@ static gq_status swap_stage(const struct gq_packet *p, const int *fds, size_t fd
     }
     if (status == GQ_OK && image.code)
         status = check_kind(&code, false);
-    if (status == GQ_OK)
-        status = (p->type == GQ_PACKET_CANARY ? worker.ops->canary : worker.ops->swap)(worker.backend, fds[0], &image,
-                                                                                       times);
+    if (status == GQ_OK && p->type == GQ_PACKET_CANARY && !worker.ops->canary)
+        status = gq_error_set(GQ_ERR_UNAVAILABLE, "the %s backend has no canaries", worker.ops->name);
+    else if (status == GQ_OK && p->type == GQ_PACKET_CANARY)
+        status = worker.ops->canary(worker.backend, fds[0], &image, times);
+    else if (status == GQ_OK)
+        status = worker.ops->swap(worker.backend, fds[0], &image, times);
     gq_text_finish(&code.bytes);
     return status;
 }
