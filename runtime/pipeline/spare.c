@@ -50,9 +50,20 @@ static gq_status start_worker(struct gq_spare *spare, const struct gq_image *ima
     return status == GQ_OK ? gq_remote_pause(spare->remote) : status;
 }
 
+/* One that somebody killed a moment ago is not known to be dead, and one that stands still never is: it is asked. */
+static bool answers(struct gq_spare *spare)
+{
+    if (!spare->remote || gq_link_dead(&spare->remote->link))
+        return false;
+    spare->remote->answer_ms = (uint32_t)spare->conf.swap.budget_ms;
+    const gq_status status = gq_remote_pause(spare->remote); /* it is paused: there is nothing but to say so */
+    spare->remote->answer_ms = PATIENCE_MS;
+    return status == GQ_OK;
+}
+
 gq_status gq_spare_warm(struct gq_spare *spare, const struct gq_image *image)
 {
-    if (spare->remote && !gq_link_dead(&spare->remote->link))
+    if (answers(spare))
         return GQ_OK;
     gq_spare_end(spare);
     spare->version = 1;
