@@ -28,6 +28,11 @@ TABLE = {
     "four echo stages, 64 B": ["|".join("gpuqueue, " + m for m in MOST.split("|")), "|".join("one stage, " + m for m in MOST.split("|"))],
     "round trip 64 B, four stages": ["gpuqueue", "one stage"],
     "source plugin to null, 64 B": ["gpuqueue, capacity 65536", "gpuqueue, capacity 1048576"],
+    "gap in service, 64 B at full rate": ["gpuqueue, code never loaded", "gpuqueue, the same, rehearsed",
+                                          "gpuqueue, a version that is loaded", "gpuqueue, code never loaded, 500 KB of it",
+                                          "close the queue, open it again"],
+    "from a changed file to live, under load": ["gpuqueue, from the cache", "gpuqueue, from the cache, rehearsed",
+                                                "gpuqueue, a warm builder", "gpuqueue, a warm builder, rehearsed"],
     "sha256 1 KiB": COUNTS + ["same function, plain loop", RIVALS],
     "bus": [RIVALS],
 }

@@ -28,6 +28,7 @@ struct bench {
     bool cuda;           /* what that came to */
     char ran_on[160];    /* backend and why */
     uint32_t threads, processors;
+    const char *cache_folder; /* of the pipelines that are opened; NULL: the user's */
     struct bench_row rows[BENCH_ROWS_MAX];
     unsigned row_count;
 };
@@ -46,15 +47,16 @@ void bench_print_json(const struct bench *b);
 #define BENCH_TURNS 3
 
 /* The cases, in the order of the table. */
-#define BENCH_CASES(X)                                                                                    \
-    X(echo, "64 B messages through an empty plugin, in batches, by one producing thread")                 \
-    X(latency, "one message at a time, there and back: 64 B and 1 KiB")                                   \
-    X(sizes, "echo of 64 B to 4 KiB by one to seven producing threads")                                   \
-    X(oneway, "4 KiB messages in, 8 B results out, by one to seven producing threads")                    \
-    X(paced, "64 B messages at a given rate: the latency from the moment at which each was due")          \
-    X(stages, "four empty plugins one after another against one: the rate, and what a hop takes")         \
-    X(source, "64 B messages made by a source plugin where they are processed, through echo, to nowhere") \
-    X(sha256, "1 KiB messages through plugins/sha256.cu by one to seven producing threads")               \
+#define BENCH_CASES(X)                                                                                     \
+    X(echo, "64 B messages through an empty plugin, in batches, by one producing thread")                  \
+    X(latency, "one message at a time, there and back: 64 B and 1 KiB")                                    \
+    X(sizes, "echo of 64 B to 4 KiB by one to seven producing threads")                                    \
+    X(oneway, "4 KiB messages in, 8 B results out, by one to seven producing threads")                     \
+    X(paced, "64 B messages at a given rate: the latency from the moment at which each was due")           \
+    X(stages, "four empty plugins one after another against one: the rate, and what a hop takes")          \
+    X(source, "64 B messages made by a source plugin where they are processed, through echo, to nowhere")  \
+    X(swap, "swaps of a stage's code under load: the gap in service, and the time until new code is live") \
+    X(sha256, "1 KiB messages through plugins/sha256.cu by one to seven producing threads")                \
     X(bus, "what the bus gives without any queue: the copy engine, and kernels that touch the host's memory")
 
 #define BENCH_DECLARE(name, text) gq_status bench_##name(struct bench *b);
@@ -67,7 +69,7 @@ gq_status bench_open(struct bench *b, gq_pipeline **out, const char *format, ...
 gq_status bench_close(gq_pipeline *p, gq_status status);
 /* Which backend the cases will run on: b->cuda and b->ran_on. */
 gq_status bench_choose(struct bench *b);
-/* A plugin of the benchmark's own, written to a file of its own for as long as it is needed. */
+/* A plugin of the benchmark's own, written to a file in a folder of its own, which goes with all that is in it. */
 struct bench_plugin {
     char folder[64], path[96];
 };

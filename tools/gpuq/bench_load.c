@@ -114,13 +114,24 @@ static void check(struct bench_load *l, const QResult *r)
         bench_times_add(l->times, l->seen_ns - *due_of(l, n), 1);
 }
 
+/* `before_ns`: when the replies before these were found. */
+static void note_generation(struct bench_load *l, uint32_t generation, uint64_t before_ns)
+{
+    struct bench_times *gaps = __atomic_load_n(&l->gaps, __ATOMIC_ACQUIRE);
+    if (gaps && l->generation && generation != l->generation)
+        bench_times_add(gaps, l->seen_ns - before_ns, 1);
+    l->generation = generation;
+}
+
 uint32_t bench_load_take(struct bench_load *l, uint32_t timeout_ms)
 {
     QResult results[BENCH_BATCH];
     size_t n;
     if (q_peek(l->q, results, BENCH_BATCH, &n, timeout_ms) != Q_OK)
         return 0;
+    const uint64_t before = l->seen_ns;
     l->seen_ns = gq_clock_ns();
+    note_generation(l, results[n - 1].generation, before);
     for (size_t i = 0; i < n; i++, l->taken++)
         check(l, &results[i]);
     q_release(l->q, results, n);

@@ -23,6 +23,8 @@ struct bench_load {
     uint64_t seen_ns; /* when the last replies were found, before they were compared */
     uint64_t *due_ns; /* of every 64th message in flight: when it began to be made; NULL: nothing is timed */
     struct bench_times *times;
+    struct bench_times *gaps; /* atomic; where the time around a change of code goes; NULL: nowhere */
+    uint32_t generation;      /* of the last reply */
 };
 
 /* With `timed`, memory for the times of messages in flight, to be freed by bench_load_finish(). */

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "bench.h"
 #include <errno.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +44,12 @@ gq_status bench_close(gq_pipeline *p, gq_status status)
 
 static gq_status open_text(const struct bench *b, const char *text, gq_pipeline **out)
 {
-    gq_open_opts opts = {
-        .size = sizeof opts, .text = text, .path = "bench", .cpu_threads = b->threads, .backend = b->backend};
+    gq_open_opts opts = {.size = sizeof opts,
+                         .text = text,
+                         .path = "bench",
+                         .cpu_threads = b->threads,
+                         .backend = b->backend,
+                         .cache_folder = b->cache_folder};
     return gq_open(&opts, out);
 }
 
@@ -85,6 +90,14 @@ gq_status bench_choose(struct bench *b)
 
 /* --- plugins of our own ------------------------------------------------------------------------------------------- */
 
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+    (void)info;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
 gq_status bench_plugin_write(struct bench_plugin *plugin, const char *text)
 {
     snprintf(plugin->folder, sizeof plugin->folder, "/tmp/gpuq-bench-XXXXXX");
@@ -101,8 +114,4 @@ gq_status bench_plugin_write(struct bench_plugin *plugin, const char *text)
     return status;
 }
 
-void bench_plugin_remove(struct bench_plugin *plugin)
-{
-    unlink(plugin->path);
-    rmdir(plugin->folder);
-}
+void bench_plugin_remove(struct bench_plugin *plugin) { nftw(plugin->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
