@@ -20,7 +20,7 @@ _gpuq()
         plugin) words="check build inspect run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
         new) words="--block --source --help" ;;
         doctor) words="--json --help" ;;
-        bench) words="echo latency sizes oneway paced stages source sha256 bus --json --backend --seconds --threads --help" ;;
+        bench) words="echo latency sizes oneway paced stages source swap sha256 bus --json --backend --seconds --threads --help" ;;
         cache) words="ls clear --help" ;;
         version) words="--help" ;;
         help) words="--man --completion --status" ;;

@@ -77,7 +77,8 @@
     "that is not ok says what follows from it. Exit code 0 when a backend can run, 69 when none can."
 #define TEXT_bench                                                                                                    \
     "Every case is run beside simpler ways of doing the same work, in the same run; CASE... chooses among echo, "     \
-    "latency, sizes, oneway, paced, stages, source, sha256 and bus. Each reply's id, length, first and last 8 bytes " \
+    "latency, sizes, oneway, paced, stages, source, swap, sha256 and bus. Each reply's id, length, first and last 8 " \
+    "bytes "                                                                                                          \
     "are compared, and every 64th reply in full. On a GPU the program gpuq-rivals measures other ways of using it; "  \
     "what cannot be measured here is skipped with its reason. --json prints the figures, null where nothing was "     \
     "measured, --backend chooses cpu or cuda, --seconds is the time for each measurement, --threads the worker "      \
@@ -109,7 +110,7 @@
 #define WORDS_new "--block --source --help"
 #define WORDS_doctor "--json --help"
 #define WORDS_bench \
-    "echo latency sizes oneway paced stages source sha256 bus --json --backend --seconds --threads --help"
+    "echo latency sizes oneway paced stages source swap sha256 bus --json --backend --seconds --threads --help"
 #define WORDS_cache "ls clear --help"
 #define WORDS_version "--help"
 #define WORDS_help "--man --completion --status"
