@@ -7,6 +7,9 @@
  *   lane.table ----> table 7   <---- block.uses (0: this block serves nothing)
  *   lane.table ----> table 7
  *                    table 6   <---- block.uses   a run that was claimed before: table 6 is freed after it
+ *
+ * While a canary is on, lanes lead to its table too. Messages of a lane are then shared out by runs of
+ * GQ_CPU_CANARY_RUN, as a hash of the run says, and no claim goes beyond such a run: it has one table.
  */
 #ifndef GQ_BACKEND_CPU_H
 #define GQ_BACKEND_CPU_H
@@ -47,6 +50,7 @@ struct gq_cpu_step {
 struct gq_cpu_table {
     struct gq_cpu_table *next; /* an older one */
     uint32_t generation;       /* the highest of its steps */
+    uint64_t below;            /* a canary's: its are the runs whose hash is lower */
     struct gq_cpu_step source, stage[GQ_STAGES_MAX];
 };
 
@@ -58,6 +62,7 @@ struct gq_cpu_lane {
     _Alignas(GQ_LINE_BYTES) uint32_t busy; /* a block is claiming, or the control thread holds the lane */
     uint64_t next;                         /* first seq not claimed by any block */
     const struct gq_cpu_table *table;      /* for the next run; under `busy` */
+    const struct gq_cpu_table *canary;     /* for a share of the runs; under `busy`; NULL: there is none */
 };
 
 struct gq_cpu_grid;
@@ -78,12 +83,20 @@ struct gq_cpu_block {
     struct gq_cpu_msg msgs[GQ_BATCH_MAX];
 };
 
+/* A version that serves beside the live one of its stage. */
+struct gq_cpu_canary {
+    struct gq_cpu_table *table; /* one of those behind the newest; NULL: there is no canary */
+    const struct gq_cpu_stage *stage;
+    const struct gq_cpu_version *version;
+};
+
 struct gq_cpu_grid {
     struct gq_backend_setup setup;
     uint32_t stride, batch; /* bytes between slots; messages a block holds at a time */
     struct gq_cpu_stage source, stage[GQ_STAGES_MAX];
     uint32_t stage_count;
-    struct gq_cpu_table *table; /* the newest, and behind it those that blocks may still use */
+    struct gq_cpu_table *table; /* the newest, and behind it a canary's and those that blocks may still use */
+    struct gq_cpu_canary canary;
     struct gq_cpu_lane *lane[GQ_LANES_MAX];
     uint32_t lane_count; /* atomic: grows while blocks run */
     struct gq_cpu_block *block;
@@ -104,6 +117,18 @@ static inline void gq_cpu_lane_enter(struct gq_cpu_lane *lane)
         sched_yield();
 }
 
+#define GQ_CPU_CANARY_RUN 64u /* messages of a lane that are all the canary's, or none */
+
+/* Is this message the canary's? Of a lane's messages always the same ones are, whichever block claims them. The hash is
+ * one step of splitmix64: runs that follow each other, and those of other lanes, fall anywhere. */
+static inline bool gq_cpu_canary_has(const struct gq_cpu_table *canary, uint32_t lane, uint64_t seq)
+{
+    uint64_t h = (seq / GQ_CPU_CANARY_RUN + 1) * 0x9e3779b97f4a7c15u ^ (uint64_t)lane << 32;
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    return (h ^ h >> 31) >> 32 < canary->below;
+}
+
 /* cpu_load.c */
 gq_status gq_cpu_load(int fd, enum gq_image_kind kind, uint32_t number, struct gq_cpu_version **out);
 void gq_cpu_unload(struct gq_cpu_version *version); /* takes NULL */
@@ -111,9 +136,11 @@ void gq_cpu_unload(struct gq_cpu_version *version); /* takes NULL */
 /* cpu_table.c: all by the control thread. */
 /* Another table with the steps of the newest one, in no list yet: free() frees it. */
 gq_status gq_cpu_table_copy(const struct gq_cpu_grid *grid, uint32_t generation, struct gq_cpu_table **out);
-/* It is the newest from here on, and every lane's: lanes are taken one after another, or, if `held`, are the control
- * thread's already, and are let go. */
+/* It is the newest from here on, and every lane's, which ends a canary: lanes are taken one after another, or, if
+ * `held`, are the control thread's already, and are let go. */
 void gq_cpu_table_install(struct gq_cpu_grid *grid, struct gq_cpu_table *table, bool held);
+/* Every lane leads to it too from here on, for the runs that are below table->below. */
+void gq_cpu_table_install_canary(struct gq_cpu_grid *grid, struct gq_cpu_table *table);
 /* Does no block hold a message? */
 bool gq_cpu_blocks_idle(const struct gq_cpu_grid *grid);
 /* Frees what no block can come to any more: tables, discarded versions, memory that other memory took the place of. */
@@ -128,6 +155,8 @@ void gq_cpu_stage_finish(struct gq_cpu_stage *stage);
  * bytes have to be made from the stage's own first. */
 gq_status gq_cpu_state_plan(const struct gq_cpu_stage *stage, const struct gq_cpu_image *image, bool fresh,
                             struct gq_cpu_state **next, bool *migrate);
+/* Can `image` run beside the live version, with the stage's own memory? GQ_ERR_PLUGIN says why not. */
+gq_status gq_cpu_state_share(const struct gq_cpu_stage *stage, const struct gq_cpu_image *image);
 /* Runs the image's gq_migrate, while no block does anything; ends the process if it does not come back. */
 gq_status gq_cpu_state_migrate(struct gq_cpu_grid *grid, const struct gq_cpu_stage *stage,
                                const struct gq_cpu_image *image, struct gq_cpu_state *to);
@@ -135,6 +164,8 @@ gq_status gq_cpu_state_migrate(struct gq_cpu_grid *grid, const struct gq_cpu_sta
 /* cpu_swap.c: of the ops table. */
 gq_status gq_cpu_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                       struct gq_swap_times *times);
+gq_status gq_cpu_canary(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                        struct gq_swap_times *times);
 gq_status gq_cpu_use(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times);
 gq_status gq_cpu_discard(struct gq_backend *backend, uint32_t stage, uint32_t version);
 

@@ -49,17 +49,31 @@ static uint32_t share(const struct gq_cpu_block *b, uint32_t ready)
     return part;
 }
 
+/* While a canary is on, a claim ends where the next of its runs, or of the live version's, may begin. */
+static uint32_t choose_table(const struct gq_cpu_lane *lane, uint32_t most, const struct gq_cpu_table **table)
+{
+    *table = lane->table;
+    if (!lane->canary)
+        return most;
+    if (gq_cpu_canary_has(lane->canary, lane->view.lane, lane->next))
+        *table = lane->canary;
+    const uint32_t left = GQ_CPU_CANARY_RUN - (uint32_t)(lane->next % GQ_CPU_CANARY_RUN);
+    return left < most ? left : most;
+}
+
 static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct run *run)
 {
     if (!gq_cpu_lane_try(lane))
         return false;
-    uint32_t ready = count_ready(b, lane, b->grid->batch);
-    *run = (struct run){lane, lane->table, lane->next, ready ? share(b, ready) : 0};
+    const struct gq_cpu_table *table;
+    const uint32_t most = choose_table(lane, b->grid->batch, &table);
+    const uint32_t ready = count_ready(b, lane, most);
+    *run = (struct run){lane, table, lane->next, ready ? share(b, ready) : 0};
     __atomic_store_n(&lane->next, lane->next + run->count, __ATOMIC_RELAXED);
     if (run->count != 0) /* before the lane is left: whoever replaces its table has to see this */
         __atomic_store_n(&b->uses, run->table, __ATOMIC_RELAXED);
     gq_cpu_lane_leave(lane);
-    b->pressure = ready == b->grid->batch ? b->pressure + 1 : 0;
+    b->pressure = ready == most ? b->pressure + 1 : 0;
     if (run->count < ready || b->pressure >= PRESSURE) {
         b->pressure = 0;
         gq_link_recruit(b->grid->setup.link);

@@ -128,6 +128,7 @@ static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_v
     lane->generated = view->in_head->generated != 0;
     lane->first_index = view->in_head->first_index;
     lane->table = grid->table;
+    lane->canary = grid->canary.table;
     grid->lane[grid->lane_count] = lane;
     __atomic_store_n(&grid->lane_count, grid->lane_count + 1, __ATOMIC_RELEASE);
     return GQ_OK;
@@ -199,6 +200,7 @@ const struct gq_backend_ops gq_cpu_backend = {
     .start = cpu_start,
     .pause = cpu_pause,
     .swap = gq_cpu_swap,
+    .canary = gq_cpu_canary,
     .use = gq_cpu_use,
     .discard = gq_cpu_discard,
     .stop = cpu_stop,

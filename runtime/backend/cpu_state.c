@@ -20,14 +20,34 @@ static gq_status make(const struct gq_cpu_image *image, struct gq_cpu_state **ou
     return GQ_OK;
 }
 
+static bool fits(const struct gq_cpu_state *state, const struct gq_cpu_image *image)
+{
+    return state && state->bytes == image->state_bytes && state->version == image->state_version;
+}
+
+gq_status gq_cpu_state_share(const struct gq_cpu_stage *stage, const struct gq_cpu_image *image)
+{
+    const struct gq_cpu_state *now = stage->state;
+    if (image->state_bytes == 0 || fits(now, image))
+        return GQ_OK;
+    if (!now)
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "a canary shares the state of stage '%s', which has none, and the new plugin's is version "
+                            "%u of %u bytes",
+                            stage->name, image->state_version, image->state_bytes);
+    return gq_error_set(GQ_ERR_PLUGIN,
+                        "a canary shares the state of stage '%s', which is version %u of %u bytes, and the new "
+                        "plugin's is version %u of %u bytes",
+                        stage->name, now->version, now->bytes, image->state_version, image->state_bytes);
+}
+
 gq_status gq_cpu_state_plan(const struct gq_cpu_stage *stage, const struct gq_cpu_image *image, bool fresh,
                             struct gq_cpu_state **next, bool *migrate)
 {
     struct gq_cpu_state *now = stage->state;
     *next = now; /* of an image without state it is kept aside for the next one that has */
     *migrate = false;
-    const bool same = now && now->bytes == image->state_bytes && now->version == image->state_version;
-    if (image->state_bytes == 0 || (same && !fresh))
+    if (image->state_bytes == 0 || (fits(now, image) && !fresh))
         return GQ_OK;
     if (now && !fresh && !image->migrate)
         return gq_error_set(

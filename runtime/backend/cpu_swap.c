@@ -27,6 +27,14 @@ static struct gq_cpu_version *find_version(const struct gq_cpu_stage *stage, uin
     return v;
 }
 
+/* Which of two versions is to serve all messages is to be said before anything else changes. */
+static gq_status no_canary(const struct gq_cpu_grid *grid)
+{
+    return grid->canary.table
+               ? gq_error_set(GQ_ERR_INTERNAL, "a canary runs: one of its two versions is to be used first")
+               : GQ_OK;
+}
+
 /* --- standing still -------------------------------------------------------------------------------------------------
  */
 
@@ -69,15 +77,19 @@ struct change {
     bool migrate;
 };
 
-static gq_status prepare(struct gq_cpu_grid *grid, const struct gq_backend_image *image, struct change *c)
+static gq_status make_table(struct gq_cpu_grid *grid, const struct gq_backend_image *image, struct change *c)
 {
-    gq_status status = gq_cpu_state_plan(c->stage, c->to->image, image->fresh, &c->state, &c->migrate);
-    if (status == GQ_OK)
-        status = gq_cpu_table_copy(grid, image->generation, &c->table);
+    gq_status status = gq_cpu_table_copy(grid, image->generation, &c->table);
     if (status == GQ_OK)
         c->table->stage[image->stage] =
             (struct gq_cpu_step){c->to->image, c->to->image->state_bytes ? c->state->memory : NULL};
     return status;
+}
+
+static gq_status prepare(struct gq_cpu_grid *grid, const struct gq_backend_image *image, struct change *c)
+{
+    gq_status status = gq_cpu_state_plan(c->stage, c->to->image, image->fresh, &c->state, &c->migrate);
+    return status == GQ_OK ? make_table(grid, image, c) : status;
 }
 
 static void drop(struct change *c)
@@ -122,6 +134,32 @@ static gq_status change(struct gq_cpu_grid *grid, const struct gq_backend_image 
     return GQ_OK;
 }
 
+/* Loads what the change is to. */
+static gq_status load(struct gq_cpu_grid *grid, int fd, const struct gq_backend_image *image, struct change *c,
+                      struct gq_swap_times *times)
+{
+    if (find_version(c->stage, image->version))
+        return gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", c->stage->name, image->version);
+    gq_cpu_sweep(grid);
+    const uint64_t start = gq_clock_ns();
+    times->step = GQ_STEP_LOAD;
+    gq_status status = gq_cpu_load(fd, GQ_IMAGE_STAGE, image->version, &c->to);
+    times->load_ns = gq_clock_ns() - start;
+    return status;
+}
+
+/* The stage has the version that was loaded, if all went well. */
+static gq_status keep(struct change *c, gq_status status)
+{
+    if (status != GQ_OK) {
+        gq_cpu_unload(c->to);
+        return status;
+    }
+    c->to->next = c->stage->versions;
+    c->stage->versions = c->to;
+    return GQ_OK;
+}
+
 gq_status gq_cpu_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
                       struct gq_swap_times *times)
 {
@@ -129,22 +167,11 @@ gq_status gq_cpu_swap(struct gq_backend *backend, int fd, const struct gq_backen
     struct change c = {0};
     times->step = GQ_STEP_INSPECT;
     gq_status status = find_stage(grid, image->stage, &c.stage);
-    if (status != GQ_OK)
-        return status;
-    if (find_version(c.stage, image->version))
-        return gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", c.stage->name, image->version);
-    gq_cpu_sweep(grid);
-    const uint64_t start = gq_clock_ns();
-    times->step = GQ_STEP_LOAD;
-    status = gq_cpu_load(fd, GQ_IMAGE_STAGE, image->version, &c.to);
-    times->load_ns = gq_clock_ns() - start;
-    if (status == GQ_OK && (status = change(grid, image, &c, times)) != GQ_OK)
-        gq_cpu_unload(c.to);
-    if (status != GQ_OK)
-        return status;
-    c.to->next = c.stage->versions;
-    c.stage->versions = c.to;
-    return GQ_OK;
+    if (status == GQ_OK)
+        status = no_canary(grid);
+    if (status == GQ_OK)
+        status = load(grid, fd, image, &c, times);
+    return status == GQ_OK ? keep(&c, change(grid, image, &c, times)) : status;
 }
 
 gq_status gq_cpu_use(struct gq_backend *backend, const struct gq_backend_image *image, struct gq_swap_times *times)
@@ -158,8 +185,67 @@ gq_status gq_cpu_use(struct gq_backend *backend, const struct gq_backend_image *
     c.to = find_version(c.stage, image->version);
     if (!c.to)
         return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u loaded", c.stage->name, image->version);
-    return change(grid, image, &c, times);
+    const bool either = c.stage == grid->canary.stage && (c.to == grid->canary.version || c.to == c.stage->live);
+    status = either ? GQ_OK : no_canary(grid);
+    return status == GQ_OK ? change(grid, image, &c, times) : status;
 }
+
+/* --- a canary -------------------------------------------------------------------------------------------------------
+ */
+
+#define MILLION 1000000u
+
+static gq_status check_canary(const struct gq_cpu_grid *grid, const struct gq_backend_image *image)
+{
+    gq_status status = no_canary(grid);
+    if (status != GQ_OK)
+        return status;
+    if (grid->started == 0)
+        return gq_error_set(GQ_ERR_INTERNAL, "a canary was to begin while nothing runs");
+    if (image->share == 0 || image->share > MILLION)
+        return gq_error_set(GQ_ERR_INTERNAL, "a canary was to have %u of a million messages", image->share);
+    if (image->generation <= grid->table->generation) /* results could not tell whose they are */
+        return gq_error_set(GQ_ERR_INTERNAL, "a canary was to be generation %u beside generation %u", image->generation,
+                            grid->table->generation);
+    return GQ_OK;
+}
+
+static gq_status begin_canary(struct gq_cpu_grid *grid, const struct gq_backend_image *image, struct change *c,
+                              struct gq_swap_times *times)
+{
+    times->step = GQ_STEP_INSPECT;
+    c->state = c->stage->state;
+    gq_status status = gq_cpu_state_share(c->stage, c->to->image);
+    if (status == GQ_OK)
+        status = make_table(grid, image, c);
+    if (status != GQ_OK)
+        return status;
+    const uint64_t start = gq_clock_ns();
+    c->table->below = ((uint64_t)image->share << 32) / MILLION;
+    grid->canary = (struct gq_cpu_canary){.stage = c->stage, .version = c->to};
+    gq_cpu_table_install_canary(grid, c->table);
+    times->launch_ns = gq_clock_ns() - start;
+    times->share = image->share; /* every share can be had: it is one of hashes, not of lanes */
+    times->step = GQ_STEP_DONE;
+    return GQ_OK;
+}
+
+gq_status gq_cpu_canary(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
+                        struct gq_swap_times *times)
+{
+    struct gq_cpu_grid *grid = grid_of(backend);
+    struct change c = {0};
+    times->step = GQ_STEP_INSPECT;
+    gq_status status = find_stage(grid, image->stage, &c.stage);
+    if (status == GQ_OK)
+        status = check_canary(grid, image);
+    if (status == GQ_OK)
+        status = load(grid, fd, image, &c, times);
+    return status == GQ_OK ? keep(&c, begin_canary(grid, image, &c, times)) : status;
+}
+
+/* --- giving up ------------------------------------------------------------------------------------------------------
+ */
 
 gq_status gq_cpu_discard(struct gq_backend *backend, uint32_t stage, uint32_t version)
 {
@@ -169,7 +255,7 @@ gq_status gq_cpu_discard(struct gq_backend *backend, uint32_t stage, uint32_t ve
     if (status != GQ_OK)
         return status;
     struct gq_cpu_version *v = find_version(s, version);
-    if (!v || v == s->live)
+    if (!v || v == s->live || v == grid->canary.version)
         return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u that could be given up", s->name, version);
     v->discarded = true;
     gq_cpu_sweep(grid);

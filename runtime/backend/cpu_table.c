@@ -13,6 +13,7 @@ gq_status gq_cpu_table_copy(const struct gq_cpu_grid *grid, uint32_t generation,
     if (grid->table)
         *table = *grid->table;
     table->next = NULL;
+    table->below = 0;
     if (generation > table->generation) /* of one lane's results it never falls */
         table->generation = generation;
     return GQ_OK;
@@ -23,10 +24,24 @@ void gq_cpu_table_install(struct gq_cpu_grid *grid, struct gq_cpu_table *table, 
     gq_assert(table && table != grid->table && (!grid->table || table->generation >= grid->table->generation));
     table->next = grid->table;
     grid->table = table;
+    grid->canary = (struct gq_cpu_canary){0};
     for (uint32_t i = 0; i < grid->lane_count; i++) {
         if (!held)
             gq_cpu_lane_enter(grid->lane[i]);
         grid->lane[i]->table = table;
+        grid->lane[i]->canary = NULL;
+        gq_cpu_lane_leave(grid->lane[i]);
+    }
+}
+
+void gq_cpu_table_install_canary(struct gq_cpu_grid *grid, struct gq_cpu_table *table)
+{
+    gq_assert(!grid->canary.table && table->below != 0 && table->generation > grid->table->generation);
+    table->next = grid->table->next;
+    grid->table->next = grid->canary.table = table;
+    for (uint32_t i = 0; i < grid->lane_count; i++) {
+        gq_cpu_lane_enter(grid->lane[i]);
+        grid->lane[i]->canary = table;
         gq_cpu_lane_leave(grid->lane[i]);
     }
 }
@@ -36,8 +51,8 @@ static bool block_uses(const struct gq_cpu_block *b, const struct gq_cpu_table *
     return __atomic_load_n(&b->uses, __ATOMIC_ACQUIRE) == table;
 }
 
-/* No lane leads to an older table, and the lanes' locks were taken since one did: a block that does not say now that it
- * uses the table never will. */
+/* No lane leads to an older table that is not the canary's, and the lanes' locks were taken since one did: a block that
+ * does not say now that it uses the table never will. */
 static bool in_use(const struct gq_cpu_grid *grid, const struct gq_cpu_table *table)
 {
     for (uint32_t i = 0; i < grid->block_count; i++)
@@ -62,7 +77,7 @@ static void sweep_tables(struct gq_cpu_grid *grid)
     struct gq_cpu_table **at = &grid->table->next;
     while (*at) {
         struct gq_cpu_table *table = *at;
-        if (in_use(grid, table)) {
+        if (table == grid->canary.table || in_use(grid, table)) {
             at = &table->next;
         } else {
             *at = table->next;

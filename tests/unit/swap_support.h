@@ -147,6 +147,21 @@ static inline void refuse_swap(uint32_t stage, int fd, uint32_t version, uint32_
     ck_assert_str_eq(gq_error_text(), sentence);
 }
 
+static inline gq_status try_canary(uint32_t stage, int fd, uint32_t version, uint32_t generation, uint32_t share)
+{
+    const struct gq_backend_image image = {
+        .name = "work", .stage = stage, .version = version, .generation = generation, .share = share};
+    times = (struct gq_swap_times){0};
+    return gq_cpu_backend.canary(backend, fd, &image, &times);
+}
+
+static inline void canary(uint32_t stage, int fd, uint32_t version, uint32_t generation, uint32_t share)
+{
+    ck_assert_msg(try_canary(stage, fd, version, generation, share) == GQ_OK, "%s", gq_error_text());
+    ck_assert_int_eq(times.step, GQ_STEP_DONE);
+    ck_assert_uint_eq(times.share, share);
+}
+
 static inline gq_status try_use(uint32_t stage, uint32_t version, uint32_t generation)
 {
     const struct gq_backend_image image = {
