@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TICK_MS 20u /* at most, of the clock that file systems stamp with */
+
 /* One gq_build() on its way. */
 struct job {
     struct gq_builder *builder;
@@ -27,7 +29,7 @@ struct job {
     struct gq_scan scan;
     char compiler[PATH_MAX], folder[PATH_MAX];
     char linker[PATH_MAX]; /* empty: nothing is linked */
-    struct gq_text unit, depends, object, digests;
+    struct gq_text unit, depends, object, digests, unsettled;
     uint32_t header_count;
     struct timespec started;
     char key[GQ_DIGEST_HEX];
@@ -56,7 +58,8 @@ static void make_key(struct job *job)
     gq_digest_finish(&d, job->key);
 }
 
-/* Key and headers: everything that reached the compiler. */
+/* Key and headers: everything that reached the compiler. Where a header was written meanwhile nobody knows which bytes
+ * did, and its time keeps this image apart from the one that is built of what lies there now. */
 static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
 {
     struct gq_digest d;
@@ -64,6 +67,7 @@ static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
     gq_digest_part(&d, "key", job->key, strlen(job->key));
     gq_digest_part(&d, "headers", gq_text_str(&job->depends), job->depends.len);
     gq_digest_part(&d, "header digests", gq_text_str(&job->digests), job->digests.len);
+    gq_digest_part(&d, "unsettled", gq_text_str(&job->unsettled), job->unsettled.len);
     gq_digest_finish(&d, digest);
 }
 
@@ -257,9 +261,32 @@ static gq_status describe(struct job *job)
     return gq_elf_cuda_image(gq_text_str(&job->object), job->object.len, info);
 }
 
+static bool headers_settled(const struct job *job)
+{
+    struct gq_text stamps = {0};
+    bool settled = true;
+    for (size_t i = 1; i < job->scan.file_count && settled; i++)
+        settled = gq_cache_headers_settled(job->scan.file[i].path, strlen(job->scan.file[i].path) + 1, &job->started,
+                                           &stamps);
+    gq_text_finish(&stamps);
+    return settled;
+}
+
+/* The clock of file systems has ticks of some milliseconds: within that of its last write a header could be written
+ * again and look the same. */
+static void wait_for_tick(struct job *job)
+{
+    const uint64_t deadline = gq_clock_deadline(TICK_MS);
+    clock_gettime(CLOCK_REALTIME_COARSE, &job->started);
+    while (!headers_settled(job) && !gq_clock_past(deadline)) {
+        usleep(1000);
+        clock_gettime(CLOCK_REALTIME_COARSE, &job->started);
+    }
+}
+
 static gq_status make_object(struct job *job)
 {
-    clock_gettime(CLOCK_REALTIME_COARSE, &job->started);
+    wait_for_tick(job);
     gq_status status = is_source(job) ? compile_unit(job) : GQ_OK;
     if (status == GQ_OK && *job->linker)
         status = link_plugin(job);
@@ -274,10 +301,11 @@ static gq_status compile(struct job *job)
         status = gq_memfd_from("gpuqueue image", gq_text_str(&job->object), job->object.len, &image->fd);
     if (status != GQ_OK)
         return status;
-    bool settled = gq_cache_digest_headers(gq_text_str(&job->depends), job->depends.len, &job->started, &job->digests,
-                                           &job->header_count);
+    const char *headers = gq_text_str(&job->depends);
+    const bool read = gq_cache_digest_headers(headers, job->depends.len, &job->digests, &job->header_count);
+    const bool settled = gq_cache_headers_settled(headers, job->depends.len, &job->started, &job->unsettled);
     make_image_digest(job, image->digest);
-    if (settled)
+    if (read && settled)
         keep(job);
     return GQ_OK;
 }
@@ -289,6 +317,7 @@ static void finish_job(struct job *job)
     gq_text_finish(&job->depends);
     gq_text_finish(&job->object);
     gq_text_finish(&job->digests);
+    gq_text_finish(&job->unsettled);
     free(job);
 }
 

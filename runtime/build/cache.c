@@ -67,26 +67,35 @@ static bool is_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
-static bool digest_file(const char *path, const struct timespec *before, struct gq_text *bytes, uint8_t digest[32])
+bool gq_cache_headers_settled(const char *headers, size_t len, const struct timespec *start, struct gq_text *stamps)
 {
-    struct stat info;
-    if (stat(path, &info) != 0 || (before && !is_before(&info.st_mtim, before)))
-        return false;
+    bool settled = true;
+    for (const char *path = headers; path < headers + len; path += strlen(path) + 1) {
+        struct stat info = {0};
+        if (stat(path, &info) == 0 && is_before(&info.st_mtim, start))
+            continue;
+        gq_text_printf(stamps, "%s %lld.%09ld\n", path, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+        settled = false;
+    }
+    return settled && !stamps->failed;
+}
+
+static bool digest_file(const char *path, struct gq_text *bytes, uint8_t digest[32])
+{
     if (gq_file_read(path, HEADER_BYTES_MAX, bytes) != GQ_OK)
         return false;
     gq_digest_bytes(gq_text_str(bytes), bytes->len, digest);
     return true;
 }
 
-bool gq_cache_digest_headers(const char *headers, size_t len, const struct timespec *before, struct gq_text *digests,
-                             uint32_t *count)
+bool gq_cache_digest_headers(const char *headers, size_t len, struct gq_text *digests, uint32_t *count)
 {
     struct gq_text bytes = {0};
     bool fine = true;
     *count = 0;
     for (const char *path = headers; fine && path < headers + len; path += strlen(path) + 1) {
         uint8_t digest[32];
-        fine = ++*count <= GQ_ENTRY_HEADERS_MAX && digest_file(path, before, &bytes, digest);
+        fine = ++*count <= GQ_ENTRY_HEADERS_MAX && digest_file(path, &bytes, digest);
         if (fine)
             gq_text_add(digests, digest, sizeof digest);
     }
@@ -99,7 +108,7 @@ static bool headers_hold(const struct gq_entry *e)
     struct gq_text digests = {0};
     uint32_t count;
     bool terminated = e->headers_len == 0 || e->headers[e->headers_len - 1] == '\0';
-    bool hold = terminated && gq_cache_digest_headers(e->headers, e->headers_len, NULL, &digests, &count) &&
+    bool hold = terminated && gq_cache_digest_headers(e->headers, e->headers_len, &digests, &count) &&
                 count == e->header_count && memcmp(gq_text_str(&digests), e->header_digests, (size_t)count * 32) == 0;
     gq_text_finish(&digests);
     return hold;

@@ -25,10 +25,12 @@ void gq_cache_key_start(struct gq_digest *digest, const char *program, uint32_t 
 bool gq_cache_get(const char *folder, const char *key, struct gq_text *bytes, struct gq_entry *out);
 gq_status gq_cache_put(const char *folder, const char *key, const struct gq_entry *entry);
 
-/* Digests of the files named in `headers` (paths, a NUL after each), 32 bytes each. False if one cannot be read, or was
- * changed after `before` (so that what was compiled may not be what was read here). */
-bool gq_cache_digest_headers(const char *headers, size_t len, const struct timespec *before, struct gq_text *digests,
-                             uint32_t *count);
+/* Were the files named in `headers` (paths, a NUL after each) all written before `start`? If not, what was compiled
+ * since then may not be what lies there now; `stamps` takes the times of those that were not. */
+bool gq_cache_headers_settled(const char *headers, size_t len, const struct timespec *start, struct gq_text *stamps);
+
+/* Digests of such files, 32 bytes each. False if one cannot be read. */
+bool gq_cache_digest_headers(const char *headers, size_t len, struct gq_text *digests, uint32_t *count);
 
 struct gq_cache_item {
     const char *key, *plugin; /* plugin: "(damaged)" if the entry does not hold together */
