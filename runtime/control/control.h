@@ -37,6 +37,7 @@ struct gq_order {
     uint32_t version;
     uint32_t rehearse; /* as in gq_swap_opts */
     uint32_t changed;  /* by a reload: stages */
+    uint64_t began_ns; /* of gq_files_now() */
     gq_swap_result result;
 };
 
@@ -82,8 +83,9 @@ void gq_serve_refusal(gq_status status, struct gq_text *answer);
 /* --- the watch (watch.c) ------------------------------------------------------------------------------------------ */
 
 gq_status gq_watch_start(struct gq_control *c, struct gq_watch **out);
-/* What is live was changed by somebody else: other files may count now. Takes NULL. */
-void gq_watch_refresh(struct gq_watch *watch);
+/* What is live was changed by somebody else, who began at `since_ns` of gq_files_now(): other files may count now, and
+ * those written meanwhile have changed. Takes NULL. */
+void gq_watch_refresh(struct gq_watch *watch, uint64_t since_ns);
 void gq_watch_stop(struct gq_watch *watch);
 
 #endif

@@ -62,10 +62,8 @@ static gq_status add(struct gq_files *to, const struct gq_files *before, const c
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the list of files to watch");
     struct gq_file *f = &to->file[to->count++];
     const struct gq_file *known = find(before, path);
-    *f = known ? *known : (struct gq_file){0};
+    *f = known ? *known : (struct gq_file){.joined = true};
     f->path = copy;
-    if (!known)
-        look_at(f);
     return GQ_OK;
 }
 
@@ -81,6 +79,36 @@ gq_status gq_files_set(struct gq_files *files, const struct gq_text *paths)
     *files = next;
     gq_text_finish(&path);
     return status;
+}
+
+static uint64_t ns_of(struct timespec at) { return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec; }
+
+/* The clock that file systems stamp with. */
+uint64_t gq_files_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return ns_of(now);
+}
+
+static bool was_written_since(const struct gq_file *f, uint64_t since_ns)
+{
+    struct stat info;
+    return stat(f->path, &info) == 0 && (ns_of(info.st_mtim) >= since_ns || ns_of(info.st_ctim) >= since_ns);
+}
+
+void gq_files_look_at_new(struct gq_files *files, uint64_t since_ns)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        struct gq_file *f = &files->file[i];
+        if (!f->joined)
+            continue;
+        f->joined = false;
+        if (was_written_since(f, since_ns))
+            f->touched = true;
+        else
+            look_at(f);
+    }
 }
 
 void gq_files_finish(struct gq_files *files)

@@ -2,6 +2,7 @@
 #include <unistd.h>
 #include "base/assert.h"
 #include "control/control.h"
+#include "control/files.h"
 #include "pipeline/swap.h"
 #include "pipeline/version.h"
 
@@ -21,6 +22,7 @@ static void start(struct gq_order *order)
     gq_assert(order->command && order->stage && order->who.by);
     memset(&order->result, 0, sizeof order->result);
     order->result.size = sizeof order->result;
+    order->began_ns = gq_files_now();
 }
 
 /* The error that the change left is the caller's to see, whatever the audit's reader did. */
@@ -30,7 +32,7 @@ static gq_status finish(struct gq_control *c, struct gq_order *order, gq_status 
     memcpy(sentence, gq_error_text(), strlen(gq_error_text()) + 1);
     gq_trace_order(c, order, status);
     if (status == GQ_OK && order->result.generation && strcmp(order->who.by, "watch") != 0)
-        gq_watch_refresh(c->watch);
+        gq_watch_refresh(c->watch, order->began_ns);
     return status == GQ_OK ? GQ_OK : gq_error_set(status, "%s", sentence);
 }
 

@@ -19,8 +19,9 @@
 struct gq_watch {
     struct gq_control *c;
     pthread_t thread;
-    int wake;      /* eventfd: `stop`, or what is live was changed by others */
-    uint32_t stop; /* atomic */
+    int wake;          /* eventfd: `stop`, or what is live was changed by others */
+    uint32_t stop;     /* atomic */
+    uint64_t since_ns; /* atomic; when the first change began that `wake` tells of; 0: none */
     struct gq_trail trail;
     struct gq_files file; /* the pipeline file; empty if the pipeline is text */
     struct gq_files stage[GQ_STAGES_MAX];
@@ -63,14 +64,17 @@ static gq_status list_pipeline_file(struct gq_watch *w)
     return status;
 }
 
-/* Watches what leads to the files as it is now. */
-static gq_status arm(struct gq_watch *w)
+/* Watches what leads to the files as it is now; those that are new were read at `since_ns`, by a change. */
+static gq_status arm(struct gq_watch *w, uint64_t since_ns)
 {
     gq_trail_clear(&w->trail);
     gq_status status = gq_trail_add(&w->trail, &w->file);
     for (size_t i = 0; i < w->c->p->conf->stage_count && status == GQ_OK; i++)
         status = gq_trail_add(&w->trail, &w->stage[i]);
     gq_trail_settle(&w->trail);
+    gq_files_look_at_new(&w->file, since_ns);
+    for (size_t i = 0; i < w->c->p->conf->stage_count; i++)
+        gq_files_look_at_new(&w->stage[i], since_ns);
     return status;
 }
 
@@ -117,7 +121,8 @@ static bool still_touched(const struct gq_watch *w)
 /* First all is watched as it lies now, then it is read: what happens after that is an event. */
 static void look(struct gq_watch *w)
 {
-    gq_status status = arm(w);
+    const uint64_t since_ns = gq_files_now();
+    gq_status status = arm(w, since_ns);
     if (gq_files_changed(&w->file) && reload(w) && status == GQ_OK)
         status = list_all(w);
     for (size_t i = 0; i < w->c->p->conf->stage_count; i++) {
@@ -128,13 +133,11 @@ static void look(struct gq_watch *w)
             status = list_stage(w, i);
     }
     if (status == GQ_OK)
-        status = arm(w);
+        status = arm(w, since_ns);
     say_blind(w, status);
     w->latest_ns = 0;
     w->due_ns = still_touched(w) ? gq_clock_deadline(SETTLE_MS) : 0;
 }
-
-/* --- the thread --------------------------------------------------------------------------------------------------- */
 
 static void note_event(struct gq_watch *w)
 {
@@ -143,6 +146,20 @@ static void note_event(struct gq_watch *w)
         w->latest_ns = gq_clock_deadline(BUSY_MS);
     w->due_ns = quiet < w->latest_ns ? quiet : w->latest_ns;
 }
+
+/* What is live was changed by others. */
+static void relist(struct gq_watch *w)
+{
+    const uint64_t since_ns = __atomic_exchange_n(&w->since_ns, 0, __ATOMIC_ACQ_REL);
+    gq_status status = list_all(w);
+    if (status == GQ_OK)
+        status = arm(w, since_ns ? since_ns : gq_files_now());
+    say_blind(w, status);
+    if (still_touched(w))
+        note_event(w);
+}
+
+/* --- the thread --------------------------------------------------------------------------------------------------- */
 
 static int ms_until(uint64_t due_ns)
 {
@@ -160,8 +177,7 @@ static void *watch_files(void *watch)
             continue;
         if (ready[0].revents && read(w->wake, &woken, sizeof woken) == sizeof woken &&
             !__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-            gq_status status = list_all(w);
-            say_blind(w, status == GQ_OK ? arm(w) : status);
+            relist(w);
         }
         if (ready[1].revents && gq_trail_read(&w->trail))
             note_event(w);
@@ -201,7 +217,7 @@ gq_status gq_watch_start(struct gq_control *c, struct gq_watch **out)
     if (status == GQ_OK)
         status = list_all(w);
     if (status == GQ_OK)
-        status = arm(w);
+        status = arm(w, UINT64_MAX); /* what was built at the start is what lies there */
     if (status == GQ_OK)
         status = gq_thread_start(&w->thread, watch_files, w, "the watch");
     if (status != GQ_OK) {
@@ -213,9 +229,13 @@ gq_status gq_watch_start(struct gq_control *c, struct gq_watch **out)
     return GQ_OK;
 }
 
-void gq_watch_refresh(struct gq_watch *w)
+void gq_watch_refresh(struct gq_watch *w, uint64_t since_ns)
 {
-    if (w && write(w->wake, &(uint64_t){1}, sizeof(uint64_t)) != sizeof(uint64_t))
+    uint64_t none = 0;
+    if (!w)
+        return;
+    __atomic_compare_exchange_n(&w->since_ns, &none, since_ns, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (write(w->wake, &(uint64_t){1}, sizeof(uint64_t)) != sizeof(uint64_t))
         gq_assert(errno == EAGAIN); /* it will wake up as it is */
 }
 
@@ -224,7 +244,7 @@ void gq_watch_stop(struct gq_watch *w)
     if (!w)
         return;
     __atomic_store_n(&w->stop, 1, __ATOMIC_RELEASE);
-    gq_watch_refresh(w);
+    gq_watch_refresh(w, 0);
     pthread_join(w->thread, NULL);
     finish(w);
 }

@@ -103,6 +103,14 @@ class Watch(Operated):
         self.header("n", "home/plugins/new.h")
         self.goes_live("n")
 
+    def test_a_header_that_comes_while_its_includer_is_refused(self):
+        for round_ in range(8):  # each at another moment of the refusal
+            name, letter = f"new{round_}.h", "nopq"[round_ % 4]
+            self.write("home/plugins/s.cu", self.text.replace("letter.h", name))
+            time.sleep(0.01 + 0.02 * round_)
+            self.header(letter, "home/plugins/" + name)
+            self.goes_live(letter)
+
     def test_a_header_that_is_included_since_the_last_save(self):
         self.header("z", "home/plugins/other.h")
         self.write("home/plugins/s.cu", self.text.replace("letter.h", "other.h"))
