@@ -266,11 +266,8 @@ void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, str
         out->failed += c.failed;
         out->lost += c.lost;
         out->refused_full += c.refused_full;
-        if (!latency || !queue->lane[i]->tally.latency)
-            continue;
-        pthread_mutex_lock(&queue->lane[i]->lock);
-        gq_histogram_merge(latency, queue->lane[i]->tally.latency);
-        pthread_mutex_unlock(&queue->lane[i]->lock);
+        if (latency)
+            gq_lane_merge_latency(queue->lane[i], latency);
     }
 }
 

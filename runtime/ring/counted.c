@@ -66,11 +66,11 @@ gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
     __atomic_store_n(&lane->dropped, lane->dropped + out->dropped, __ATOMIC_RELAXED);
     __atomic_store_n(&lane->failed, lane->failed + out->failed, __ATOMIC_RELAXED);
     /* The oldest of them whose time was kept. */
-    gq_lane_tally(lane, __atomic_load_n(&lane->link->generation, __ATOMIC_RELAXED), out->ok + out->failed, out->failed);
+    const uint32_t generation = __atomic_load_n(&lane->link->generation, __ATOMIC_RELAXED);
+    const struct gq_lane_tally *tally = gq_lane_tally(lane, generation, out->ok + out->failed, out->failed);
     const uint64_t step = gq_counted_step(lane), sent = (first + step - 1) & ~(step - 1);
-    if (lane->tally.latency && sent < end)
-        gq_histogram_add(lane->tally.latency, gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, sent)],
-                         end - first);
+    if (tally->latency && sent < end)
+        gq_histogram_add(tally->latency, gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, sent)], end - first);
     pthread_mutex_unlock(&lane->lock);
     return GQ_OK;
 }

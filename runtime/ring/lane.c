@@ -70,11 +70,12 @@ static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *o
     lane->state = calloc(opts->capacity, 1);
     if (opts->timed) {
         lane->sent_ns = calloc(opts->capacity, sizeof *lane->sent_ns);
-        lane->tally.latency = calloc(1, sizeof *lane->tally.latency);
+        lane->tally[0].latency = calloc(1, sizeof *lane->tally[0].latency);
+        lane->tally[1].latency = calloc(1, sizeof *lane->tally[1].latency);
     }
     if (lane->link && lane->link->express && !opts->generated && gq_units_are_single())
         lane->express = gq_express_make(opts->slot_bytes); /* without it messages go the other way */
-    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->tally.latency));
+    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->tally[0].latency && lane->tally[1].latency));
     return whole ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane of %u slots", opts->capacity);
 }
 
@@ -141,7 +142,8 @@ void gq_lane_destroy(struct gq_lane *lane)
     free(lane->express);
     free(lane->state);
     free(lane->sent_ns);
-    free(lane->tally.latency);
+    free(lane->tally[0].latency);
+    free(lane->tally[1].latency);
     free(lane);
 }
 

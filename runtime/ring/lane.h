@@ -39,8 +39,8 @@ struct gq_lane_opts {
     uint64_t count;       /* generated: how many messages there will be */
     bool counted;         /* generated: results are only counted, see counted.h */
     bool timed;           /* keep the histogram accepted -> seen */
-    /* Told of a generation's results when those of another are handed out: with the lane's lock held, and the tally is
-     * the lane's. NULL: nobody wants to know. */
+    /* Told of a generation's results when its tally is needed for another one, or gq_lane_tell() is called: with the
+     * lane's lock held, and the tally is the lane's. NULL: nobody wants to know. */
     void (*tell)(void *arg, const struct gq_lane_tally *tally);
     void *tell_arg;
 };
@@ -79,7 +79,7 @@ struct gq_lane {
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
     uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
     uint32_t room_waiters;
-    struct gq_lane_tally tally; /* since tell() was called last */
+    struct gq_lane_tally tally[2]; /* since tell() was called last: of a canary and of the live version, say */
     void (*tell)(void *arg, const struct gq_lane_tally *tally);
     void *tell_arg;
 };
@@ -132,8 +132,10 @@ gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t
 
 /* Tells of the results handed out since the last time. */
 void gq_lane_tell(struct gq_lane *lane);
-/* Counts results of a generation; with the lock held, as the next. */
-void gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed);
+/* Merges the latencies of the results that were not told of. */
+void gq_lane_merge_latency(struct gq_lane *lane, struct gq_histogram *into);
+/* Counts results of a generation, and returns its tally; with the lock held, as the next. */
+struct gq_lane_tally *gq_lane_tally(struct gq_lane *lane, uint32_t generation, uint64_t results, uint64_t failed);
 /* Counts results that are handed out, with their latencies; `failed` of them failed. */
 void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count, uint32_t failed);
 
