@@ -4,8 +4,8 @@
  * one from a plugin file, runs its golden vectors in a spare worker process, and makes it live; the one before is kept,
  * loaded, so that gq_rollback() is a matter of microseconds. Every change of a pipeline's running code has the next
  * generation number, from 1 for the code that it started with. Each result carries the number of the newest change that
- * its message met (QResult.generation), so within a lane generations never fall, and of a pipeline of one stage they
- * say exactly which version served which message.
+ * its message met (QResult.generation), so within a lane generations never fall, but for a canary's, and of a pipeline
+ * of one stage they say exactly which version served which message.
  *
  *   below some message S of a lane    the old version served it, and no other
  *   from message S on                 the new one
@@ -14,7 +14,7 @@
  * counters and its state as they were; gq_swap_result says at which step, and why.
  *
  * Threads   Any thread may make these calls on a started pipeline, until gq_stop; one is served at a time, the others
- *           wait for it.
+ *           wait for it, also while a canary is being watched; gq_rollback() of its stage ends that.
  * State     gq_state memory belongs to the stage and stays as it is when the new version declares the same size and
  *           version. If it does not, the new plugin must define gq_migrate (gpuqueue/plugin.h), or the swap is refused.
  *           A version without state leaves it untouched for the next one that has it.
@@ -59,7 +59,7 @@ typedef struct gq_swap_result {
     gq_swap_step step;            /* GQ_STEP_DONE, or the one that refused */
     uint32_t version;             /* the one that the change was about; 0: it did not come so far */
     uint32_t live;                /* the version that is live now */
-    uint32_t generation;          /* of the change; 0: there was none */
+    uint32_t generation;          /* of the change; 0: there was none. The canary's own was the one before */
     uint32_t vectors;             /* golden vectors that passed; 0 with rehearse: off, or without a golden file */
     uint32_t cached;              /* 1: the image came from the cache */
     char digest[GQ_SHORT_DIGEST]; /* of everything that reached the compiler; "" before it was built */
@@ -79,14 +79,20 @@ typedef struct gq_swap_opts {
     size_t size;        /* sizeof(gq_swap_opts) */
     const char *plugin; /* path of the plugin; NULL: the live version's file, read again */
     uint32_t rehearse;  /* 0: as the pipeline file's swap.rehearse says; 1: on; 2: off */
-    /* A canary: the new version first serves a share of the messages beside the live one, and then either all or none:
-     * none, if of its messages more fail, or if its p99 is worse, than canary_failures and canary_p99 allow. Meanwhile
-     * results of both come mixed, so generations may fall within a lane. On a GPU whole lanes are shared out, and a
-     * canary of a pipeline with one lane is refused. In this release gq_swap refuses each with GQ_ERR_INVALID_ARG:
-     * canary_ppm has to be 0. */
-    uint32_t canary_ppm;      /* of a million messages, how many; 0: no canary */
-    uint32_t canary_ms;       /* how long it is watched; 0: 10 s */
-    uint32_t canary_messages; /* or until it has served so many, if that comes first; 0: no bound */
+    /* A canary: the new version first serves a share of the messages beside the live one, and then either all or none.
+     * None, with GQ_ERR_PLUGIN and a sentence, if of its results more fail than canary_failures allows (at the end, or
+     * as soon as it has 1,000), if its p99 is worse than canary_p99 allows (at the end, where there is a measurement
+     * and both have 1,000 results), if it had no result at all, or if gq_rollback() of its stage asks for it; with
+     * GQ_ERR_SHUTDOWN if the pipeline is interrupted before it is decided.
+     *
+     * While both serve, and until what they were given has ended, generations may fall within a lane. On the CPU
+     * backend a hash of a lane and its run of 64 messages says whose they are. On a GPU whole lanes are shared out, and
+     * a canary of a pipeline with one lane is refused. A canary shares the state of its stage: a plugin that declares
+     * another is refused. So is, on a GPU, a canary behind a source plugin whose results go to the sink null: they
+     * are only counted. */
+    uint32_t canary_ppm;      /* of a million messages, how many: up to 500,000; 0: no canary */
+    uint32_t canary_ms;       /* how long it is watched, at most a day; 0: 10 s */
+    uint32_t canary_messages; /* or until it has so many results, if that comes first; 0: no bound */
     uint32_t canary_failures; /* of a million, how many more than of the live version's may fail; 0: 1,000 */
     uint32_t canary_p99;      /* percent of the live version's p99 that its own may be; 0: 150 */
 } gq_swap_opts;
@@ -95,7 +101,8 @@ typedef struct gq_swap_opts {
  * when it is live or refused, never before. An image that is live already is no change: GQ_OK, generation 0. `opts` and
  * `result` may be NULL. */
 GQ_API gq_status gq_swap(gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result);
-/* Makes the version live that was live before the present one. */
+/* Makes the version live that was live before the present one; while a canary of the stage is being watched, ends that:
+ * the live version then serves all messages again, and is the one that `result` names. */
 GQ_API gq_status gq_rollback(gq_pipeline *p, const char *stage, gq_swap_result *result);
 /* Makes a kept version live. */
 GQ_API gq_status gq_use(gq_pipeline *p, const char *stage, uint32_t version, gq_swap_result *result);
@@ -111,6 +118,7 @@ GQ_API gq_status gq_reload(gq_pipeline *p, uint32_t *changed, gq_swap_result *re
 #define GQ_VERSION_STATES(X)                                                        \
     X(GQ_VERSION_COLD, "cold", "built, not loaded")                                 \
     X(GQ_VERSION_WARM, "warm", "loaded, and ready to be used again")                \
+    X(GQ_VERSION_CANARY, "canary", "serves a share of them, and is being watched")  \
     X(GQ_VERSION_LIVE, "live", "serves messages")                                   \
     X(GQ_VERSION_DRAINING, "draining", "serves messages that came before the next") \
     X(GQ_VERSION_DISCARDED, "discarded", "given up; its memory is free")            \
@@ -130,8 +138,8 @@ typedef struct gq_version_info {
     gq_version_state state;
     char digest[GQ_SHORT_DIGEST];
     char plugin[256];      /* its path; one that is longer is cut in front, and begins with "..." */
-    uint64_t loaded_at_ns; /* CLOCK_REALTIME when it last became live; 0: never */
-    uint32_t generation;   /* of the change that made it live last; 0: never */
+    uint64_t loaded_at_ns; /* CLOCK_REALTIME when it last began to serve; 0: never */
+    uint32_t generation;   /* of the change that made it serve last; 0: never */
     uint32_t rehearsed;    /* golden vectors that passed before it went live */
     uint64_t messages;     /* results of messages that it served, failed ones included */
     uint64_t failed;

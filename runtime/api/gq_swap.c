@@ -40,15 +40,26 @@ static gq_status check_change(const gq_pipeline *p, const char *call, const char
     return status;
 }
 
-/* All of the messages for the new version is not what was asked for: better none. */
+#define SHARE_MAX 500000u
+#define MILLION 1000000u
+#define DAY_MS 86400000u
+
 static gq_status check_canary(const gq_swap_opts *opts)
 {
-    if (opts->canary_ppm == 0)
-        return GQ_OK;
-    return gq_error_set(GQ_ERR_INVALID_ARG,
-                        "gq_swap: opts.canary_ppm is %u, and this release cannot watch a canary: 0 swaps all messages "
-                        "at once",
-                        opts->canary_ppm);
+    if (opts->canary_ppm > SHARE_MAX)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_swap: opts.canary_ppm is %u; a canary has at most %u of a million",
+                            opts->canary_ppm, SHARE_MAX);
+    if (opts->canary_ms > DAY_MS)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_swap: opts.canary_ms is %u; a canary is watched for at most a day",
+                            opts->canary_ms);
+    if (opts->canary_failures > MILLION)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_swap: opts.canary_failures is %u; of a million, no more can fail",
+                            opts->canary_failures);
+    if (opts->canary_ppm == 0 &&
+        (opts->canary_ms || opts->canary_messages || opts->canary_failures || opts->canary_p99))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_swap: opts.canary_ppm is 0, so there is no canary, and the other "
+                                                "fields of one are set");
+    return GQ_OK;
 }
 
 static gq_status read_opts(const gq_swap_opts *opts, gq_swap_opts *known)

@@ -34,6 +34,13 @@ void gq_histogram_merge(struct gq_histogram *into, const struct gq_histogram *fr
         into->max = from->max;
 }
 
+void gq_histogram_subtract(struct gq_histogram *h, const struct gq_histogram *earlier)
+{
+    for (unsigned i = 0; i < GQ_HISTOGRAM_BUCKETS; i++)
+        h->count[i] -= earlier->count[i];
+    h->total -= earlier->total;
+}
+
 uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q)
 {
     if (h->total == 0)

@@ -14,6 +14,8 @@ struct gq_histogram {
 
 void gq_histogram_add(struct gq_histogram *h, uint64_t value, uint64_t times);
 void gq_histogram_merge(struct gq_histogram *into, const struct gq_histogram *from);
+/* Takes away what it held earlier; `max` stays. */
+void gq_histogram_subtract(struct gq_histogram *h, const struct gq_histogram *earlier);
 /* The upper end of the bucket in which quantile q (0 to 1) lies; 0 for an empty histogram. */
 uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q);
 

@@ -48,7 +48,7 @@ gq_status gq_change_init(struct gq_change *c, struct gq_pipeline *p, uint32_t st
 }
 
 /* The sentence that was left stays the one that the caller reads. */
-static void give_up(struct gq_change *c, gq_version_state to)
+void gq_change_give_up(struct gq_change *c, gq_version_state to)
 {
     char sentence[GQ_ERROR_TEXT_MAX];
     const gq_status status = gq_error_status();
@@ -62,7 +62,7 @@ static void give_up(struct gq_change *c, gq_version_state to)
 void gq_change_finish(struct gq_change *c)
 {
     if (c->code && c->code->state == GQ_VERSION_COLD)
-        give_up(c, GQ_VERSION_DISCARDED);
+        gq_change_give_up(c, GQ_VERSION_DISCARDED);
     c->result->total_ns = gq_clock_ns() - c->result->total_ns;
     c->result->live = c->p->versions->stage[c->stage].live->number;
     free(c->plugin);
@@ -102,10 +102,13 @@ static gq_status ask_builder(struct gq_change *c, struct gq_image *image)
     return status;
 }
 
-/* A version of its own, also for what could not be built: a list of versions shows what was tried. */
+/* A version of its own, also for what could not be built: a list of versions shows what was tried. A canary is always
+ * a new one, with counters that begin with it, unless there is nothing to try. */
 static gq_status add_version(struct gq_change *c, struct gq_image *image)
 {
     struct gq_code *known = image->fd >= 0 ? gq_versions_find_image(c->p->versions, c->stage, image->digest) : NULL;
+    if (known && c->share && known->state != GQ_VERSION_LIVE)
+        known = NULL;
     c->loaded = known != NULL;
     c->code = known;
     return known ? GQ_OK : gq_versions_add(c->p->versions, c->stage, c->plugin, image, &c->code);
@@ -117,7 +120,7 @@ static gq_status refuse_build(struct gq_change *c, gq_status status, struct gq_i
     snprintf(sentence, sizeof sentence, "%s", gq_error_text());
     if (add_version(c, image) == GQ_OK) {
         note_code(c);
-        give_up(c, GQ_VERSION_FAILED);
+        gq_change_give_up(c, GQ_VERSION_FAILED);
         c->code = NULL;
     }
     return gq_error_set(status, "%s", sentence);
@@ -148,7 +151,15 @@ static gq_status check_state(const struct gq_change *c)
     const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
     const struct gq_cpu_image *info = &c->code->image.info;
     const bool same = info->state_bytes == s->state_bytes && info->state_version == s->state_version;
-    if (info->state_bytes == 0 || s->state_bytes == 0 || same || info->migrates)
+    if (info->state_bytes == 0 || same)
+        return GQ_OK;
+    if (c->share)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "a canary of stage '%s' shares its state of %u bytes, version %u, and %s declares %u bytes, "
+            "version %u: swap it without a canary",
+            s->name, s->state_bytes, s->state_version, c->code->plugin, info->state_bytes, info->state_version);
+    if (s->state_bytes == 0 || info->migrates)
         return GQ_OK;
     return gq_error_set(GQ_ERR_PLUGIN,
                         "stage '%s' has state of %u bytes, version %u, and %s declares %u bytes, version %u, without a "
@@ -216,7 +227,7 @@ gq_status gq_change_prepare(struct gq_change *c)
     if (status == GQ_OK && c->rehearse && !c->loaded)
         status = rehearse(c);
     if (status != GQ_OK && !c->loaded)
-        give_up(c, GQ_VERSION_FAILED);
+        gq_change_give_up(c, GQ_VERSION_FAILED);
     return status;
 }
 
@@ -267,44 +278,59 @@ void gq_change_prune(struct gq_pipeline *p, uint32_t stage)
     }
 }
 
-/* The worker has switched: every message accepted from here on is the new version's. */
-static void went_live(struct gq_change *c, uint32_t generation)
+uint32_t gq_change_note_switch(struct gq_change *c, uint32_t generation, uint64_t until[GQ_LANES_MAX])
 {
     struct gq_queue *queue = c->p->queue;
-    uint64_t until[GQ_LANES_MAX];
     const uint32_t lanes = gq_queue_lanes(queue);
     for (uint32_t i = 0; i < lanes; i++)
         until[i] = __atomic_load_n(&queue->lane[i]->submitted, __ATOMIC_ACQUIRE);
+    if (generation == 0)
+        return lanes;
     __atomic_store_n(&c->p->remote->link.generation, generation, __ATOMIC_RELAXED);
-    gq_versions_went_live(c->p->versions, c->stage, c->code, until, lanes);
     c->result->generation = generation;
+    return lanes;
 }
 
+struct gq_remote_change gq_change_for_remote(const struct gq_change *c, uint32_t generation)
+{
+    return (struct gq_remote_change){.stage_name = c->conf->name,
+                                     .stage = c->stage,
+                                     .version = c->code->number,
+                                     .generation = generation,
+                                     .share = c->share,
+                                     .blocks = c->conf->blocks};
+}
+
+/* A canary that proves itself is two changes for the worker. */
+void gq_change_note_times(struct gq_change *c, const struct gq_swap_times *times)
+{
+    c->result->step = times->step;
+    c->result->park_ns += times->park_ns;
+    c->result->load_ns += times->load_ns;
+    c->result->launch_ns += times->launch_ns;
+}
+
+/* Every message accepted from here on is the new version's. */
 gq_status gq_change_switch(struct gq_change *c)
 {
     struct gq_pipeline *p = c->p;
     struct gq_swap_times times;
+    uint64_t until[GQ_LANES_MAX];
     gq_assert(!gq_change_is_none(c));
     c->was = p->versions->stage[c->stage].live;
     const uint32_t generation = gq_versions_begin(p->versions, c->stage, c->code);
-    const struct gq_remote_change change = {.stage_name = c->conf->name,
-                                            .stage = c->stage,
-                                            .version = c->code->number,
-                                            .generation = generation,
-                                            .blocks = c->conf->blocks};
+    const struct gq_remote_change change = gq_change_for_remote(c, generation);
     gq_status status = c->loaded ? gq_remote_use(p->remote, &change, &times)
                                  : gq_remote_swap(p->remote, &c->code->image, &change, &times);
-    c->result->step = times.step;
-    c->result->park_ns = times.park_ns;
-    c->result->load_ns = times.load_ns;
-    c->result->launch_ns = times.launch_ns;
+    gq_change_note_times(c, &times);
     if (status == GQ_OK) {
-        went_live(c, generation);
+        const uint32_t lanes = gq_change_note_switch(c, generation, until);
+        gq_versions_went_live(p->versions, c->stage, c->code, until, lanes);
         gq_change_prune(p, c->stage);
         return GQ_OK;
     }
     gq_versions_undo(p->versions);
     if (!c->loaded)
-        give_up(c, GQ_VERSION_FAILED);
+        gq_change_give_up(c, GQ_VERSION_FAILED);
     return status;
 }

@@ -1,5 +1,6 @@
 /* change.h - one change of the code of one stage, step by step: everything up to the rehearsal while the live version
- * serves untouched, then the switch. For pipeline/swap.c and reload.c, which let one thread in at a time.
+ * serves untouched, then the switch, at once or after a canary. For pipeline/swap.c and reload.c, which let one thread
+ * in at a time.
  */
 #ifndef GQ_PIPELINE_CHANGE_H
 #define GQ_PIPELINE_CHANGE_H
@@ -14,6 +15,7 @@ struct gq_change {
     const struct gq_conf_stage *conf; /* parameters, and blocks of the grid */
     const char *conf_file;
     bool rehearse;
+    uint32_t share; /* of a million messages, a canary's; 0: it is none. Set before gq_change_prepare() */
     char *plugin;
     struct gq_code *code;      /* the version that it is about; NULL until there is one */
     bool loaded;               /* the worker has it already */
@@ -32,8 +34,22 @@ gq_status gq_change_prepare_use(struct gq_change *change, struct gq_code *code);
 static inline bool gq_change_is_none(const struct gq_change *change) { return change->code->state == GQ_VERSION_LIVE; }
 /* The worker makes it live. On failure the version before serves on. */
 gq_status gq_change_switch(struct gq_change *change);
+/* The same after a canary of opts->canary_ms has proved itself; GQ_ERR_PLUGIN says what spoke against it, and
+ * GQ_ERR_SHUTDOWN that the pipeline was interrupted before it could. The version before serves on then. canary.c */
+gq_status gq_change_canary(struct gq_change *change, const gq_swap_opts *opts);
+/* Is there a canary of this stage? Then it will be rolled back, and *live is the number of the version beside it. Any
+ * thread; canary.c */
+bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *live);
 /* A version that was built and is not switched to is given up. Completes the result. */
 void gq_change_finish(struct gq_change *change);
+
+/* For canary.c. What the worker is told of a change to the change's version; what it says of how long that took; what
+ * the result says of it, with the messages submitted so far in each lane, whose number is returned (generation 0: the
+ * worker did not switch); and a version that will not serve, with the error that is set. */
+struct gq_remote_change gq_change_for_remote(const struct gq_change *change, uint32_t generation);
+void gq_change_note_times(struct gq_change *change, const struct gq_swap_times *times);
+uint32_t gq_change_note_switch(struct gq_change *change, uint32_t generation, uint64_t until[GQ_LANES_MAX]);
+void gq_change_give_up(struct gq_change *change, gq_version_state to);
 
 /* Messages that may be with a draining version. */
 uint64_t gq_change_held(void *pipeline, const struct gq_code *code);

@@ -41,6 +41,10 @@ struct gq_pipeline {
     struct gq_conf *accepted; /* what the last reload read; NULL: conf. `conf` stays, for those who hold no lock */
     pthread_t warmer;         /* starts the spare before it is needed */
     bool warming;
+    struct gq_canary { /* under versions->lock */
+        bool on, called_off;
+        uint32_t stage;
+    } canary; /* of the change that is being made */
 
     /* from gq_start */
     struct gq_remote *remote;

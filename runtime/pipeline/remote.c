@@ -141,6 +141,7 @@ static gq_status ask_change(struct gq_remote *remote, enum gq_packet_type type, 
     packet.stage.version = change->version;
     packet.stage.generation = change->generation;
     packet.stage.blocks = change->blocks;
+    packet.stage.share = change->share;
     packet.stage.fresh = change->fresh;
     snprintf(packet.stage.name, sizeof packet.stage.name, "%s", change->stage_name);
     gq_status status = ask_for(remote, &packet, image ? &image->fd : NULL, image ? 1 : 0, &reply);
@@ -156,6 +157,12 @@ gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image,
                          struct gq_swap_times *times)
 {
     return ask_change(remote, GQ_PACKET_SWAP, change, image, times);
+}
+
+gq_status gq_remote_canary(struct gq_remote *remote, const struct gq_image *image,
+                           const struct gq_remote_change *change, struct gq_swap_times *times)
+{
+    return ask_change(remote, GQ_PACKET_CANARY, change, image, times);
 }
 
 gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times)

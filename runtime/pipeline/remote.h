@@ -49,13 +49,18 @@ gq_status gq_remote_pause(struct gq_remote *remote);
 struct gq_remote_change {
     const char *stage_name;
     uint32_t stage, version, generation;
+    uint32_t share;  /* of a canary: of a million messages, how many */
     uint32_t blocks; /* of a grid; 0: as many as fit */
     bool fresh;      /* the stage's memory is zero again */
 };
 /* Loads `image` as that version and makes it live; returns when it serves. `times->step` says how far it came. */
 gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
                          struct gq_swap_times *times);
-/* The same with a version that the worker still has. */
+/* The same for a share of the messages, beside the live version, until one of the two is used; `times->share` is the
+ * share that it has. */
+gq_status gq_remote_canary(struct gq_remote *remote, const struct gq_image *image,
+                           const struct gq_remote_change *change, struct gq_swap_times *times);
+/* Makes a version live that the worker has. */
 gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times);
 /* A version that is not live is no longer wanted. */
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);

@@ -87,14 +87,25 @@ static gq_status find_version(struct gq_pipeline *p, uint32_t stage, uint32_t nu
 /* --- swap, rollback, use, discard ------------------------------------------------------------------------------------
  */
 
-static gq_status run_change(struct gq_change *change, gq_status status)
+/* `opts` count for a canary. */
+static gq_status run_change(struct gq_change *change, const gq_swap_opts *opts, gq_status status)
 {
     if (status == GQ_OK && gq_change_is_none(change))
         change->result->step = GQ_STEP_DONE;
     else if (status == GQ_OK)
-        status = gq_change_switch(change);
+        status = change->share ? gq_change_canary(change, opts) : gq_change_switch(change);
     gq_change_finish(change);
     return status;
+}
+
+/* Before anything is built: can a canary be watched here at all? */
+static gq_status check_canary(const struct gq_pipeline *p, const gq_swap_opts *opts)
+{
+    if (opts->canary_ppm == 0 || !p->counted)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_INVALID_ARG,
+                        "a canary's results are told from the live version's by their generation, and what a source "
+                        "plugin makes for the sink null is only counted: use another sink, or swap without a canary");
 }
 
 gq_status gq_pipeline_swap(struct gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result)
@@ -105,11 +116,14 @@ gq_status gq_pipeline_swap(struct gq_pipeline *p, const char *stage, const gq_sw
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
+    if (status == GQ_OK)
+        status = check_canary(p, opts);
     if (status == GQ_OK) {
         status = gq_change_init(&change, p, index, opts->plugin, result);
+        change.share = opts->canary_ppm;
         if (opts->rehearse)
             change.rehearse = opts->rehearse == 1;
-        status = run_change(&change, status == GQ_OK ? gq_change_prepare(&change) : status);
+        status = run_change(&change, opts, status == GQ_OK ? gq_change_prepare(&change) : status);
     }
     gq_pipeline_end_change(p);
     return status;
@@ -125,7 +139,7 @@ static gq_status use(struct gq_pipeline *p, uint32_t stage, uint32_t version, gq
         return status;
     }
     status = gq_change_init(&change, p, stage, code->plugin, result);
-    return run_change(&change, status == GQ_OK ? gq_change_prepare_use(&change, code) : status);
+    return run_change(&change, NULL, status == GQ_OK ? gq_change_prepare_use(&change, code) : status);
 }
 
 gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t version, gq_swap_result *result)
@@ -141,14 +155,30 @@ gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t ver
     return status;
 }
 
+/* The version beside a canary that was called off is live still: that is what was wanted. */
+static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_result *result)
+{
+    const struct gq_code *live = p->versions->stage[stage].live;
+    *result = (gq_swap_result){.size = sizeof *result,
+                               .step = GQ_STEP_DONE,
+                               .version = live->number,
+                               .live = live->number,
+                               .generation = live->generation};
+    snprintf(result->digest, sizeof result->digest, "%.*s", (int)sizeof result->digest - 1, live->image.digest);
+    return GQ_OK;
+}
+
 gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap_result *result)
 {
-    uint32_t index;
+    uint32_t index, beside = 0;
+    const bool called_off = gq_canary_call_off(p, stage, &beside);
     gq_status status = gq_pipeline_begin_change(p, "gq_rollback");
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
-    if (status == GQ_OK && p->versions->stage[index].before == 0) {
+    if (status == GQ_OK && called_off && p->versions->stage[index].live->number == beside) {
+        status = answer_call_off(p, index, result);
+    } else if (status == GQ_OK && p->versions->stage[index].before == 0) {
         result->live = p->versions->stage[index].live->number;
         status = gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' still runs the code that it started with", stage);
     } else if (status == GQ_OK) {

@@ -25,8 +25,9 @@ const char *gq_version_state_name(gq_version_state state)
 
 #define TO(state) (1u << (state))
 static const unsigned moves[] = {
-    [GQ_VERSION_COLD] = TO(GQ_VERSION_LIVE) | TO(GQ_VERSION_FAILED) | TO(GQ_VERSION_DISCARDED),
+    [GQ_VERSION_COLD] = TO(GQ_VERSION_CANARY) | TO(GQ_VERSION_LIVE) | TO(GQ_VERSION_FAILED) | TO(GQ_VERSION_DISCARDED),
     [GQ_VERSION_WARM] = TO(GQ_VERSION_LIVE) | TO(GQ_VERSION_DISCARDED),
+    [GQ_VERSION_CANARY] = TO(GQ_VERSION_LIVE) | TO(GQ_VERSION_DRAINING),
     [GQ_VERSION_LIVE] = TO(GQ_VERSION_DRAINING),
     [GQ_VERSION_DRAINING] = TO(GQ_VERSION_LIVE) | TO(GQ_VERSION_WARM),
     [GQ_VERSION_DISCARDED] = 0,
@@ -39,6 +40,7 @@ static void say_holder(gq_version_state state, uint64_t in_flight, struct gq_tex
     static const char *const holders[] = {
         [GQ_VERSION_COLD] = "it is not loaded yet",
         [GQ_VERSION_WARM] = "it is loaded and serves no message; it can be used or discarded",
+        [GQ_VERSION_CANARY] = "it is being watched while it serves a share of the messages; a rollback ends that",
         [GQ_VERSION_LIVE] = "it is live and serves messages; make another one live first",
         [GQ_VERSION_DISCARDED] = "it was given up; swap its plugin in again",
         [GQ_VERSION_FAILED] = "it was refused and never served; swap in a mended plugin",
@@ -252,18 +254,42 @@ static void note_state(struct gq_stage_code *s, const struct gq_code *code)
     s->state_version = code->image.info.state_version;
 }
 
+/* The messages below `until` may be with it, and later ones are not. */
+static void drain(struct gq_code *code, const uint64_t *until, uint32_t lanes, const char *stage)
+{
+    gq_assert(lanes <= GQ_LANES_MAX);
+    move(code, GQ_VERSION_DRAINING, stage);
+    code->lanes = lanes;
+    for (uint32_t i = 0; i < lanes; i++)
+        code->until[i] = until[i];
+}
+
+void gq_versions_canary(struct gq_versions *v, uint32_t stage, struct gq_code *code)
+{
+    pthread_mutex_lock(&v->lock);
+    move(code, GQ_VERSION_CANARY, v->stage[stage].name);
+    code->generation = v->generation;
+    code->loaded_at_ns = real_ns();
+    pthread_mutex_unlock(&v->lock);
+}
+
+void gq_versions_canary_over(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
+                             uint32_t lanes)
+{
+    pthread_mutex_lock(&v->lock);
+    drain(code, until, lanes, v->stage[stage].name);
+    v->stage[stage].live->generation = v->generation;
+    pthread_mutex_unlock(&v->lock);
+}
+
 void gq_versions_went_live(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
                            uint32_t lanes)
 {
     struct gq_stage_code *s = &v->stage[stage];
-    gq_assert(lanes <= GQ_LANES_MAX && code != s->live);
+    gq_assert(code != s->live);
     pthread_mutex_lock(&v->lock);
-    if (s->live) {
-        move(s->live, GQ_VERSION_DRAINING, s->name);
-        s->live->lanes = lanes;
-        for (uint32_t i = 0; i < lanes; i++)
-            s->live->until[i] = until[i];
-    }
+    if (s->live)
+        drain(s->live, until, lanes, s->name);
     move(code, GQ_VERSION_LIVE, s->name);
     code->generation = v->generation;
     code->loaded_at_ns = real_ns();

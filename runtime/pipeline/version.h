@@ -5,6 +5,7 @@
  * version of which stage came with it, so that a result's generation says whose result it is.
  *
  *   cold ----------> live <----> draining -> warm -> discarded
+ *     `-> canary -> live, or draining         |
  *     `-> failed       ^                      |
  *     `-> discarded    `----------------------'
  *
@@ -82,6 +83,10 @@ void gq_versions_undo(struct gq_versions *versions);
 /* The worker serves it: until[] and lanes of the one before say which messages that one may still hold. */
 void gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
                            uint32_t lanes);
+/* The worker serves a share of the messages with it; and it does so no more, and the live one serves all. */
+void gq_versions_canary(struct gq_versions *versions, uint32_t stage, struct gq_code *code);
+void gq_versions_canary_over(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
+                             uint32_t lanes);
 /* Lets go of a version's image: it was discarded, or failed. GQ_ERR_INVALID_ARG: who holds it. */
 gq_status gq_versions_give_up(struct gq_versions *versions, uint32_t stage, struct gq_code *code, gq_version_state to,
                               uint64_t in_flight);

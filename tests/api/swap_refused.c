@@ -385,23 +385,6 @@ START_TEST(versions_are_listed_while_one_rehearses)
 }
 END_TEST
 
-START_TEST(a_canary_is_no_swap_of_everything)
-{
-    write_tagger("v1.cu", 'a');
-    write_tagger("v2.cu", 'b');
-    gq_pipeline *p = started("");
-    const gq_swap_opts opts = {.size = sizeof opts, .plugin = in_folder("v2.cu"), .canary_ppm = 1};
-    result.size = sizeof result;
-    ck_assert_int_eq(gq_swap(p, "s", &opts, &result), GQ_ERR_INVALID_ARG);
-    ck_assert_ptr_nonnull(strstr(gq_last_error(), "opts.canary_ppm is 1, "));
-    expect_answer(p, "xa", 1);
-    must(swap_to(p, "s", in_folder("v2.cu")));
-    ck_assert_uint_eq(result.version, 2); /* the one that was refused left none */
-    expect_answer(p, "xb", 2);
-    finish(p);
-}
-END_TEST
-
 START_TEST(a_forked_child_cannot_swap)
 {
     int status;
@@ -439,7 +422,6 @@ int main(void)
                                   a_dead_worker_is_the_answer_to_a_swap,
                                   a_crash_names_the_file_that_ran,
                                   versions_are_listed_while_one_rehearses,
-                                  a_canary_is_no_swap_of_everything,
                                   a_forked_child_cannot_swap};
     return unit_run("refused", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);
 }

@@ -53,12 +53,14 @@ class Swaps(gpu.Scenario):
     def test_every_change_is_made(self):
         code, told = self.swaps()
         self.assertEqual(code, 0, told)
-        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True], told)
+        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, False], told)
+        self.assertRegex(told, r"a canary with other memory +GQ_ERR_PLUGIN at inspect, live \d+, generation 0: a canary of stage 'a' shares")
 
     def test_every_change_is_made_after_its_rehearsal(self):
         code, told = self.swaps(rehearse="on")
         self.assertEqual(code, 0, told)
-        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True], told)
+        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, False], told)
+        self.assertRegex(told, r"a canary with other memory +GQ_ERR_PLUGIN at inspect, live \d+, generation 0: a canary of stage 'a' shares")
 
     def test_memory_that_nobody_can_take_over_is_a_refusal(self):
         code, told = self.swaps(first=FIRST)

@@ -3,7 +3,7 @@
 #include "unit.h"
 #include <string.h>
 
-#define STATES 6
+#define STATES 7
 
 static struct gq_versions *v;
 
@@ -43,10 +43,11 @@ static uint64_t none(void *arg, const struct gq_code *code)
 
 START_TEST(each_state_goes_where_the_drawing_says_and_nowhere_else)
 {
-    /* from the row to the column: cold warm live draining discarded failed */
+    /* from the row to the column: cold warm canary live draining discarded failed */
     static const char *const allowed[STATES] = {
-        [GQ_VERSION_COLD] = "--x-xx",     [GQ_VERSION_WARM] = "--x-x-",      [GQ_VERSION_LIVE] = "---x--",
-        [GQ_VERSION_DRAINING] = "-xx---", [GQ_VERSION_DISCARDED] = "------", [GQ_VERSION_FAILED] = "------"};
+        [GQ_VERSION_COLD] = "--xx-xx",  [GQ_VERSION_WARM] = "---x-x-",     [GQ_VERSION_CANARY] = "---xx--",
+        [GQ_VERSION_LIVE] = "----x--",  [GQ_VERSION_DRAINING] = "-x-x---", [GQ_VERSION_DISCARDED] = "-------",
+        [GQ_VERSION_FAILED] = "-------"};
     for (unsigned from = 0; from < STATES; from++)
         for (unsigned to = 0; to < STATES; to++) {
             struct gq_code code = {.number = 7, .state = (gq_version_state)from};

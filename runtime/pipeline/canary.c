@@ -1,0 +1,305 @@
+/* A canary: a new version serves a share of the messages beside the live one, both are watched, and then one of the two
+ * serves them all. */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "pipeline/change.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_US 10000u
+#define CANARY_MS 10000u    /* unless the caller says how long */
+#define FAILURES_PPM 1000u  /* and how many more may fail */
+#define P99_PERCENT 150u    /* and how much slower they may be */
+#define FAILURES_FROM 1000u /* of its results, before the end of the watch: fewer could be bad luck */
+#define P99_FROM 1000u      /* of both: a 99th percentile of fewer is the slowest of ten */
+#define MILLION 1000000u
+
+/* What a version has served while both were watched. */
+struct served {
+    uint64_t results, failed;
+    struct gq_histogram *latency; /* NULL: not measured */
+    uint64_t p99_ns;
+};
+
+struct watch {
+    struct gq_change *change;
+    gq_swap_opts limits; /* with the defaults filled in */
+    uint64_t deadline_ns;
+    struct served live, canary;
+    struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
+    uint64_t results_before, failed_before;
+};
+
+/* --- which canary is on ---------------------------------------------------------------------------------------------
+ */
+
+static void set_canary(struct gq_pipeline *p, bool on, uint32_t stage)
+{
+    pthread_mutex_lock(&p->versions->lock);
+    p->canary = (struct gq_canary){.on = on, .stage = stage};
+    pthread_mutex_unlock(&p->versions->lock);
+}
+
+static bool is_called_off(struct gq_pipeline *p)
+{
+    pthread_mutex_lock(&p->versions->lock);
+    const bool off = p->canary.called_off;
+    pthread_mutex_unlock(&p->versions->lock);
+    return off;
+}
+
+bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *live)
+{
+    if (__atomic_load_n(&p->phase, __ATOMIC_ACQUIRE) != GQ_PHASE_STARTED)
+        return false;
+    pthread_mutex_lock(&p->versions->lock);
+    const struct gq_stage_code *s = &p->versions->stage[p->canary.stage];
+    const bool is_its = p->canary.on && strcmp(s->name, stage) == 0;
+    if (is_its) {
+        p->canary.called_off = true;
+        *live = s->live->number;
+    }
+    pthread_mutex_unlock(&p->versions->lock);
+    return is_its;
+}
+
+/* --- what both have served ------------------------------------------------------------------------------------------
+ */
+
+static void tell_lanes(struct gq_pipeline *p)
+{
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
+        gq_lane_tell(p->queue->lane[i]);
+}
+
+static gq_status begin_watch(struct watch *w, struct gq_change *c, const gq_swap_opts *opts)
+{
+    *w = (struct watch){.change = c, .limits = *opts};
+    w->limits.canary_ms = opts->canary_ms ? opts->canary_ms : CANARY_MS;
+    w->limits.canary_failures = opts->canary_failures ? opts->canary_failures : FAILURES_PPM;
+    w->limits.canary_p99 = opts->canary_p99 ? opts->canary_p99 : P99_PERCENT;
+    if (!c->code->latency)
+        return GQ_OK;
+    w->before = calloc(1, sizeof *w->before);
+    w->live.latency = calloc(1, sizeof *w->live.latency);
+    w->canary.latency = calloc(1, sizeof *w->canary.latency);
+    return w->before && w->live.latency && w->canary.latency
+               ? GQ_OK
+               : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the counters of a canary");
+}
+
+static void end_watch(struct watch *w)
+{
+    free(w->before);
+    free(w->live.latency);
+    free(w->canary.latency);
+}
+
+/* What the live version has served before counts for nothing. */
+static void take_stock(struct watch *w)
+{
+    struct gq_pipeline *p = w->change->p;
+    const struct gq_code *live = p->versions->stage[w->change->stage].live;
+    tell_lanes(p);
+    pthread_mutex_lock(&p->versions->lock);
+    w->results_before = live->results;
+    w->failed_before = live->failed;
+    if (w->before)
+        *w->before = *live->latency;
+    pthread_mutex_unlock(&p->versions->lock);
+    w->deadline_ns = gq_clock_deadline(w->limits.canary_ms);
+}
+
+static void count_p99(struct served *s)
+{
+    s->p99_ns = s->latency && s->results >= P99_FROM ? gq_histogram_quantile(s->latency, 0.99) : 0;
+}
+
+static void look(struct watch *w)
+{
+    struct gq_change *c = w->change;
+    const struct gq_code *live = c->p->versions->stage[c->stage].live;
+    tell_lanes(c->p);
+    pthread_mutex_lock(&c->p->versions->lock);
+    w->canary.results = c->code->results;
+    w->canary.failed = c->code->failed;
+    w->live.results = live->results - w->results_before;
+    w->live.failed = live->failed - w->failed_before;
+    if (w->before) {
+        *w->canary.latency = *c->code->latency;
+        *w->live.latency = *live->latency;
+        gq_histogram_subtract(w->live.latency, w->before);
+    }
+    pthread_mutex_unlock(&c->p->versions->lock);
+    count_p99(&w->canary);
+    count_p99(&w->live);
+    c->result->canary_messages = w->canary.results;
+    c->result->canary_failed = w->canary.failed;
+    c->result->live_messages = w->live.results;
+    c->result->live_failed = w->live.failed;
+    c->result->canary_p99_ns = w->canary.p99_ns;
+    c->result->live_p99_ns = w->live.p99_ns;
+}
+
+/* --- the verdict ----------------------------------------------------------------------------------------------------
+ */
+
+static double percent(const struct served *s)
+{
+    return s->results ? 100.0 * (double)s->failed / (double)s->results : 0.0;
+}
+
+static bool fails_more(const struct watch *w)
+{
+    return percent(&w->canary) > percent(&w->live) + 100.0 * w->limits.canary_failures / MILLION;
+}
+
+static bool is_slower(const struct watch *w)
+{
+    return w->canary.p99_ns && w->live.p99_ns &&
+           (double)w->canary.p99_ns > (double)w->live.p99_ns * w->limits.canary_p99 / 100.0;
+}
+
+/* GQ_ERR_PLUGIN: what speaks against it. */
+static gq_status judge(const struct watch *w)
+{
+    const struct gq_change *c = w->change;
+    const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
+    struct gq_text rolled_back = {0};
+    gq_text_printf(&rolled_back, "the canary of stage '%s', version %u, was rolled back", s->name, c->code->number);
+    const char *head = gq_text_str(&rolled_back);
+    gq_status status = GQ_OK;
+    if (w->canary.results == 0)
+        status = gq_error_set(GQ_ERR_PLUGIN, "%s: it had no result within %u ms; watch it for longer", head,
+                              w->limits.canary_ms);
+    else if (fails_more(w))
+        status = gq_error_set(GQ_ERR_PLUGIN,
+                              "%s: %" PRIu64 " of its %" PRIu64 " results failed, %.4g %%, and of version %u's %" PRIu64
+                              " of %" PRIu64 ", %.4g %%; canary_failures allows %.4g %% more",
+                              head, w->canary.failed, w->canary.results, percent(&w->canary), s->live->number,
+                              w->live.failed, w->live.results, percent(&w->live),
+                              100.0 * w->limits.canary_failures / MILLION);
+    else if (is_slower(w))
+        status = gq_error_set(
+            GQ_ERR_PLUGIN, "%s: its p99 is %.1f us, and that of version %u %.1f us; canary_p99 allows %u %%", head,
+            (double)w->canary.p99_ns / 1e3, s->live->number, (double)w->live.p99_ns / 1e3, w->limits.canary_p99);
+    gq_text_finish(&rolled_back);
+    return status;
+}
+
+static gq_status call_off(const struct watch *w, gq_status status, const char *why)
+{
+    const struct gq_change *c = w->change;
+    return gq_error_set(status, "the canary of stage '%s', version %u, was rolled back: %s",
+                        c->p->versions->stage[c->stage].name, c->code->number, why);
+}
+
+/* GQ_OK: it has proved itself. */
+static gq_status watch(struct watch *w)
+{
+    struct gq_pipeline *p = w->change->p;
+    const uint32_t enough = w->limits.canary_messages;
+    for (;;) {
+        const bool over = gq_clock_past(w->deadline_ns);
+        look(w);
+        if (gq_remote_check(p->remote) != GQ_OK)
+            return gq_error_status();
+        if (__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+            return call_off(w, GQ_ERR_SHUTDOWN, "the pipeline is being stopped");
+        if (is_called_off(p))
+            return call_off(w, GQ_ERR_PLUGIN, "somebody asked for it");
+        if (over || (enough && w->canary.results >= enough))
+            return judge(w);
+        if (w->canary.results >= FAILURES_FROM && fails_more(w))
+            return judge(w);
+        usleep(LOOK_US);
+    }
+}
+
+/* --- its life -------------------------------------------------------------------------------------------------------
+ */
+
+static gq_status launch(struct gq_change *c)
+{
+    struct gq_pipeline *p = c->p;
+    struct gq_swap_times times;
+    uint32_t *newest = &p->remote->link.canary;
+    const uint32_t before = __atomic_load_n(newest, __ATOMIC_RELAXED);
+    const uint32_t generation = gq_versions_begin(p->versions, c->stage, c->code);
+    const struct gq_remote_change change = gq_change_for_remote(c, generation);
+    __atomic_store_n(newest, generation, __ATOMIC_RELAXED);
+    gq_status status = gq_remote_canary(p->remote, &c->code->image, &change, &times);
+    gq_change_note_times(c, &times);
+    if (status != GQ_OK) {
+        __atomic_store_n(newest, before, __ATOMIC_RELAXED);
+        gq_versions_undo(p->versions);
+        return status;
+    }
+    c->result->canary_ppm = times.share;
+    c->result->step = GQ_STEP_CANARY;
+    gq_versions_canary(p->versions, c->stage, c->code);
+    return GQ_OK;
+}
+
+/* The live version serves all messages again, with a generation of its own: that of the canary stays its. */
+static gq_status roll_back(struct gq_change *c)
+{
+    struct gq_pipeline *p = c->p;
+    struct gq_swap_times times;
+    struct gq_code *live = p->versions->stage[c->stage].live;
+    uint64_t until[GQ_LANES_MAX];
+    const uint32_t generation = gq_versions_begin(p->versions, c->stage, live);
+    struct gq_remote_change change = gq_change_for_remote(c, generation);
+    change.version = live->number;
+    gq_status status = gq_remote_use(p->remote, &change, &times);
+    if (status != GQ_OK)
+        gq_versions_undo(p->versions);
+    const uint32_t lanes = gq_change_note_switch(c, status == GQ_OK ? generation : 0, until);
+    gq_versions_canary_over(p->versions, c->stage, c->code, until, lanes);
+    return status;
+}
+
+/* The sentence of the verdict is the caller's to read, whatever happened since. */
+static gq_status end(struct gq_change *c, gq_status verdict)
+{
+    char sentence[GQ_ERROR_TEXT_MAX];
+    if (verdict == GQ_OK) {
+        gq_status status = gq_change_switch(c);
+        if (status == GQ_OK || c->code->state != GQ_VERSION_CANARY)
+            return status;
+        verdict = status; /* the worker is gone, or holds on to what it has: it is asked for that */
+    }
+    memcpy(sentence, gq_error_text(), strlen(gq_error_text()) + 1);
+    gq_status status = roll_back(c);
+    c->result->step = GQ_STEP_CANARY;
+    if (status != GQ_OK)
+        return status;
+    gq_change_prune(c->p, c->stage);
+    return gq_error_set(verdict, "%s", sentence);
+}
+
+gq_status gq_change_canary(struct gq_change *c, const gq_swap_opts *opts)
+{
+    struct watch w;
+    gq_assert(c->share && !c->loaded && !gq_change_is_none(c));
+    gq_status status = begin_watch(&w, c, opts);
+    if (status == GQ_OK) {
+        set_canary(c->p, true, c->stage);
+        take_stock(&w);
+        status = launch(c);
+    }
+    if (status == GQ_OK) {
+        w.deadline_ns = gq_clock_deadline(w.limits.canary_ms);
+        c->loaded = true;
+        status = watch(&w);
+        set_canary(c->p, false, c->stage);
+        status = end(c, status);
+    } else {
+        set_canary(c->p, false, c->stage);
+        gq_change_give_up(c, GQ_VERSION_FAILED);
+    }
+    end_watch(&w);
+    return status;
+}
