@@ -5,6 +5,7 @@
 #include "unit/unit.h"
 
 #define PRODUCERS 2
+#define BURST 512 /* several of the runs that a canary gets, or not, lie in one */
 #define GENERATIONS 8
 #define SHARE_PPM 250000u
 
@@ -16,7 +17,7 @@ static struct {
     gq_pipeline *p;
     atomic_bool enough;
     atomic_ulong sent;
-    char letter[GENERATIONS]; /* of results, by generation */
+    atomic_char letter[GENERATIONS]; /* of results, by generation */
     atomic_ulong results[GENERATIONS], failed[GENERATIONS];
 } load;
 
@@ -42,13 +43,13 @@ static void *send_and_check(void *unused)
 {
     GpuQueue *q = gq_queue(load.p);
     uint64_t sent = 0, taken = 0;
-    QResult r[16];
+    QResult r[BURST];
     (void)unused;
     while (!load.enough || taken < sent) {
         size_t count = 0;
-        if (!load.enough && q_enqueue(q, &sent, sizeof sent, NULL, 0) == Q_OK)
+        for (int i = 0; i < BURST && !load.enough && q_enqueue(q, &sent, sizeof sent, NULL, 0) == Q_OK; i++)
             sent++;
-        q_peek(q, r, 16, &count, 0);
+        q_peek(q, r, BURST, &count, 0);
         for (size_t i = 0; i < count; i++)
             count_result(&r[i], taken++);
         if (count)
@@ -60,9 +61,10 @@ static void *send_and_check(void *unused)
 
 static void start_load(gq_pipeline *p)
 {
-    memset(&load, 0, sizeof load);
+    memset((void *)&load, 0, sizeof load);
     load.p = p;
-    memcpy(load.letter, "?abbbbbb", GENERATIONS);
+    for (int i = 0; i < GENERATIONS; i++)
+        load.letter[i] = "?abbbbbb"[i];
     for (int i = 0; i < PRODUCERS; i++)
         ck_assert_int_eq(pthread_create(&load.thread[i], NULL, send_and_check, NULL), 0);
 }
@@ -118,11 +120,20 @@ static void write_failing(const char *name, char tag, uint32_t one_of)
     write_text(name, text);
 }
 
+static gq_pipeline *started_deep(void)
+{
+    gq_pipeline *p = opened("version: 1\nbackend: cpu\nqueue: { capacity: 1024, slot_bytes: 64 }\n"
+                            "cpu: { threads: 2 }\nstages: [{ name: s, plugin: v1.cu }]\n",
+                            false);
+    ck_assert_msg(gq_start(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
 static gq_pipeline *two_versions(void)
 {
     write_tagger("v1.cu", 'a');
     write_tagger("v2.cu", 'b');
-    return started("");
+    return started_deep();
 }
 
 /* --- it proves itself -----------------------------------------------------------------------------------------------
@@ -199,7 +210,7 @@ START_TEST(both_share_the_state_of_their_stage)
                            "        out->out[i] = '0' + (n >> 4 * (7 - i) & 15);\n"
                            "    *out->out_len = 8;\n"
                            "}\n");
-    gq_pipeline *p = started("");
+    gq_pipeline *p = started_deep();
     gq_swap_opts opts = canary_of("v2.cu");
     opts.canary_messages = 500;
     start_load(p);
@@ -274,7 +285,7 @@ START_TEST(the_live_version_s_own_failures_count_for_nothing)
 {
     write_failing("v1.cu", 'a', 10);
     write_failing("v2.cu", 'b', 9); /* 11.1 % and not 10 % */
-    gq_pipeline *p = started("");
+    gq_pipeline *p = started_deep();
     gq_swap_opts opts = canary_of("v2.cu");
     opts.canary_messages = 5000;
     opts.canary_failures = 50000;
