@@ -267,7 +267,7 @@ static gq_status end(struct gq_change *c, gq_status verdict)
     char sentence[GQ_ERROR_TEXT_MAX];
     if (verdict == GQ_OK) {
         gq_status status = gq_change_switch(c);
-        if (status == GQ_OK || c->code->state != GQ_VERSION_CANARY)
+        if (status == GQ_OK || gq_code_state(c->code) != GQ_VERSION_CANARY)
             return status;
         verdict = status; /* the worker is gone, or holds on to what it has: it is asked for that */
     }

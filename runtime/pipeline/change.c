@@ -61,7 +61,7 @@ void gq_change_give_up(struct gq_change *c, gq_version_state to)
 
 void gq_change_finish(struct gq_change *c)
 {
-    if (c->code && c->code->state == GQ_VERSION_COLD)
+    if (c->code && gq_code_state(c->code) == GQ_VERSION_COLD)
         gq_change_give_up(c, GQ_VERSION_DISCARDED);
     c->result->total_ns = gq_clock_ns() - c->result->total_ns;
     c->result->live = c->p->versions->stage[c->stage].live->number;
@@ -107,7 +107,7 @@ static gq_status ask_builder(struct gq_change *c, struct gq_image *image)
 static gq_status add_version(struct gq_change *c, struct gq_image *image)
 {
     struct gq_code *known = image->fd >= 0 ? gq_versions_find_image(c->p->versions, c->stage, image->digest) : NULL;
-    if (known && c->share && known->state != GQ_VERSION_LIVE)
+    if (known && c->share && gq_code_state(known) != GQ_VERSION_LIVE)
         known = NULL;
     c->loaded = known != NULL;
     c->code = known;
@@ -258,8 +258,9 @@ static uint32_t count_kept(const struct gq_stage_code *s, struct gq_code **oldes
     *oldest = NULL;
     for (uint32_t i = 0; i < s->count; i++) {
         struct gq_code *code = s->code[i];
-        kept += code->state == GQ_VERSION_WARM || code->state == GQ_VERSION_DRAINING;
-        if (code->state == GQ_VERSION_WARM && (!*oldest || code->generation < (*oldest)->generation))
+        const gq_version_state state = gq_code_state(code);
+        kept += state == GQ_VERSION_WARM || state == GQ_VERSION_DRAINING;
+        if (state == GQ_VERSION_WARM && (!*oldest || code->generation < (*oldest)->generation))
             *oldest = code;
     }
     return kept;

@@ -31,7 +31,10 @@ gq_status gq_change_init(struct gq_change *change, struct gq_pipeline *p, uint32
 gq_status gq_change_prepare(struct gq_change *change);
 /* A change to a version that the worker has: nothing is built, only inspected. */
 gq_status gq_change_prepare_use(struct gq_change *change, struct gq_code *code);
-static inline bool gq_change_is_none(const struct gq_change *change) { return change->code->state == GQ_VERSION_LIVE; }
+static inline bool gq_change_is_none(const struct gq_change *change)
+{
+    return gq_code_state(change->code) == GQ_VERSION_LIVE;
+}
 /* The worker makes it live. On failure the version before serves on. */
 gq_status gq_change_switch(struct gq_change *change);
 /* The same after a canary of opts->canary_ms has proved itself; GQ_ERR_PLUGIN says what spoke against it, and

@@ -70,6 +70,19 @@ static gq_status find_stage(const struct gq_pipeline *p, const char *name, uint3
     return GQ_ERR_INVALID_ARG;
 }
 
+/* What may be used: versions that are loaded. */
+static gq_status refuse_version(const struct gq_stage_code *s, uint32_t number)
+{
+    struct gq_text loaded = {0};
+    for (uint32_t i = 0; i < s->count; i++)
+        if (gq_code_state(s->code[i]) != GQ_VERSION_FAILED && gq_code_state(s->code[i]) != GQ_VERSION_DISCARDED)
+            gq_text_printf(&loaded, "%s%u", loaded.len ? ", " : "", s->code[i]->number);
+    gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u; loaded are %s", s->name, number,
+                 gq_text_str(&loaded));
+    gq_text_finish(&loaded);
+    return GQ_ERR_NOT_FOUND;
+}
+
 /* One that is loaded, live or not. */
 static gq_status find_version(struct gq_pipeline *p, uint32_t stage, uint32_t number, struct gq_code **out)
 {
@@ -77,10 +90,11 @@ static gq_status find_version(struct gq_pipeline *p, uint32_t stage, uint32_t nu
     struct gq_code *code = gq_versions_find(p->versions, stage, number);
     *out = code;
     if (!code)
-        return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u; gq_versions() lists them", name, number);
-    if (code->state == GQ_VERSION_FAILED || code->state == GQ_VERSION_DISCARDED)
+        return refuse_version(&p->versions->stage[stage], number);
+    const gq_version_state state = gq_code_state(code);
+    if (state == GQ_VERSION_FAILED || state == GQ_VERSION_DISCARDED)
         return gq_error_set(GQ_ERR_NOT_FOUND, "version %u of stage '%s' is %s: swap its plugin in again", number, name,
-                            gq_version_state_name(code->state));
+                            gq_version_state_name(state));
     return GQ_OK;
 }
 
@@ -195,7 +209,7 @@ static gq_status discard(struct gq_pipeline *p, uint32_t stage, uint32_t version
     if (status != GQ_OK)
         return status;
     gq_versions_settle(p->versions, gq_change_held, p);
-    const bool was_warm = code->state == GQ_VERSION_WARM;
+    const bool was_warm = gq_code_state(code) == GQ_VERSION_WARM;
     if (was_warm && (status = gq_remote_discard(p->remote, stage, version)) != GQ_OK)
         return status;
     return gq_versions_give_up(p->versions, stage, code, GQ_VERSION_DISCARDED, was_warm ? 0 : gq_change_held(p, code));

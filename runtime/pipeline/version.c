@@ -56,7 +56,7 @@ gq_status gq_version_move(struct gq_code *code, gq_version_state to, const char 
     gq_assert(code->state <= GQ_VERSION_FAILED && to <= GQ_VERSION_FAILED);
     const bool held = code->state == GQ_VERSION_DRAINING && to == GQ_VERSION_WARM && in_flight > 0;
     if ((moves[code->state] & TO(to)) && !held) {
-        code->state = to;
+        __atomic_store_n(&code->state, to, __ATOMIC_RELAXED);
         return GQ_OK;
     }
     struct gq_text holder = {0};

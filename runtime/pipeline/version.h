@@ -27,8 +27,8 @@
 
 /* One version of a stage's code. */
 struct gq_code {
-    uint32_t number; /* from 1, per stage */
-    gq_version_state state;
+    uint32_t number;              /* from 1, per stage */
+    gq_version_state state;       /* atomic: who looks at a list may find that a version has drained */
     char *plugin;                 /* path as it was given */
     struct gq_image image;        /* its bytes are let go when it is discarded or failed */
     uint64_t loaded_at_ns;        /* CLOCK_REALTIME when it last became live */
@@ -61,6 +61,11 @@ struct gq_versions {
     uint32_t before[GQ_STAGES_MAX]; /* versions that were live before the oldest of them */
     struct gq_histogram *latency;   /* of results whose lanes have told of them; NULL: not measured */
 };
+
+static inline gq_version_state gq_code_state(const struct gq_code *code)
+{
+    return __atomic_load_n(&code->state, __ATOMIC_RELAXED);
+}
 
 /* Is a version allowed to become `to`? The one place where states change: GQ_ERR_INVALID_ARG says who holds it, and
  * nothing has changed. `in_flight`: messages that may be with it, for one that drains. */
