@@ -9,6 +9,7 @@
 
 #define DIGITS "0123456789"
 #define HEX_DIGITS "0123456789abcdefABCDEF"
+#define PERCENT_DECIMALS 4u /* of a percent is a millionth */
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 struct unit {
@@ -123,6 +124,23 @@ bool gq_value_number(const struct gq_schema_row *row, const char *text, uint64_t
     return false;
 }
 
+bool gq_value_percent(const char *text, uint64_t *ppm)
+{
+    const size_t digits = strspn(text, DIGITS);
+    const char *rest = text + digits;
+    const size_t decimals = *rest == '.' ? strspn(++rest, DIGITS) : 0;
+    const bool has_dot = rest != text + digits;
+    if (digits == 0 || digits > 9 || decimals > PERCENT_DECIMALS || has_dot != (decimals != 0) ||
+        strcmp(rest + decimals, "%") != 0)
+        return false;
+    *ppm = 0;
+    for (size_t i = 0; i < digits; i++)
+        *ppm = *ppm * 10 + (uint64_t)(text[i] - '0');
+    for (size_t i = 0; i < PERCENT_DECIMALS; i++)
+        *ppm = *ppm * 10 + (i < decimals ? (uint64_t)(rest[i] - '0') : 0);
+    return true;
+}
+
 bool gq_value_word(const struct gq_schema_word *words, const char *text, unsigned *out)
 {
     for (const struct gq_schema_word *w = words; w->word; w++)
@@ -207,6 +225,13 @@ void gq_value_print_real(double real, struct gq_text *out)
     char text[64];
     shortest(real, text, sizeof text);
     gq_text_printf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+void gq_value_print_percent(uint64_t ppm, struct gq_text *out)
+{
+    char text[64];
+    shortest((double)ppm / 1e4, text, sizeof text);
+    gq_text_printf(out, "%s%%", text);
 }
 
 void gq_value_print_rate(double per_second, struct gq_text *out)

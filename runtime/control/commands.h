@@ -9,14 +9,26 @@ enum {
     GQ_TAKES_FILE = 2,     /* file="PATH", absolute or builtin:NAME; may be left out */
     GQ_TAKES_VERSION = 4,  /* version=N */
     GQ_TAKES_REHEARSE = 8, /* rehearse="on" or "off"; may be left out */
+    GQ_TAKES_CANARY = 16,  /* the numbers below; may be left out */
 };
+
+/* The numbers of a canary: their names in a request and in gq_swap_opts, the option of gpuq that sets them, how people
+ * write it (tools/gpuq/canary_args.c), the least and the most. What is left out is 0. */
+#define GQ_CANARY_FIELDS(X)                                     \
+    X(canary_ppm, "canary", SHARE, 1, 500000)                   \
+    X(canary_ms, "canary-for", TIME, 100, 86400000)             \
+    X(canary_messages, "canary-messages", COUNT, 1, 4294967295) \
+    X(canary_failures, "canary-failures", SHARE, 1, 1000000)    \
+    X(canary_p99, "canary-p99", PERCENT, 1, 100000)
 
 /* name, arguments as help shows them, one sentence, what it takes. */
 #define GQ_CONTROL_COMMANDS(X)                                                                                        \
     X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0)                \
-    X(swap, "[--rehearse on|off] [--json] [--socket PATH] STAGE [FILE]",                                              \
+    X(swap,                                                                                                           \
+      "[--rehearse on|off] [--canary SHARE [--canary-for TIME] [--canary-messages N] [--canary-failures SHARE] "      \
+      "[--canary-p99 PERCENT]] [--json] [--socket PATH] STAGE [FILE]",                                                \
       "build a plugin, run its goldens, and make it a running stage's code",                                          \
-      GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE)                                                             \
+      GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE | GQ_TAKES_CANARY)                                           \
     X(rollback, "[--json] [--socket PATH] STAGE", "make the version live that was live before", GQ_TAKES_STAGE)       \
     X(use, "[--json] [--socket PATH] STAGE VERSION", "make a kept version live", GQ_TAKES_STAGE | GQ_TAKES_VERSION)   \
     X(discard, "[--json] [--socket PATH] STAGE VERSION", "give a kept version up", GQ_TAKES_STAGE | GQ_TAKES_VERSION) \

@@ -35,7 +35,7 @@ struct gq_order {
     const char *command, *stage; /* stage: "" for reload */
     const char *file;            /* NULL: the live version's */
     uint32_t version;
-    uint32_t rehearse; /* as in gq_swap_opts */
+    gq_swap_opts how;  /* of a swap; the plugin is `file` */
     uint32_t changed;  /* by a reload: stages */
     uint64_t began_ns; /* of gq_files_now() */
     gq_swap_result result;
@@ -60,6 +60,8 @@ struct gq_who gq_order_by(const char *by);
 void gq_trace_order(struct gq_control *c, const struct gq_order *order, gq_status status);
 /* The same for what the watch has to say of itself: no change, one sentence. */
 void gq_trace_note(struct gq_control *c, const char *sentence);
+/* The fields of a canary and of the version beside it. */
+void gq_trace_canary(const gq_swap_result *result, struct gq_text *out);
 /* "2026-11-21T07:31:14.123Z" from CLOCK_REALTIME nanoseconds; "" for 0. */
 void gq_trace_time(uint64_t ns, char out[32]);
 

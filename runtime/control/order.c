@@ -57,9 +57,10 @@ static gq_status check_place(struct gq_control *c, const char *file, char path[P
 gq_status gq_order_swap(struct gq_control *c, struct gq_order *order)
 {
     char path[PATH_MAX];
-    gq_swap_opts opts = {.size = sizeof opts, .rehearse = order->rehearse};
+    gq_swap_opts opts = order->how;
     gq_status status = GQ_OK;
     start(order);
+    opts.size = sizeof opts;
     if (order->file) {
         status = check_place(c, order->file, path);
         opts.plugin = path;

@@ -55,6 +55,9 @@ static void answer_change(struct call *call, gq_status status)
     gq_record_number(t, "load_ns", r->load_ns);
     gq_record_number(t, "launch_ns", r->launch_ns);
     gq_record_number(t, "total_ns", r->total_ns);
+    gq_trace_canary(r, t);
+    gq_record_number(t, "canary_p99_ns", r->canary_p99_ns);
+    gq_record_number(t, "live_p99_ns", r->live_p99_ns);
     gq_record_string(t, "log", r->log);
 }
 
@@ -62,7 +65,8 @@ static void answer_change(struct call *call, gq_status status)
 
 static bool rehearses(const struct call *call)
 {
-    return call->order.rehearse ? call->order.rehearse == 1 : call->c->p->conf->swap.rehearse != 0;
+    const uint32_t rehearse = call->order.how.rehearse;
+    return rehearse ? rehearse == 1 : call->c->p->conf->swap.rehearse != 0;
 }
 
 static void serve_swap(struct call *call)
@@ -163,7 +167,11 @@ static const struct parameter {
 } parameters[] = {{GQ_TAKES_STAGE, "stage", false},
                   {GQ_TAKES_FILE, "file", true},
                   {GQ_TAKES_VERSION, "version", false},
-                  {GQ_TAKES_REHEARSE, "rehearse", true}};
+                  {GQ_TAKES_REHEARSE, "rehearse", true},
+#define ROW(field, ...) {GQ_TAKES_CANARY, #field, true},
+                  GQ_CANARY_FIELDS(ROW)
+#undef ROW
+};
 #define PARAMETER_COUNT (sizeof parameters / sizeof *parameters)
 
 static gq_status find_command(const char *word, const struct command **out)
@@ -196,15 +204,22 @@ static gq_status check_fields(const struct gq_record *request, const struct comm
                : gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take all of the fields given", command->name);
 }
 
-static gq_status read_version(const char *text, uint32_t *out)
+static bool read_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || errno || value == 0 || value > UINT32_MAX)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "'%.32s' is no version; `gpuq plugins` lists them", text);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || value < min || value > max)
+        return false;
     *out = (uint32_t)value;
-    return GQ_OK;
+    return true;
+}
+
+static gq_status read_version(const char *text, uint32_t *out)
+{
+    return read_number(text, 1, UINT32_MAX, out)
+               ? GQ_OK
+               : gq_error_set(GQ_ERR_INVALID_ARG, "'%.32s' is no version; `gpuq plugins` lists them", text);
 }
 
 static gq_status read_rehearse(const char *text, uint32_t *out)
@@ -213,12 +228,33 @@ static gq_status read_rehearse(const char *text, uint32_t *out)
     return *out ? GQ_OK : gq_error_set(GQ_ERR_INVALID_ARG, "rehearse is on or off, not '%.32s'", text);
 }
 
+static gq_status read_canary(const struct gq_record *request, gq_swap_opts *how)
+{
+    const struct {
+        const char *name;
+        uint32_t *out, min, max;
+    } fields[] = {
+#define ROW(field, option, unit, least, most) {#field, &how->field, least, most},
+        GQ_CANARY_FIELDS(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const char *text = gq_record_value(request, fields[i].name);
+        if (text && !read_number(text, fields[i].min, fields[i].max, fields[i].out))
+            return gq_error_set(GQ_ERR_INVALID_ARG, "%s is a whole number from %u to %u, not '%.32s'", fields[i].name,
+                                fields[i].min, fields[i].max, text);
+    }
+    return GQ_OK;
+}
+
 static gq_status read_fields(struct call *call)
 {
     const struct gq_record *r = call->request;
     const char *version = gq_record_value(r, "version"), *rehearse = gq_record_value(r, "rehearse");
     gq_status status = version ? read_version(version, &call->order.version) : GQ_OK;
-    return status == GQ_OK && rehearse ? read_rehearse(rehearse, &call->order.rehearse) : status;
+    if (status == GQ_OK && rehearse)
+        status = read_rehearse(rehearse, &call->order.how.rehearse);
+    return status == GQ_OK ? read_canary(r, &call->order.how) : status;
 }
 
 bool gq_serve(struct gq_control *c, const struct gq_who *who, char *line, size_t len, struct gq_text *answer)

@@ -32,6 +32,15 @@ static void start_line(const struct gq_who *who, const char *command, struct gq_
     gq_record_string(line, "command", command);
 }
 
+void gq_trace_canary(const gq_swap_result *r, struct gq_text *out)
+{
+    gq_record_number(out, "canary_ppm", r->canary_ppm);
+    gq_record_number(out, "canary_messages", r->canary_messages);
+    gq_record_number(out, "canary_failed", r->canary_failed);
+    gq_record_number(out, "live_messages", r->live_messages);
+    gq_record_number(out, "live_failed", r->live_failed);
+}
+
 static const char *outcome(const struct gq_order *order, gq_status status)
 {
     if (status != GQ_OK)
@@ -85,6 +94,8 @@ void gq_trace_order(struct gq_control *c, const struct gq_order *order, gq_statu
     gq_record_string(&line, "outcome", outcome(order, status));
     gq_record_string(&line, "step", gq_swap_step_name(r->step));
     gq_record_number(&line, "generation", r->generation);
+    if (order->how.canary_ppm)
+        gq_trace_canary(r, &line);
     gq_record_string(&line, "status", gq_status_name(status));
     if (status != GQ_OK)
         add_why(gq_error_text(), &line);

@@ -8,7 +8,7 @@ _gpuq()
         case ${COMP_WORDS[1]} in
         run) words="--backend --threads --no-cache --watch --json --quiet --help" ;;
         plugins) words="--json --socket --help" ;;
-        swap) words="--rehearse --json --socket --help" ;;
+        swap) words="--rehearse --canary --canary-for --canary-messages --canary-failures --canary-p99 --json --socket --help" ;;
         rollback) words="--json --socket --help" ;;
         use) words="--json --socket --help" ;;
         discard) words="--json --socket --help" ;;

@@ -1,5 +1,7 @@
 /* gpuq plugins, swap, rollback, use, discard, reload, stats: one request to a running pipeline, and its answer. */
 #include "commands.h"
+#include "canary_args.h"
+#include "canary_progress.h"
 #include "control_show.h"
 #include <getopt.h>
 #include <limits.h>
@@ -19,6 +21,7 @@ struct command {
 struct options {
     bool json;
     const char *socket, *rehearse, *stage, *file, *version;
+    struct canary_args canary;
 };
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
@@ -49,22 +52,27 @@ static gq_status parse(const struct command *command, int argc, char **argv, str
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"socket", required_argument, NULL, 's'},
                                             {"rehearse", required_argument, NULL, 'r'},
-                                            {0}};
+                                            GQ_CANARY_FIELDS(CANARY_OPTION_ROW){0}};
+    gq_status status = GQ_OK;
     int c;
     *o = (struct options){0};
     optind = 1;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "j", options, NULL)) != -1) {
+    while (status == GQ_OK && (c = getopt_long(argc, argv, "j", options, NULL)) != -1) {
         if (c == 'j')
             o->json = true;
         else if (c == 's')
             o->socket = optarg;
         else if (c == 'r' && (command->takes & GQ_TAKES_REHEARSE))
             o->rehearse = optarg;
+        else if (c >= CANARY_OPTION && (command->takes & GQ_TAKES_CANARY))
+            status = canary_args_take(&o->canary, c, optarg);
         else
-            return misused(command);
+            status = misused(command);
     }
-    return take_words(command, argv + optind, argc - optind, o);
+    if (status == GQ_OK)
+        status = canary_args_check(&o->canary);
+    return status == GQ_OK ? take_words(command, argv + optind, argc - optind, o) : status;
 }
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
@@ -95,6 +103,7 @@ static gq_status write_request(const struct command *command, const struct optio
         gq_record_string(request, "version", o->version);
     if (o->rehearse)
         gq_record_string(request, "rehearse", o->rehearse);
+    canary_args_write(&o->canary, request);
     if (o->file)
         status = add_file(o->file, request);
     gq_text_puts(request, "\n");
@@ -103,13 +112,23 @@ static gq_status write_request(const struct command *command, const struct optio
     return status;
 }
 
+/* Somebody looks on, and it may take long. */
+static bool shows_progress(const struct options *o)
+{
+    return o->canary.number[GPUQ_CANARY_canary_ppm] && !o->json && isatty(STDERR_FILENO);
+}
+
 static gq_status ask(const struct options *o, const struct gq_text *request, struct gq_answer *answer)
 {
     struct gq_text path = {0};
+    struct canary_progress progress = {0};
     int fd = -1;
     gq_status status = o->socket ? gq_address_connect(o->socket, CONNECT_MS, &fd) : gq_address_find(&path, &fd);
+    if (status == GQ_OK && shows_progress(o))
+        canary_progress_start(&progress, o->socket ? o->socket : gq_text_str(&path), o->stage);
     if (status == GQ_OK)
         status = gq_ask(fd, request, answer);
+    canary_progress_stop(&progress);
     if (fd >= 0)
         close(fd);
     gq_text_finish(&path);

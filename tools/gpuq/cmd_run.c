@@ -171,6 +171,7 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
     if (status != GQ_OK)
         return report_error(status);
     wait_with_progress(p, show);
+    gq_interrupt(p); /* a canary that is watched still has nothing more to prove itself with */
     run_control_stop(&control);
     status = gq_stop(p, 0); /* also says why a pipeline failed before */
     if (show)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/value.h"
 
 /* --- fields ------------------------------------------------------------------------------------------------------- */
 
@@ -27,6 +28,34 @@ static const char *duration(uint64_t ns, char out[32])
     return out;
 }
 
+/* --- canaries ----------------------------------------------------------------------------------------------------- */
+
+static void add_served(uint64_t messages, uint64_t failed, uint64_t p99_ns, struct gq_text *out)
+{
+    char p99[32];
+    gq_text_printf(out, "%" PRIu64 " messages, %" PRIu64 " failed", messages, failed);
+    if (failed && messages)
+        gq_text_printf(out, " (%.3g%%)", 100.0 * (double)failed / (double)messages);
+    if (p99_ns)
+        gq_text_printf(out, ", p99 %s", duration(p99_ns, p99));
+}
+
+/* What was compared: two lines, if there was a canary. */
+static void show_canary(const struct gq_record *r, FILE *to)
+{
+    struct gq_text lines = {0};
+    if (number(r, "canary_ppm") == 0)
+        return;
+    gq_text_puts(&lines, "  canary, with a share of ");
+    gq_value_print_percent(number(r, "canary_ppm"), &lines);
+    gq_text_puts(&lines, ": ");
+    add_served(number(r, "canary_messages"), number(r, "canary_failed"), number(r, "canary_p99_ns"), &lines);
+    gq_text_puts(&lines, "\n  beside it: ");
+    add_served(number(r, "live_messages"), number(r, "live_failed"), number(r, "live_p99_ns"), &lines);
+    fprintf(to, "%s\n", gq_text_str(&lines));
+    gq_text_finish(&lines);
+}
+
 /* --- changes ------------------------------------------------------------------------------------------------------ */
 
 /* A refused build's sentence is its log: it is said once. */
@@ -47,6 +76,7 @@ void control_show_refusal(const char *command, const struct gq_answer *a)
         fprintf(stderr, "gpuq %s: %s\n", command, error);
     if (len && strncmp(error, log, strlen(error)) != 0)
         fprintf(stderr, "%s%s", log, log[len - 1] == '\n' ? "" : "\n");
+    show_canary(r, stderr);
 }
 
 static void show_times(const struct gq_record *r)
@@ -90,9 +120,11 @@ void control_show_change(const char *command, const struct gq_answer *a)
         printf("%s: version %" PRIu64 " is live (generation %" PRIu64 ", digest %s)", stage, version, generation,
                text(r, "digest"));
         if (strcmp(command, "swap") == 0)
-            putchar('\n'), show_times(r);
-        else
+            putchar('\n'), show_times(r), show_canary(r, stdout);
+        else if (number(r, "total_ns"))
             printf(" after %s\n", duration(number(r, "total_ns"), total));
+        else
+            putchar('\n'); /* a canary was called off: it was live all the time */
     }
 }
 

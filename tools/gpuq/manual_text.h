@@ -35,7 +35,14 @@
     "refusal "                                                                                                         \
     "names the step, shows the compiler's messages or the golden vector that differed, has exit code 65, and leaves "  \
     "the live version as it was. --rehearse on or off wins over swap.rehearse in the pipeline file. FILE must lie in " \
-    "or below the pipeline file's folder or the folder of a plugin that it names, or be builtin:NAME." TEXT_OF_SOCKET
+    "or below the pipeline file's folder or the folder of a plugin that it names, or be builtin:NAME.\n"               \
+    "--canary 5% first gives it that share of the messages, at most 50%, beside the live version, and watches both. "  \
+    "After 10 s, or --canary-for TIME, or when --canary-messages N are its own, it is live for all, or it is rolled "  \
+    "back, with exit code 65: if it had no result; if of its results more fail than of the live version's and "        \
+    "another 0.1%, or --canary-failures SHARE, which ends it as soon as it has 1000; if its p99 is above 150% of the " \
+    "live version's, or --canary-p99 PERCENT, where latency is measured and both have 1000 results. gpuq rollback "    \
+    "STAGE ends it at once, the end of the run does too, and other changes wait for it. On a GPU whole lanes are "     \
+    "shared out, so one lane is too few." TEXT_OF_SOCKET
 #define TEXT_rollback                                                                                              \
     "Nothing is built or loaded: the version that was live before is still there. A second rollback goes back to " \
     "where the first one came from." TEXT_OF_SOCKET
@@ -94,7 +101,8 @@
 
 #define WORDS_run "--backend --threads --no-cache --watch --json --quiet --help"
 #define WORDS_plugins "--json --socket --help"
-#define WORDS_swap "--rehearse --json --socket --help"
+#define WORDS_swap \
+    "--rehearse --canary --canary-for --canary-messages --canary-failures --canary-p99 --json --socket --help"
 #define WORDS_rollback "--json --socket --help"
 #define WORDS_use "--json --socket --help"
 #define WORDS_discard "--json --socket --help"

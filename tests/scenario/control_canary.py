@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""control_canary.py - gpuq swap --canary against a running pipeline: the new version serves a share of the messages while both are
+watched, and then all or none. Whatever ends it, no message is lost, and the log says what was compared."""
+import json
+import os
+import pty
+import re
+import signal
+import harness
+from harness import only_on, until
+from operated import Operated
+
+# A device's compiler keeps clocks, and leaves out loops over anything else.
+SLOW = "for (const long long start = clock64(); clock64() - start < 500000;) continue;"
+COUNTS = ("canary_ppm", "canary_messages", "canary_failed", "live_messages", "live_failed")
+
+
+class Options(Operated):
+    def test_what_is_not_as_it_should_be_is_said_for_each_option(self):
+        share = r"a percentage, with at most four digits after the dot, from 0\.0001% to {}%, not '{}'"
+        for arguments, said in (
+                (("--canary", "5"), "--canary takes " + share.format(50, "5")),
+                (("--canary", "50.0001%"), "--canary takes " + share.format(50, r"50\.0001%")),
+                (("--canary", "0%"), "--canary takes " + share.format(50, "0%")),
+                (("--canary", "0.00001%"), "--canary takes "), (("--canary", ".5%"), "--canary takes "), (("--canary", "5.%"), "--canary takes "),
+                (("--canary", "-5%"), "--canary takes "), (("--canary", "5%%"), "--canary takes "), (("--canary", "0x5%"), "--canary takes "),
+                (("--canary", "99999999999%"), "--canary takes "), (("--canary", ""), "--canary takes "),
+                (("--canary", "5%", "--canary-for", "99ms"), "--canary-for takes a duration with its unit, such as 30s, from 100ms to 24h, not '99ms'"),
+                (("--canary", "5%", "--canary-for", "25h"), "--canary-for takes "),
+                (("--canary", "5%", "--canary-for", "30"), "--canary-for takes .*; the units are h, m, s and ms"),
+                (("--canary", "5%", "--canary-messages", "0"), "--canary-messages takes a whole number from 1 to 4294967295, not '0'"),
+                (("--canary", "5%", "--canary-messages", "4294967296"), "--canary-messages takes "),
+                (("--canary", "5%", "--canary-failures", "101%"), "--canary-failures takes " + share.format(100, "101%")),
+                (("--canary", "5%", "--canary-p99", "150.5%"), r"--canary-p99 takes a whole percentage from 1% to 100000%, not '150\.5%'"),
+                (("--canary", "5%", "--canary-p99", "0%"), "--canary-p99 takes "),
+                (("--canary-for", "5s"), "--canary-for is about a canary: it goes with --canary, such as --canary 5%"),
+                (("--canary-p99", "200%", "--canary-messages", "9"), "--canary-messages is about a canary"),
+                (("--canary",), "the arguments are not as they should be; try `gpuq help swap`")):
+            code, out, err = self.gpuq("swap", "a", *arguments)
+            self.assertEqual((code, out), (64, b""), (arguments, err))
+            self.assertRegex(err, r"\Agpuq swap: " + said, arguments)
+            self.assertEqual(err.count("\n"), 1, err)
+        for command in ("rollback", "reload"):
+            self.assertEqual(self.gpuq(command, "--canary", "5%", "a")[0], 64)
+
+    def test_the_server_reads_numbers_alone(self):
+        run = self.running(self.pipeline([{"plugin": self.letter("a", "a")}], source=self.SOURCE))
+        for fields in ("canary_ppm=0", "canary_ppm=500001", 'canary_ppm="5%"', "canary_ppm=-1", 'canary_ppm=" 5"', "canary_ppm=0x10", 'canary_ppm=""',
+                       "canary_ppm=18446744073709551617", "canary_ppm=1 canary_ms=99", "canary_ppm=1 canary_ms=86400001", "canary_ppm=1 canary_messages=0",
+                       "canary_ppm=1 canary_failures=1000001", "canary_ppm=1 canary_p99=0", "canary_ppm=1 canary_p99=100001", "canary_p99=150",
+                       "canary_ppm=1 canary_ppm=2 canary_share=1"):
+            s = self.connect(run)
+            s.sendall(f"swap stage=a {fields}\n".encode())
+            (_, answer), = self.answer(s)
+            self.assertEqual((answer["status"], answer["exit_code"]), ("GQ_ERR_INVALID_ARG", 64), (fields, answer))
+            if "ms=" in fields:
+                self.assertEqual(answer["error"], f"canary_ms is a whole number from 100 to 86400000, not '{fields.split('=')[-1]}'")
+        s = self.connect(run)
+        s.sendall(b"rollback stage=a canary_ppm=1\n")
+        self.assertEqual(self.answer(s)[0][1]["exit_code"], 64)
+        self.assertEqual(self.live()["version"], 1)
+        self.stop(run)
+
+
+@only_on("cpu", "on a GPU whole lanes are shared out, and these pipelines have one")
+class Canaries(Operated):
+    SOURCE = {"generate": {"count": 10**12, "bytes": 16, "rate": "4000/s"}}
+
+    def setUp(self):
+        super().setUp()
+        self.a, self.b = self.letter("a", "a"), self.letter("b", "b")
+        self.run_ = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, on_error={"retries": 0}))
+
+    def canary(self, *arguments, file=None, share="50%"):
+        """A client that waits for its canary, which is on."""
+        client = self.start("swap", "--json", "--canary", share, *arguments, "a", file or self.b)
+        self.assertTrue(until(lambda: self.state("canary") or client.poll() is not None))
+        self.assertIsNone(client.poll(), client.stderr)
+        return client
+
+    def verdict(self, client, code):
+        got, out, err = self.finish(client)
+        self.assertEqual(got, code, (out, err))
+        return json.loads(out)
+
+    def state(self, state):
+        """The versions in a state."""
+        return [v for v in self.ask("plugins")["versions"] if v["state"] == state]
+
+    def settled(self, version):
+        """A version that serves no more."""
+        def find():
+            found, = [v for v in self.ask("plugins")["versions"] if v["version"] == version]
+            return found if found["state"] == "warm" else None
+        found = until(find)
+        self.assertTrue(found, version)
+        return found
+
+    def stop(self, process, code=0):
+        """As of any run; each message of it came out, or is in the dead letters."""
+        said = super().stop(process, code)
+        self.assert_all_there(said)
+        return said
+
+    def assert_all_there(self, said):
+        counts = re.search(r"messages  (\d+) in, (\d+) out, (\d+) failed", "\n".join(said))
+        went_in, out, failed = map(int, counts.groups())
+        self.assertEqual((went_in - failed, out), (out, self.read().count(b"\n")), said)
+
+    def test_a_healthy_one_goes_live_for_all(self):
+        answer = self.verdict(self.canary("--canary-for", "1s", "--canary-p99", "100000%", share="25%"), 0)
+        self.assertEqual((answer["step"], answer["version"], answer["live"], answer["canary_failed"], answer["live_failed"]), ("done", 2, 2, 0, 0))
+        self.assertAlmostEqual(answer["canary_ppm"], 250000, delta=10000)
+        self.assertGreater(answer["live_messages"], answer["canary_messages"])
+        self.assertGreater(answer["canary_messages"], 0)
+        self.assertGreaterEqual(answer["total_ns"], 10**9)
+        self.assertTrue(self.last_letters("b"))
+        self.assertRegex(self.read().decode(), r"\A(a\n)+(b\n)+(a\n)+")  # a share first,
+        self.assertEqual(set(self.read().split()), {b"a", b"b"})
+        self.assertEqual(self.live()["version"], 2)
+        old = self.settled(1)
+        self.assertEqual(self.read().count(b"a"), old["messages"])  # and all in the end
+        line, = self.audit(self.run_, command="swap")
+        self.assertEqual((line["outcome"], line["step"], line["generation"], *(line[c] for c in COUNTS)),
+                         ("live", "done", answer["generation"], *(answer[c] for c in COUNTS)))
+        self.stop(self.run_)
+
+    def test_people_read_what_was_compared(self):
+        served = r"\d+ messages, 0 failed(, p99 [\d.]+ [num]s)?"
+        code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "60s", "--canary-messages", "300", "--canary-p99", "100000%", "a", self.b)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out.decode(), r"\Aa: version 2 is live \(generation 3, digest [0-9a-f]{12}\)\n  build .* in all\n"
+                         rf"  canary, with a share of [\d.]+%: {served}\n  beside it: {served}\n\Z")
+        fails = self.plugin("fails", "out->out[0] = 'f'; *out->out_len = 1; if (in.msg_id % 4 == 0) gq_fail(out, 7);")
+        code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "60s", "--canary-messages", "300", "a", fails)
+        self.assertEqual((code, out), (65, b""))
+        self.assertRegex(err, r"\Agpuq swap: refused at step canary; version 2 of a serves on\n"
+                         r"the canary of stage 'a', version 3, was rolled back: \d+ of its \d+ results failed, .* %, and of version 2's 0 of \d+, 0 %.*\n"
+                         rf"  canary, with a share of [\d.]+%: \d+ messages, \d+ failed \((1|2|3)\d(\.\d)?%\)(, p99 .*)?\n  beside it: {served}\n\Z")
+        self.stop(self.run_)
+
+    def test_one_that_fails_more_is_rolled_back_before_its_time(self):
+        fails = self.plugin("fails", "out->out[0] = 'f'; *out->out_len = 1; if (in.msg_id % 10 == 0) gq_fail(out, 7);")
+        answer = self.verdict(self.canary("--canary-for", "60s", file=fails), 65)
+        self.assertEqual((answer["status"], answer["step"], answer["version"], answer["live"]), ("GQ_ERR_PLUGIN", "canary", 2, 1))
+        self.assertGreaterEqual(answer["canary_messages"], 1000)
+        self.assertLess(answer["total_ns"], 30 * 10**9)
+        self.assertIn(f"{answer['canary_failed']} of its {answer['canary_messages']} results failed", answer["error"])
+        old = self.settled(2)
+        self.assertGreaterEqual(old["messages"], answer["canary_messages"])
+        self.assertLess(old["messages"], answer["canary_messages"] + 1000)  # what it had when it was rolled back
+        stats = self.ask("stats")
+        self.assertEqual((stats["failed"], stats["dead"]), (old["failed"], old["failed"]))
+        self.assertTrue(until(lambda: self.read().count(b"f") == old["messages"] - old["failed"]))
+        self.assertTrue(self.last_letters("a"))
+        line, = self.audit(self.run_, command="swap")
+        self.assertEqual((line["outcome"], line["step"], *(line[c] for c in COUNTS)), ("refused", "canary", *(answer[c] for c in COUNTS)))
+        answer = self.verdict(self.canary("--canary-for", "400ms", "--canary-failures", "30%", "--canary-p99", "100000%", file=fails), 0)
+        self.assertGreater(answer["canary_failed"], 0)  # so many were allowed
+        self.assertEqual(self.live()["version"], answer["version"])
+        self.stop(self.run_)
+
+    def test_one_that_is_slow_is_rolled_back(self):
+        slow = self.plugin("slow", SLOW + "out->out[0] = 's'; *out->out_len = 1;")
+        # What else the machine does makes both slow. A hundredth of the live version's p99 is less than the loop takes, whatever it does.
+        answer = self.verdict(self.canary("--canary-for", "2s", "--canary-p99", "1%", file=slow), 65)
+        self.assertEqual((answer["step"], answer["live"], answer["canary_failed"]), ("canary", 1, 0))
+        self.assertRegex(answer["error"], r"was rolled back: its p99 is [\d.]+ us, and that of version 1 [\d.]+ us; canary_p99 allows 1 %")
+        self.assertGreater(answer["canary_p99_ns"], 100000)
+        self.assertGreater(answer["live_p99_ns"], 0)
+        self.assertTrue(self.last_letters("a"))
+        self.stop(self.run_)
+
+    def test_a_rollback_ends_it_and_use_has_it_again(self):
+        client = self.canary("--canary-for", "60s")
+        watched, = self.state("canary")
+        self.assertEqual((watched["version"], self.live()["version"]), (2, 1))
+        self.assertTrue(until(lambda: self.state("canary")[0]["messages"] > 0))
+        code, out, err = self.gpuq("rollback", "a")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out.decode(), r"\Aa: version 1 is live \(generation 3, digest [0-9a-f]{12}\)\n\Z")
+        answer = self.verdict(client, 65)
+        self.assertEqual((answer["step"], answer["live"]), ("canary", 1))
+        self.assertEqual(self.settled(2)["version"], 2)
+        self.assertTrue(self.last_letters("a"))
+        self.assertEqual(self.audit(self.run_, command="rollback")[0]["status"], "GQ_OK")
+        self.assertEqual(self.audit(self.run_, command="swap")[0]["outcome"], "refused")
+        self.ask("use", "a", "2")
+        self.assertTrue(self.last_letters("b"))
+        self.stop(self.run_)
+
+    def test_an_interrupt_rolls_it_back_and_drains(self):
+        client = self.canary("--canary-for", "60s")
+        said = self.stop(self.run_)
+        answer = self.verdict(client, 1)
+        self.assertEqual((answer["status"], answer["step"], answer["live"]), ("GQ_ERR_SHUTDOWN", "canary", 1))
+        self.assertEqual(sum(line.startswith("audit ") and 'step="canary"' in line for line in said), 1)
+
+    def test_the_end_of_the_source_rolls_it_back(self):
+        self.stop(self.run_)
+        os.remove(self.out)
+        run = self.running(self.pipeline([{"plugin": self.a}], source={"generate": {"count": 6000, "bytes": 16, "rate": "4000/s"}}))
+        answer = self.verdict(self.canary("--canary-for", "60s"), 1)
+        self.assertEqual((answer["status"], answer["step"]), ("GQ_ERR_SHUTDOWN", "canary"))
+        run.wait(30)
+        run.collector.join(10)
+        self.assertEqual((run.returncode, self.read().count(b"\n")), (0, 6000), self.said[run.pid])
+
+    def test_it_is_decided_when_its_client_is_gone(self):
+        client = self.canary("--canary-for", "1s", "--canary-p99", "100000%")
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+        self.assertEqual(self.state("live")[0]["version"], 1)
+        line, = self.audit(self.run_, command="swap")
+        self.assertEqual((line["outcome"], line["version"], line["pid"]), ("live", 2, client.pid))
+        self.assertTrue(self.last_letters("b"))
+        self.stop(self.run_)
+
+    def test_others_wait_and_those_who_look_do_not(self):
+        c = self.letter("c", "c")
+        client = self.canary("--canary-for", "1500ms", "--canary-p99", "100000%")
+        other = self.start("swap", "--json", "a", c)
+        self.assertEqual(self.ask("stats")["status"], "GQ_OK")
+        self.assertTrue(self.state("canary"))
+        self.assertIsNone(other.poll())
+        first, second = self.verdict(client, 0), self.verdict(other, 0)
+        self.assertEqual((first["version"], second["version"], second["generation"]), (2, 3, first["generation"] + 1))
+        self.assertNotIn(b"c", self.read()[:self.read().rindex(b"a")])
+        self.assertTrue(self.last_letters("c"))
+        self.stop(self.run_)
+
+    def on_a_terminal(self, file, *arguments):
+        """Standard error of a swap, as a terminal has it."""
+        master, slave = pty.openpty()
+        client = self.start("swap", *arguments, "--canary", "50%", "--canary-for", "1500ms", "--canary-p99", "100000%", "a", file, stderr=slave)
+        os.close(slave)
+        data = b""
+        while True:
+            try:
+                more = os.read(master, 4096)
+            except OSError:  # the client has closed it
+                more = b""
+            if not more:
+                break
+            data += more
+        os.close(master)
+        self.assertEqual(self.finish(client)[0], 0, data)
+        return data.decode()
+
+    def test_who_waits_at_a_terminal_sees_it_run(self):
+        said = self.on_a_terminal(self.b)
+        lines = said.split("\r\x1b[K")
+        self.assertGreaterEqual(len(lines), 3, said)
+        self.assertEqual((lines[0], lines[-1]), ("", ""), said)  # it is taken away
+        for line in lines[1:-1]:
+            self.assertRegex(line, r"\A  canary version 2: \d+, 0 failed; live version 1: \d+, 0 failed\Z")
+            self.assertLess(len(line), 80)
+        self.assertEqual(self.on_a_terminal(self.a, "--json"), "")
+        self.stop(self.run_)
+
+
+harness.main()
