@@ -99,20 +99,23 @@ class Hostile(Operated):
         self.assertEqual(stuck, 1)
         self.assertEqual(self.gpuq("stats")[0], 0)
 
-    def test_clients_killed_at_any_moment_of_a_swap(self):
-        draw = random.Random(SEED)
+    def test_clients_killed_at_every_step_of_a_swap(self):
+        start = time.monotonic()
+        self.ask("swap", "a", self.letter("k", "a", "// never built before\n"))
+        took = time.monotonic() - start
         for i in range(20):
-            name = self.letter(f"k{i}", "a", f"// {i}\n")
-            client = self.start("swap", "a", name)
-            time.sleep(draw.random() * (0.02 if i % 2 else 0.5))
+            client = self.start("swap", "a", self.letter(f"k{i}", "a", f"// {i}\n"))
+            time.sleep(took * i / 20)
             client.send_signal(signal.SIGKILL)
             client.wait()
-        def all_ended():  # each was asked for or not; what was asked for is answered on the log
-            s = self.connect(self.run_)
-            s.sendall(b"swap stage=a file=" + self.a.encode() + b"\n")
-            return self.answer(s)[0][1]["status"] == "GQ_OK"
-        self.assertTrue(until(all_ended))
+            size = os.path.getsize(self.out)
+            self.assertEqual(self.live("a")["state"], "live")  # somebody serves,
+            self.assertTrue(until(lambda: os.path.getsize(self.out) > size))
+            self.ask("swap", "a", self.a)  # and the next one goes live, when what was asked for before has ended
+            self.assertEqual(self.live("a")["plugin"], self.a)
         self.assertFalse([line for line in self.said[self.run_.pid] if 'outcome="refused"' in line], self.said)
+        asked = {line.get("file") for line in self.audit(self.run_, command="swap")}
+        self.assertGreater(sum(self.path(f"k{i}.cu") in asked for i in range(20)), 5)  # these were too late to be stopped
 
     def test_many_at_once_are_served_one_after_another(self):
         answers = []
