@@ -83,7 +83,8 @@ static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t 
     uint8_t *to = l->slot[(p->g.step + 1) & 1] + gq_slot_index(&l->view, seq) * l->view.stride;
     if (gq_meta_status(meta) == GQ_RESULT_OK) {
         len = serve(p, l, seq, len, to);
-        meta = gq_meta(p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
+        const uint32_t met = gq_meta_generation(meta); /* as the kernel has it: the newest code on the way */
+        meta = gq_meta(met > p->g.generation ? met : p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
     }
     if (p->g.step + 1 == p->g.steps && p->g.counted) {
         count(l, seq, len, meta);

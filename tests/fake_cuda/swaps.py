@@ -30,12 +30,13 @@ CHANGING = ("cuLibraryLoadData", "cuLibraryGetKernel", "cuKernelGetFunction", "c
 
 
 class Swaps(gpu.Scenario):
-    def swaps(self, *words, rehearse="off", first=BACK):
+    def swaps(self, *words, rehearse="off", first=BACK, files=None):
         for name, text in (("first.cu", first), ("second.cu", SECOND)):
             if not os.path.exists(self.path(name)):
                 self.write(name, text.encode())
         environment = {**os.environ, **self.script(*words), "GPUQ_WORKER": os.path.join(os.path.dirname(gpu.harness.GPUQ), "gpuq-worker")}
-        run = subprocess.run([PROGRAM, self.path("first.cu"), self.path("second.cu"), rehearse], env=environment,
+        files = files or (self.path("first.cu"), self.path("second.cu"))
+        run = subprocess.run([PROGRAM, *files, rehearse], env=environment,
                              capture_output=True, text=True, check=False, timeout=100)
         told = run.stdout + run.stderr
         self.assertNotIn(gpu.COMPLAINT, told)
@@ -61,6 +62,12 @@ class Swaps(gpu.Scenario):
         self.assertEqual(code, 0, told)
         self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, False], told)
         self.assertRegex(told, r"a canary with other memory +GQ_ERR_PLUGIN at inspect, live \d+, generation 0: a canary of stage 'a' shares")
+
+    def test_machine_code_is_swapped_in_as_source_is(self):
+        for files in (("rot13.ptx", "hex.cubin"), ("hex.cubin", "rot13.ptx")):
+            code, told = self.swaps(files=[os.path.join(gpu.harness.TREE, "plugins", name) for name in files])
+            self.assertEqual(code, 0, told)
+            self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, True], told)
 
     def test_memory_that_nobody_can_take_over_is_a_refusal(self):
         code, told = self.swaps(first=FIRST)
