@@ -155,8 +155,9 @@ GQ_API QueueStatus q_commit(GpuQueue *q, const QClaim *claims, size_t count);
 /* How a message ended, in QResult.status. */
 typedef enum QResultStatus {
     Q_RESULT_OK = 0,
-    Q_RESULT_FAILED = 2,  /* gq_fail(): `code` says why, after every retry */
-    Q_RESULT_OVERFLOW = 3 /* the plugin reported more bytes than slot_bytes */
+    Q_RESULT_FAILED = 2,   /* gq_fail(): `code` says why, after every retry */
+    Q_RESULT_OVERFLOW = 3, /* the plugin reported more bytes than slot_bytes */
+    Q_RESULT_FAULTED = 4   /* its worker crashed or hung with it each time it was tried, alone too */
 } QResultStatus;
 
 /* A result in place: `data` is valid until it is released. */
@@ -166,7 +167,7 @@ typedef struct QResult {
     uint32_t len;
     uint32_t generation; /* of the code that made it; 1 is the first */
     uint16_t status;     /* QResultStatus */
-    uint16_t code;       /* of gq_fail() */
+    uint16_t code;       /* of gq_fail(); faulted: the signal, 0: it hung, 256 and above: 256 + the exit code */
     uint16_t stage;      /* the stage that failed it, or the last */
     uint16_t reserved0;
 } QResult;

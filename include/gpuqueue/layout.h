@@ -72,6 +72,11 @@
 #define GQ_RESULT_DROPPED 1u  /* gq_drop(): filtered out, no bytes */
 #define GQ_RESULT_FAILED 2u   /* gq_fail(), after every retry: `code` says why, no bytes */
 #define GQ_RESULT_OVERFLOW 3u /* the plugin reported more bytes than its buffer holds: `len` is what it reported */
+#define GQ_RESULT_FAULTED 4u  /* its worker ended with it each time it was tried: `code` says how, no bytes */
+
+/* `code` of GQ_RESULT_FAULTED: the signal that ended the worker, or one of these. */
+#define GQ_FAULT_TIME 0u   /* the plugin did not end within its stage's timeout */
+#define GQ_FAULT_EXIT 256u /* and the exit code above it: the plugin ended the process */
 
 /* One word of ingress: `len` and `stamp` are written together, with release order, after the payload. */
 struct gq_in_desc {

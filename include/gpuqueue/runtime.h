@@ -36,6 +36,11 @@ typedef struct gq_open_opts {
     uint32_t cpu_threads; /* worker threads of the CPU backend; 0: the file's cpu.threads */
     uint32_t no_cache;    /* 1: compile again, keep nothing */
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue */
+    /* Told in one sentence what a running pipeline came through: a worker that died and whose messages another serves,
+     * a message that is given up. By a thread of the pipeline, which waits; no call on the pipeline in it. NULL: nobody
+     */
+    void (*note)(void *context, const char *sentence);
+    void *note_context;
 } gq_open_opts;
 
 typedef struct gq_stats {
@@ -49,7 +54,8 @@ typedef struct gq_stats {
     uint64_t in_flight;           /* accepted, not yet with the sink */
     double seconds;               /* since gq_start, or from start to stop */
     uint64_t p50_ns, p99_ns,
-        max_ns; /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
+        max_ns;        /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
+    uint64_t restarts; /* workers that took the place of one that died */
 } gq_stats;
 
 GQ_API gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out);

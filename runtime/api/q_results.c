@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "pipeline/handle.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/suspects.h"
 #include <inttypes.h>
 
 #define TAKE_MAX 256u
@@ -24,6 +25,14 @@ static struct gq_user *enter_take(GpuQueue *q, gq_status *status)
 }
 
 /* --- one result by id --------------------------------------------------------------------------------------------- */
+
+static gq_status explain_fault(uint64_t id, const char *stage, uint32_t code)
+{
+    char how[64];
+    gq_fault_describe(code, how, sizeof how);
+    return gq_error_set(GQ_ERR_DEVICE, "message %" PRIu64 ": in stage '%s' it %s each time it was tried", id, stage,
+                        how);
+}
 
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
@@ -46,6 +55,8 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
         if (gq_meta_status(meta) == GQ_RESULT_OVERFLOW)
             return gq_error_set(status, "message %" PRIu64 ": stage '%s' reported a result longer than slot_bytes", id,
                                 name);
+        if (gq_meta_status(meta) == GQ_RESULT_FAULTED)
+            return explain_fault(id, name, gq_meta_code(meta));
         return gq_error_set(status, "message %" PRIu64 " failed in stage '%s' with code %u", id, name,
                             gq_meta_code(meta));
     default:

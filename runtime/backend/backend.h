@@ -65,8 +65,10 @@ struct gq_backend_ops {
     /* All images are loaded, and nothing runs: can they run together? GQ_ERR_PLUGIN says with numbers why not. NULL:
      * they always can. */
     gq_status (*fit)(struct gq_backend *backend);
-    /* Serves one more lane; before start or while running. The memory behind `view` outlives the backend. */
-    gq_status (*add_lane)(struct gq_backend *backend, const struct gq_lane_view *view);
+    /* Serves one more lane, or those of its messages that `range` names; before start or while running. The memory
+     * behind `view` outlives the backend. GQ_ERR_UNAVAILABLE: it serves whole lanes only. */
+    gq_status (*add_lane)(struct gq_backend *backend, const struct gq_lane_view *view,
+                          const struct gq_lane_range *range);
     /* Messages flow from here on. */
     gq_status (*start)(struct gq_backend *backend);
     /* Nothing runs when it returns; start() goes on where it stopped. */

@@ -59,6 +59,7 @@ struct gq_cpu_lane {
     struct gq_lane_view view;
     bool generated;
     uint64_t first_index;
+    uint64_t mixed, end;                   /* of a gq_lane_range */
     _Alignas(GQ_LINE_BYTES) uint32_t busy; /* a block is claiming, or the control thread holds the lane */
     uint64_t next;                         /* first seq not claimed by any block */
     const struct gq_cpu_table *table;      /* for the next run; under `busy` */

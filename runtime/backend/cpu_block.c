@@ -61,13 +61,49 @@ static uint32_t choose_table(const struct gq_cpu_lane *lane, uint32_t most, cons
     return left < most ? left : most;
 }
 
+/* In a lane of a worker that is not the lane's first: did a worker before this one end the message? */
+static bool has_ended(const struct gq_cpu_lane *lane, uint64_t seq)
+{
+    uint32_t len;
+    uint64_t meta;
+    return seq < lane->mixed && gq_slot_ready(&lane->view, seq, &len, &meta);
+}
+
+static void pass_ended(struct gq_cpu_lane *lane)
+{
+    while (has_ended(lane, lane->next))
+        __atomic_store_n(&lane->next, lane->next + 1, __ATOMIC_RELAXED);
+}
+
+/* Of those that stand ready, the ones before the next that has ended. */
+static uint32_t count_open(const struct gq_cpu_lane *lane, uint32_t ready)
+{
+    uint32_t n = 0;
+    if (lane->next >= lane->mixed)
+        return ready;
+    while (n < ready && !has_ended(lane, lane->next + n))
+        n++;
+    return n;
+}
+
+static bool is_over(const struct gq_cpu_lane *lane)
+{
+    return __atomic_load_n(&lane->next, __ATOMIC_RELAXED) >= lane->end;
+}
+
+static uint32_t bound(const struct gq_cpu_lane *lane, uint32_t most)
+{
+    return lane->end - lane->next < most ? (uint32_t)(lane->end - lane->next) : most;
+}
+
 static bool claim_from(struct gq_cpu_block *b, struct gq_cpu_lane *lane, struct run *run)
 {
-    if (!gq_cpu_lane_try(lane))
+    if (is_over(lane) || !gq_cpu_lane_try(lane))
         return false;
     const struct gq_cpu_table *table;
-    const uint32_t most = choose_table(lane, b->grid->batch, &table);
-    const uint32_t ready = count_ready(b, lane, most);
+    pass_ended(lane);
+    const uint32_t most = bound(lane, choose_table(lane, b->grid->batch, &table));
+    const uint32_t ready = count_open(lane, count_ready(b, lane, most));
     *run = (struct run){lane, table, lane->next, ready ? share(b, ready) : 0};
     __atomic_store_n(&lane->next, lane->next + run->count, __ATOMIC_RELAXED);
     if (run->count != 0) /* before the lane is left: whoever replaces its table has to see this */
@@ -116,6 +152,8 @@ static bool work_waits(void *arg)
     for (uint32_t i = 0; i < count; i++) {
         const struct gq_cpu_lane *lane = grid->lane[i];
         uint64_t next = __atomic_load_n(&lane->next, __ATOMIC_RELAXED);
+        if (next >= lane->end)
+            continue;
         if (lane->generated ? next < gq_slot_limit(&lane->view) : gq_slot_acquire(&lane->view, next, &len))
             return true;
     }

@@ -114,7 +114,8 @@ static gq_status cpu_load_stage(struct gq_backend *backend, int fd, const struct
     return status;
 }
 
-static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
+static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_view *view,
+                              const struct gq_lane_range *range)
 {
     struct gq_cpu_grid *grid = grid_of(backend);
     if (grid->lane_count == GQ_LANES_MAX)
@@ -127,6 +128,9 @@ static gq_status cpu_add_lane(struct gq_backend *backend, const struct gq_lane_v
     lane->view = *view;
     lane->generated = view->in_head->generated != 0;
     lane->first_index = view->in_head->first_index;
+    lane->next = range->first;
+    lane->mixed = range->mixed;
+    lane->end = range->end;
     lane->table = grid->table;
     lane->canary = grid->canary.table;
     grid->lane[grid->lane_count] = lane;

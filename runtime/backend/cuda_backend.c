@@ -170,8 +170,11 @@ static gq_status cuda_fit(struct gq_backend *backend)
     return status == GQ_OK ? gq_cuda_divide(cuda_of(backend), percent) : status;
 }
 
-static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view)
+static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view,
+                               const struct gq_lane_range *range)
 {
+    if (range->first != 0 || range->mixed != 0 || range->end != UINT64_MAX)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "the cuda backend serves whole lanes only");
     struct gq_cuda *c = cuda_of(backend);
     if (c->lanes_held == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);

@@ -35,7 +35,8 @@ struct gq_conf_stage {
     char *name;   /* unique; by default the plugin's file name without its ending */
     char *plugin; /* path as opened: the file's folder joined with what was written, unless absolute */
     struct gq_mark plugin_mark;
-    uint32_t blocks; /* of its grid on a GPU; 0: as many as are of use and fit */
+    uint32_t blocks;     /* of its grid on a GPU; 0: as many as are of use and fit */
+    uint64_t timeout_ms; /* of one message; 0: none */
     struct gq_conf_param *params;
     size_t param_count;
 };

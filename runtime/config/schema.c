@@ -20,10 +20,12 @@ static const struct gq_schema_word patterns[] = {
 static const struct gq_schema_word polls[] = {
     {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
 static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct gq_schema_word never[] = {{"off", 0}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
 #define DRAIN_MAX 86400000u         /* a day */
+#define TIMEOUT_MAX 86400000u       /* a day */
 #define BUDGET_MAX 600000u          /* ten minutes */
 #define VERSIONS_MAX 16u
 #define TEXT_SPLIT "how the bytes are cut into messages; fixed also needs record_bytes"
@@ -104,6 +106,9 @@ const struct gq_schema_row gq_schema_rows[] = {
      .example = "../plugins/sha256.cu", .sentence = "the plugin's file; builtin:echo is one that needs no file"},
     {"stages[].blocks", GQ_SCHEMA_COUNT, .fallback = "auto", .min = 1, .max = GRID_BLOCKS_MAX, .words = automatic,
      AT_STAGE(blocks), .sentence = TEXT_BLOCKS},
+    {"stages[].timeout", GQ_SCHEMA_DURATION, .fallback = "1s", .min = 10, .max = TIMEOUT_MAX, .words = never,
+     AT_STAGE(timeout_ms),
+     .sentence = "how long the stage may take for one message; then the message is tried alone, and given up if it never ends"},
     {"stages[].params", GQ_SCHEMA_PARAMS, AT_STAGE(params), BESIDE_STAGE(param_count),
      .example = "{ uppercase: false }", .sentence = TEXT_PARAMS},
 

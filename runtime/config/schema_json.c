@@ -135,6 +135,11 @@ static void write_scalar(struct writer *w, const struct gq_schema_row *row)
         write_form(w, row);
         end(w, "}");
     }
+    if (row->type == GQ_SCHEMA_DURATION && row->words) {
+        open_alternative(w);
+        write_words(w, row->words);
+        end(w, "}");
+    }
     open_alternative(w);
     text(w, "$ref", "#/$defs/variable");
     end(w, "}");

@@ -253,7 +253,7 @@ static gq_status roll_back(struct gq_change *c)
     const uint32_t generation = gq_versions_begin(p->versions, c->stage, live);
     struct gq_remote_change change = gq_change_for_remote(c, generation);
     change.version = live->number;
-    gq_status status = gq_remote_use(p->remote, &change, &times);
+    gq_status status = gq_remote_use(p->remote, &live->image, &change, &times);
     if (status != GQ_OK)
         gq_versions_undo(p->versions);
     const uint32_t lanes = gq_change_note_switch(c, status == GQ_OK ? generation : 0, until);

@@ -321,7 +321,7 @@ gq_status gq_change_switch(struct gq_change *c)
     c->was = p->versions->stage[c->stage].live;
     const uint32_t generation = gq_versions_begin(p->versions, c->stage, c->code);
     const struct gq_remote_change change = gq_change_for_remote(c, generation);
-    gq_status status = c->loaded ? gq_remote_use(p->remote, &change, &times)
+    gq_status status = c->loaded ? gq_remote_use(p->remote, &c->code->image, &change, &times)
                                  : gq_remote_swap(p->remote, &c->code->image, &change, &times);
     gq_change_note_times(c, &times);
     if (status == GQ_OK) {

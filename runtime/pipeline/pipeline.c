@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "pipeline/handle.h"
 #include "pipeline/swap.h"
+#include "pipeline/trial.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,6 +44,8 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     p->source_image.fd = -1;
     p->probed.channel = -1;
     p->from_text = opts->text != NULL;
+    p->note = opts->note;
+    p->note_context = opts->note_context;
     pthread_mutex_init(&p->change_lock, NULL);
     p->cpu_threads = opts->cpu_threads;
     p->builder_opts = (struct gq_builder_opts){.no_cache = opts->no_cache != 0};
@@ -96,13 +99,16 @@ static gq_status build_all(struct gq_pipeline *p)
 /* Starts the worker, which loads the images and says whether they can run together. */
 static gq_status load_images(struct gq_pipeline *p)
 {
-    gq_status status = gq_remote_create(p->conf, p->backend, p->cpu_threads, p->versions, &p->probed, &p->remote);
-    if (status == GQ_OK && p->source_image.fd >= 0)
-        status = gq_remote_load(p->remote, &p->source_image, "source", 1, p->conf->source.blocks);
-    for (size_t i = 0; i < p->conf->stage_count && status == GQ_OK; i++)
-        status = gq_remote_load(p->remote, &p->versions->stage[i].code[0]->image, p->conf->stages[i].name, 1,
-                                p->conf->stages[i].blocks);
-    return status == GQ_OK ? gq_remote_fit(p->remote) : status;
+    struct gq_epoch_code code = {.generation = 1};
+    const struct gq_remote_keeper *keeper = NULL;
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        code.stage[i] = p->versions->stage[i].code[0];
+    gq_supervisor_init(&p->supervisor, p);
+    if (p->backend == GQ_BACKEND_CPU) /* what a device did when it failed does not say which message it was */
+        keeper = &p->supervisor.keeper;
+    gq_status status =
+        gq_remote_create(p->conf, p->backend, p->cpu_threads, p->versions, keeper, &p->probed, &p->remote);
+    return status == GQ_OK ? gq_epoch_load(p, p->remote, &code) : status;
 }
 
 /* What belongs to a phase is there before it is entered: gq_get_stats() may ask from any thread. */
@@ -205,10 +211,11 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
         status = open_connectors(p);
     if (status == GQ_OK && (conf->source.kind == GQ_SOURCE_API || conf->sink.kind == GQ_SINK_API))
         status = gq_handle_create(p, &p->handle);
-    if (status == GQ_OK)
-        status = gq_remote_run(p->remote);
-    if (status == GQ_OK)
+    if (status == GQ_OK) {
         set_live(p);
+        gq_supervisor_arm(&p->supervisor);
+        status = gq_remote_run(p->remote);
+    }
     if (status == GQ_OK)
         status = start_threads(p);
     enter(p, GQ_PHASE_STARTED); /* a start that failed half-way is undone by stop and close */
@@ -427,6 +434,7 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
             .p99_ns = latency ? gq_histogram_quantile(latency, 0.99) : 0,
             .max_ns = latency ? latency->max : 0,
         };
+        out->restarts = gq_remote_restarts(p->remote);
         uint64_t done = out->messages_out + out->dropped + out->failed; /* read after what was submitted */
         out->in_flight = counts.submitted > done ? counts.submitted - done : 0;
     } else {

@@ -12,6 +12,7 @@
 #include "pipeline/queue.h"
 #include "pipeline/remote.h"
 #include "pipeline/spare.h"
+#include "pipeline/supervisor.h"
 #include "pipeline/version.h"
 
 enum gq_phase { GQ_PHASE_OPEN, GQ_PHASE_PREPARED, GQ_PHASE_STARTED, GQ_PHASE_STOPPED };
@@ -46,7 +47,11 @@ struct gq_pipeline {
         uint32_t stage;
     } canary; /* of the change that is being made */
 
+    void (*note)(void *context, const char *sentence); /* of gq_open_opts; NULL: nobody listens */
+    void *note_context;
+
     /* from gq_start */
+    struct gq_supervisor supervisor; /* of `remote`, on the CPU backend */
     struct gq_remote *remote;
     struct gq_queue *queue;
     bool counted;            /* results are only counted: ring/counted.h */

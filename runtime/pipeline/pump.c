@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include "pipeline/handle.h"
+#include "pipeline/suspects.h"
 #include "ring/counted.h"
 
 #define BATCH 256u
@@ -104,7 +105,11 @@ void *gq_pump_source(void *pipeline)
 
 static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
 {
-    if (gq_meta_status(r->meta) == GQ_RESULT_FAILED)
+    char how[64];
+    gq_fault_describe(gq_meta_code(r->meta), how, sizeof how);
+    if (gq_meta_status(r->meta) == GQ_RESULT_FAULTED)
+        snprintf(text, size, "the plugin %s each time the message was tried", how);
+    else if (gq_meta_status(r->meta) == GQ_RESULT_FAILED)
         snprintf(text, size, "the plugin failed the message with code %u", gq_meta_code(r->meta));
     else
         snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
@@ -131,6 +136,13 @@ static void find_culprit(const struct gq_pipeline *p, uint64_t meta, struct culp
     }
 }
 
+static uint32_t attempts_of(const struct gq_pipeline *p, uint32_t status)
+{
+    if (status == GQ_RESULT_FAULTED)
+        return gq_trials_of(p->conf) + 1;
+    return status == GQ_RESULT_FAILED ? p->conf->retries + 1 : 1;
+}
+
 static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *r)
 {
     char reason[160];
@@ -143,7 +155,7 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
     struct gq_dead_letter letter = {
         .id = gq_slot_id(lane->view.lane, r->seq),
         .unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
-        .attempts = gq_meta_status(r->meta) == GQ_RESULT_FAILED ? p->conf->retries + 1 : 1,
+        .attempts = attempts_of(p, gq_meta_status(r->meta)),
         .stage = gq_meta_stage(r->meta),
         .status = (uint16_t)gq_meta_status(r->meta),
         .code = (uint16_t)gq_meta_code(r->meta),

@@ -23,7 +23,8 @@ static bool same_stages(const struct gq_conf *a, const struct gq_conf *b)
     if (a->stage_count != b->stage_count)
         return false;
     for (size_t i = 0; i < a->stage_count; i++)
-        if (strcmp(a->stages[i].name, b->stages[i].name) != 0 || a->stages[i].blocks != b->stages[i].blocks)
+        if (strcmp(a->stages[i].name, b->stages[i].name) != 0 || a->stages[i].blocks != b->stages[i].blocks ||
+            a->stages[i].timeout_ms != b->stages[i].timeout_ms)
             return false;
     return true;
 }
@@ -34,7 +35,7 @@ static gq_status check_fixed(const struct gq_pipeline *p, const struct gq_conf *
     struct gq_text sections = {0};
     bool differs = gq_conf_differ(p->conf, conf, &sections);
     if (!same_stages(p->conf, conf)) {
-        gq_text_printf(&sections, "%sstages (how many, their names, their blocks)", differs ? ", " : "");
+        gq_text_printf(&sections, "%sstages (how many, their names, blocks and timeouts)", differs ? ", " : "");
         differs = true;
     }
     gq_status status = GQ_OK;

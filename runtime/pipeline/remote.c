@@ -40,6 +40,7 @@ static gq_status give_up(struct gq_remote *remote)
 {
     snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
              remote->answer_ms);
+    gq_assert(remote->process.pid > 0); /* 0 would be all of us */
     kill(remote->process.pid, SIGKILL);
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->last_word);
 }
@@ -52,11 +53,44 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
     return gq_link_dead(&remote->link);
 }
 
-static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
-                         struct gq_packet *reply)
+static uint32_t deaths_of(const struct gq_remote *remote) { return __atomic_load_n(&remote->deaths, __ATOMIC_ACQUIRE); }
+
+/* With the lock. While one worker takes another's place, only who sees to that has anything to ask. */
+static void wait_for_worker(struct gq_remote *remote)
+{
+    while (remote->away && !pthread_equal(remote->renewer, pthread_self()))
+        pthread_cond_wait(&remote->renewed, &remote->lock);
+}
+
+/* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */
+static gq_status explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
+{
+    const uint64_t deadline = gq_clock_deadline(2000);
+    while (deaths_of(remote) == deaths && !gq_link_dead(&remote->link) && !gq_clock_past(deadline))
+        usleep(200);
+    pthread_mutex_lock(&remote->lock);
+    if (deaths_of(remote) != deaths || gq_link_dead(&remote->link))
+        status = gq_error_set(GQ_ERR_DEVICE, "%s", remote->why);
+    pthread_mutex_unlock(&remote->lock);
+    return status;
+}
+
+/* Has another worker taken the place of one that died since there were so many deaths? */
+static bool was_replaced(struct gq_remote *remote, uint32_t deaths)
+{
+    if (deaths_of(remote) == deaths)
+        return false;
+    pthread_mutex_lock(&remote->lock);
+    wait_for_worker(remote);
+    pthread_mutex_unlock(&remote->lock);
+    return !gq_link_dead(&remote->link);
+}
+
+/* With the lock. */
+static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
+                            struct gq_packet *reply)
 {
     *reply = (struct gq_packet){.type = packet->type}; /* until there is one */
-    pthread_mutex_lock(&remote->lock);
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
@@ -66,12 +100,20 @@ static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packe
         snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
     if (status == GQ_ERR_TIMEOUT)
         status = give_up(remote);
-    pthread_mutex_unlock(&remote->lock);
-    /* A worker that ends instead of answering leaves a better sentence behind. */
-    bool answered = reply->type == GQ_PACKET_REPLY;
-    if (status == GQ_ERR_DEVICE && !answered && remote->watched && wait_dead(remote, 2000))
-        status = gq_remote_check(remote);
     return status;
+}
+
+static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
+                         struct gq_packet *reply)
+{
+    pthread_mutex_lock(&remote->lock);
+    wait_for_worker(remote);
+    const uint32_t deaths = deaths_of(remote);
+    const bool watched = remote->watched && !remote->away;
+    gq_status status = ask_locked(remote, packet, fds, fd_count, reply);
+    pthread_mutex_unlock(&remote->lock);
+    const bool answered = reply->type == GQ_PACKET_REPLY;
+    return status == GQ_ERR_DEVICE && !answered && watched ? explain_death(remote, status, deaths) : status;
 }
 
 static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
@@ -97,11 +139,11 @@ static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, 
 }
 
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
-                         uint32_t generation, uint32_t blocks)
+                         uint32_t version, uint32_t generation, uint32_t blocks)
 {
     struct gq_packet packet = {.type = image->info.kind == GQ_IMAGE_SOURCE ? GQ_PACKET_SOURCE : GQ_PACKET_STAGE};
     packet.stage.generation = generation;
-    packet.stage.version = 1;
+    packet.stage.version = version;
     packet.stage.blocks = blocks;
     snprintf(packet.stage.name, sizeof packet.stage.name, "%s", stage_name);
     gq_status status = ask(remote, &packet, &image->fd, 1);
@@ -114,17 +156,52 @@ gq_status gq_remote_fit(struct gq_remote *remote)
     return ask(remote, &packet, NULL, 0);
 }
 
-gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane)
+/* Noted and sent under one lock: whoever takes over is given the lane too, and nobody is given it twice. */
+gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane.capacity = lane->view.mask + 1};
+    struct gq_packet packet = {.type = GQ_PACKET_LANE,
+                               .lane = {.capacity = lane->view.mask + 1, .range = GQ_RANGE_ALL}};
+    struct gq_packet reply;
     int fds[] = {lane->in_fd, lane->out_fd};
+    pthread_mutex_lock(&remote->lock);
+    wait_for_worker(remote);
+    const uint32_t deaths = deaths_of(remote), at = remote->lane_count;
+    gq_assert(at < GQ_LANES_MAX);
+    remote->lane[at] = lane;
+    remote->lane_count = at + 1;
+    gq_status status = ask_locked(remote, &packet, fds, 2, &reply);
+    const bool died = status == GQ_ERR_DEVICE && reply.type != GQ_PACKET_REPLY;
+    if (status != GQ_OK && !(died && remote->keeper))
+        remote->lane_count = at;
+    pthread_mutex_unlock(&remote->lock);
+    if (!died)
+        return status;
+    status = explain_death(remote, status, deaths);
+    return remote->keeper && was_replaced(remote, deaths) ? GQ_OK : status;
+}
+
+gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, const struct gq_lane_range *range)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane = {.capacity = lane->view.mask + 1, .range = *range}};
+    int fds[] = {lane->in_fd, lane->out_fd};
+    return ask(remote, &packet, fds, 2);
+}
+
+gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
+                               const struct gq_lane_window *window, uint64_t seq)
+{
+    struct gq_packet packet = {.type = GQ_PACKET_LANE,
+                               .lane = {.capacity = lane->view.mask + 1, .range = {seq, 0, seq + 1}}};
+    int fds[] = {lane->in_fd, window->out_fd};
     return ask(remote, &packet, fds, 2);
 }
 
 gq_status gq_remote_run(struct gq_remote *remote)
 {
     struct gq_packet packet = {.type = GQ_PACKET_START};
-    return ask(remote, &packet, NULL, 0);
+    const uint32_t deaths = deaths_of(remote);
+    gq_status status = ask(remote, &packet, NULL, 0);
+    return status != GQ_ERR_DEVICE || !was_replaced(remote, deaths) ? status : GQ_OK; /* which runs already */
 }
 
 gq_status gq_remote_pause(struct gq_remote *remote)
@@ -165,9 +242,12 @@ gq_status gq_remote_canary(struct gq_remote *remote, const struct gq_image *imag
     return ask_change(remote, GQ_PACKET_CANARY, change, image, times);
 }
 
-gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times)
+/* A worker that took over has the live versions only. */
+gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
+                        struct gq_swap_times *times)
 {
-    return ask_change(remote, GQ_PACKET_USE, change, NULL, times);
+    gq_status status = ask_change(remote, GQ_PACKET_USE, change, NULL, times);
+    return status == GQ_ERR_NOT_FOUND ? ask_change(remote, GQ_PACKET_SWAP, change, image, times) : status;
 }
 
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version)
@@ -175,7 +255,10 @@ gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t v
     struct gq_packet packet = {.type = GQ_PACKET_DISCARD};
     packet.stage.stage = stage;
     packet.stage.version = version;
-    return ask(remote, &packet, NULL, 0);
+    const uint32_t deaths = deaths_of(remote);
+    gq_status status = ask(remote, &packet, NULL, 0);
+    const bool gone = status == GQ_ERR_NOT_FOUND || (status == GQ_ERR_DEVICE && was_replaced(remote, deaths));
+    return gone ? GQ_OK : status;
 }
 
 /* --- life and death ----------------------------------------------------------------------------------------------- */
@@ -204,22 +287,62 @@ static void bury(struct gq_remote *remote, int wait_status)
     read_last_word(remote->process.channel, word, sizeof word);
     gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status, word[0] ? word : remote->last_word,
                    &why);
+    remote->process.pid = 0;
+    remote->wait_status = wait_status;
     remote->said_why = word[0] != '\0';
+    remote->last_word[0] = '\0';
     snprintf(remote->why, sizeof remote->why, "%s",
              remote->expected && !remote->said_why ? "the worker was stopped" : gq_text_str(&why));
-    __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
+    remote->away = remote->keeper && !remote->expected;
+    remote->renewer = pthread_self();
+    if (!remote->away)
+        __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&remote->deaths, remote->deaths + 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&remote->lock);
     gq_text_finish(&why);
     gq_link_kick(&remote->link);
 }
 
+/* Until the worker has ended. It is ours to reap: nobody else waits for it. */
+static int follow(struct gq_remote *remote)
+{
+    int wait_status = 0;
+    struct gq_process p = remote->process;
+    const uint32_t slice_ms = remote->keeper ? remote->keeper->look_ms : GQ_MS_FOREVER;
+    while (!gq_process_wait(&p, slice_ms, &wait_status))
+        if (remote->keeper)
+            remote->keeper->look(remote->keeper->arg);
+    return wait_status;
+}
+
+/* Has somebody seen to it that another worker serves? Then life goes on. */
+static bool renew(struct gq_remote *remote)
+{
+    if (!remote->away)
+        return false;
+    const gq_status status = remote->keeper->renew(remote->keeper->arg);
+    pthread_mutex_lock(&remote->lock);
+    const bool serves = status == GQ_OK && !remote->expected;
+    if (!serves) {
+        gq_process_end(&remote->process, 0);
+        if (status != GQ_OK && status != GQ_ERR_NOT_READY)
+            snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
+        __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&remote->restarts, remote->restarts + serves, __ATOMIC_RELAXED);
+    remote->away = false;
+    pthread_cond_broadcast(&remote->renewed);
+    pthread_mutex_unlock(&remote->lock);
+    gq_link_kick(&remote->link);
+    return serves;
+}
+
 static void *watch(void *arg)
 {
     struct gq_remote *remote = arg;
-    int wait_status = 0;
-    struct gq_process p = remote->process; /* ours to reap: nobody else waits for it */
-    gq_process_wait(&p, GQ_MS_FOREVER, &wait_status);
-    bury(remote, wait_status);
+    do
+        bury(remote, follow(remote));
+    while (renew(remote));
     return NULL;
 }
 
@@ -248,8 +371,18 @@ static gq_status start_worker(struct gq_process *out)
     return status;
 }
 
+gq_status gq_remote_begin(struct gq_remote *remote)
+{
+    gq_process_end(&remote->process, 0); /* reaped already: what is left is the channel */
+    gq_status status = gq_link_renew(&remote->link);
+    if (status == GQ_OK)
+        status = start_worker(&remote->process);
+    return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
+}
+
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_versions *versions, struct gq_process *probed, struct gq_remote **out)
+                           struct gq_versions *versions, const struct gq_remote_keeper *keeper,
+                           struct gq_process *probed, struct gq_remote **out)
 {
     *out = NULL;
     struct gq_remote *remote = calloc(1, sizeof *remote);
@@ -257,9 +390,13 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the worker's record");
     remote->conf = conf;
     remote->versions = versions;
+    remote->keeper = keeper;
+    remote->backend = backend;
+    remote->threads = threads;
     remote->answer_ms = ANSWER_MS;
     remote->process.channel = -1;
     pthread_mutex_init(&remote->lock, NULL);
+    pthread_cond_init(&remote->renewed, NULL);
     gq_status status = gq_link_create(&remote->link);
     remote->link.wait = how_to_wait(conf->poll, backend);
     remote->link.generation = 1;
@@ -283,21 +420,34 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
     return GQ_OK;
 }
 
+uint64_t gq_remote_restarts(const struct gq_remote *remote)
+{
+    return __atomic_load_n(&remote->restarts, __ATOMIC_RELAXED);
+}
+
+void gq_remote_kill(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    if (remote->process.pid > 0 && !remote->away)
+        kill(remote->process.pid, SIGKILL);
+    pthread_mutex_unlock(&remote->lock);
+}
+
 gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
 {
     if (!remote->watched)
         return GQ_OK;
     pthread_mutex_lock(&remote->lock);
     bool alive = !gq_link_dead(&remote->link);
-    remote->expected = alive;
+    __atomic_store_n(&remote->expected, alive, __ATOMIC_RELEASE);
     struct gq_packet packet = {.type = GQ_PACKET_STOP};
-    if (alive) {
+    if (alive && !remote->away) {
         gq_link_stop(&remote->link);
         gq_channel_send(remote->process.channel, &packet, sizeof packet, NULL, 0);
     }
     pthread_mutex_unlock(&remote->lock);
     if (!wait_dead(remote, grace_ms))
-        kill(remote->process.pid, SIGKILL);
+        gq_remote_kill(remote);
     pthread_join(remote->watcher, NULL);
     remote->watched = false;
     return remote->said_why ? gq_remote_check(remote) : GQ_OK;
@@ -308,10 +458,9 @@ void gq_remote_destroy(struct gq_remote *remote)
     if (!remote)
         return;
     gq_remote_stop(remote, 1000);
-    if (gq_link_dead(&remote->link))
-        remote->process.pid = 0; /* the watcher reaped it */
     gq_process_end(&remote->process, 0);
     gq_link_finish(&remote->link);
+    pthread_cond_destroy(&remote->renewed);
     pthread_mutex_destroy(&remote->lock);
     free(remote);
 }

@@ -12,6 +12,15 @@
 
 struct gq_versions;
 
+/* Who sees to it that messages are served when the worker has died. Called by the thread that watches the worker. */
+struct gq_remote_keeper {
+    void *arg;
+    uint32_t look_ms;
+    void (*look)(void *arg);       /* every look_ms, while the worker lives */
+    gq_status (*renew)(void *arg); /* it is reaped: GQ_OK when another serves in its place;
+                                                       GQ_ERR_NOT_READY: none was to; else the sentence is the end's */
+};
+
 struct gq_remote {
     const struct gq_conf *conf;   /* not owned */
     struct gq_versions *versions; /* of the stages' code, for the sentence of its death; NULL: as in conf */
@@ -21,26 +30,54 @@ struct gq_remote {
     pthread_mutex_t lock; /* one request at a time, and `why` */
     pthread_t watcher;
     bool watched;
-    bool expected;                  /* the end was asked for */
+    const struct gq_remote_keeper *keeper; /* not owned; NULL: the death of the worker is the end */
+    enum gq_backend_kind backend;
+    uint32_t threads;
+    pthread_cond_t renewed;             /* `away` has ended */
+    bool away;                          /* under `lock`: a worker has died, and another is being made ready */
+    pthread_t renewer;                  /* while away: who does so */
+    uint32_t deaths;                    /* atomic: workers that were buried */
+    uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
+    int wait_status;                    /* of the last one */
+    struct gq_lane *lane[GQ_LANES_MAX]; /* under `lock`: for who takes over */
+    uint32_t lane_count;
+    bool expected;                  /* atomic: the end was asked for */
     bool said_why;                  /* it ended with a sentence of its own */
     char last_word[GQ_PACKET_TEXT]; /* its own sentence, when a request met it in place of an answer */
-    char why[GQ_ERROR_TEXT_MAX];    /* of its death; "" while it lives */
+    char why[GQ_ERROR_TEXT_MAX];    /* of the last death; "" before there was one */
 };
 
 /* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. `versions` of
- * the stages' code outlive it; NULL: nobody counts what they serve. */
+ * the stages' code outlive it; NULL: nobody counts what they serve. So does the keeper; NULL: there is none. */
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
-                           struct gq_versions *versions, struct gq_process *probed, struct gq_remote **out);
+                           struct gq_versions *versions, const struct gq_remote_keeper *keeper,
+                           struct gq_process *probed, struct gq_remote **out);
+/* For the keeper: starts another worker, with a page of its own, and sets it up. */
+gq_status gq_remote_begin(struct gq_remote *remote);
+/* For the keeper: was the end asked for meanwhile? */
+static inline bool gq_remote_expected(const struct gq_remote *remote)
+{
+    return __atomic_load_n(&remote->expected, __ATOMIC_ACQUIRE);
+}
+/* Workers that took the place of one that died. */
+uint64_t gq_remote_restarts(const struct gq_remote *remote);
+/* By force, if it lives. */
+void gq_remote_kill(struct gq_remote *remote);
 /* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
  * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);
 /* Moves bytes between the host and a device for less than a second, in a process of its own. */
 gq_status gq_remote_measure_bus(uint32_t device, struct gq_bus *out);
 gq_status gq_remote_load(struct gq_remote *remote, const struct gq_image *image, const char *stage_name,
-                         uint32_t generation, uint32_t blocks);
+                         uint32_t version, uint32_t generation, uint32_t blocks);
 /* After every image: GQ_ERR_PLUGIN if the device does not hold all their grids at the same time. */
 gq_status gq_remote_fit(struct gq_remote *remote);
-gq_status gq_remote_add_lane(struct gq_remote *remote, const struct gq_lane *lane);
+gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane);
+/* For the keeper: a lane that was added before goes on with this worker. */
+gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, const struct gq_lane_range *range);
+/* One message of somebody else's lane. */
+gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
+                               const struct gq_lane_window *window, uint64_t seq);
 gq_status gq_remote_run(struct gq_remote *remote);
 /* Nothing runs until the next gq_remote_run(). */
 gq_status gq_remote_pause(struct gq_remote *remote);
@@ -60,9 +97,10 @@ gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image,
  * share that it has. */
 gq_status gq_remote_canary(struct gq_remote *remote, const struct gq_image *image,
                            const struct gq_remote_change *change, struct gq_swap_times *times);
-/* Makes a version live that the worker has. */
-gq_status gq_remote_use(struct gq_remote *remote, const struct gq_remote_change *change, struct gq_swap_times *times);
-/* A version that is not live is no longer wanted. */
+/* Makes a version live that was loaded before; `image` for a worker that does not have it. */
+gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
+                        struct gq_swap_times *times);
+/* A version that is not live is no longer wanted, if the worker has it. */
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. GQ_ERR_DEVICE when its own sentence says that it
  * broke: a device reports a fault late, and the results may all have come. */

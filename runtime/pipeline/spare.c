@@ -36,9 +36,9 @@ static gq_status start_worker(struct gq_spare *spare, const struct gq_image *ima
 {
     struct gq_process none = {.channel = -1};
     spare->conf.stages = &spare->stage;
-    gq_status status = gq_remote_create(&spare->conf, spare->backend, 1, NULL, &none, &spare->remote);
+    gq_status status = gq_remote_create(&spare->conf, spare->backend, 1, NULL, NULL, &none, &spare->remote);
     if (status == GQ_OK)
-        status = gq_remote_load(spare->remote, image, spare->stage.name, 1, 1);
+        status = gq_remote_load(spare->remote, image, spare->stage.name, 1, 1, 1);
     if (status == GQ_OK)
         status = gq_remote_fit(spare->remote);
     if (status == GQ_OK)

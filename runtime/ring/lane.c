@@ -22,27 +22,14 @@ enum { LIVE, SEEN, HELD, TAKEN };
 /* --- memory --------------------------------------------------------------------------------------------------------
  */
 
-static void *make_file(const char *name, size_t bytes, int protection, int seals, int *fd)
-{
-    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (*fd < 0 || ftruncate(*fd, (off_t)bytes) != 0)
-        return NULL;
-    void *p = mmap(NULL, bytes, protection, MAP_SHARED, *fd, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    if (fcntl(*fd, F_ADD_SEALS, seals | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
-        return p;
-    munmap(p, bytes);
-    return NULL;
-}
-
 static gq_status map_files(struct gq_lane *lane, const struct gq_lane_opts *opts)
 {
-    uint8_t *in = make_file("gpuq-ingress", lane->in_bytes, PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE, &lane->in_fd);
+    uint8_t *in =
+        gq_lane_make_file("gpuq-ingress", lane->in_bytes, PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE, &lane->in_fd);
     if (!in)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's ingress of %zu bytes", lane->in_bytes);
     lane->view.in_head = (struct gq_in_head *)in; /* from here on gq_lane_destroy() unmaps it */
-    uint8_t *out = make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &lane->out_fd);
+    uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &lane->out_fd);
     if (!out)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
     gq_lane_view_fill(&lane->view, in, out, opts->capacity, opts->slot_bytes);
@@ -314,6 +301,11 @@ static bool ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
     return true;
 }
 
+static bool has_no_bytes(uint32_t status)
+{
+    return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
+}
+
 /* What became of a message that is still LIVE. */
 enum fate { UNFINISHED, FINISHED, VANISHED };
 
@@ -322,7 +314,7 @@ static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result 
     if (ready(lane, seq, r)) {
         /* The worker's words are not trusted: a length beyond the slot must not become a read beyond it. */
         bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
-        if (!ok && gq_meta_status(r->meta) != GQ_RESULT_DROPPED && gq_meta_status(r->meta) != GQ_RESULT_FAILED)
+        if (!ok && !has_no_bytes(gq_meta_status(r->meta)))
             r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
         return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? VANISHED : FINISHED;
     }

@@ -23,6 +23,7 @@
 #include "device/slot.h"
 #include "ring/express.h"
 #include "ring/link.h"
+#include "ring/packets.h"
 
 /* What was handed out of one generation's results. */
 struct gq_lane_tally {
@@ -97,6 +98,10 @@ size_t gq_lane_out_bytes(uint32_t capacity, uint32_t slot_bytes);
 /* The addresses of a lane's parts, from where its two files are mapped. `lane` is left to the caller. */
 void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uint32_t capacity, uint32_t slot_bytes);
 
+/* Makes one of a lane's two files, whose size is sealed, and maps it; NULL, with errno set: it cannot, and *fd is the
+ * caller's to close unless it is -1. */
+void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seals, int *fd);
+
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);
 
@@ -148,5 +153,34 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane);
 void gq_lane_end_generation(struct gq_lane *lane);
 
 void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out);
+
+/* --- another worker takes over. lane_renew.c: the one before is reaped, and nobody writes its egress any more. ------
+ */
+
+/* How one message ended outside the lane. */
+struct gq_lane_ending {
+    uint64_t id, meta;
+    uint32_t len; /* of `data`, or what the plugin reported */
+    uint8_t *data;
+};
+
+/* Gives the lane a fresh egress, in which what was finished is finished still, and so are messages of `endings`, if
+ * they are the lane's. What was handed out stays where it is. `range` is what the next worker is told. */
+gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
+                        struct gq_lane_range *range);
+
+/* Was the message accepted, and has it not ended? Any id. */
+bool gq_lane_is_open(struct gq_lane *lane, uint64_t id);
+
+/* A lane's messages for a worker that serves one of them: the lane's ingress, and an egress of its own. */
+struct gq_lane_window {
+    struct gq_lane_view view;
+    int out_fd; /* -1: closed */
+    size_t out_bytes;
+};
+gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane);
+void gq_lane_window_close(struct gq_lane_window *window);
+/* Has the message ended there? Then *ending is how; its data is the caller's to free. */
+bool gq_lane_window_ending(const struct gq_lane_window *window, uint64_t seq, struct gq_lane_ending *ending);
 
 #endif

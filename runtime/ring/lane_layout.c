@@ -1,5 +1,8 @@
 /* Where the parts of a lane lie in its two files. */
 #include "ring/lane.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static size_t page_up(size_t bytes) { return (bytes + GQ_HEAD_BYTES - 1) & ~(size_t)(GQ_HEAD_BYTES - 1); }
 
@@ -51,4 +54,18 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
         .slot_bytes = slot_bytes,
         .express_stride = gq_express_stride(slot_bytes),
     };
+}
+
+void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seals, int *fd)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, (off_t)bytes) != 0)
+        return NULL;
+    void *p = mmap(NULL, bytes, protection, MAP_SHARED, *fd, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (fcntl(*fd, F_ADD_SEALS, seals | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        return p;
+    munmap(p, bytes);
+    return NULL;
 }

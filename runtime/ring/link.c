@@ -88,6 +88,27 @@ gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd)
     return GQ_OK;
 }
 
+/* Threads that look at the page meanwhile see the old one or the new one: the kernel puts one in the other's place at
+ * once. One that sleeps on the old page's bell is woken, or wakes by itself soon. */
+gq_status gq_link_renew(struct gq_link *link)
+{
+    int fd = -1;
+    void *at = MAP_FAILED;
+    gq_status status = make_file("gpuq-worker", sizeof *link->worker, &fd);
+    if (status == GQ_OK && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        at = mmap(link->worker, sizeof *link->worker, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (at == MAP_FAILED) {
+        status = status == GQ_OK ? gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a control page") : status;
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
+    gq_link_kick(link);
+    close(link->worker_fd);
+    link->worker_fd = fd;
+    return GQ_OK;
+}
+
 void gq_link_finish(struct gq_link *link)
 {
     if (link->host)

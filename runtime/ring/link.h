@@ -36,6 +36,8 @@ struct gq_link {
 gq_status gq_link_create(struct gq_link *link);
 /* Worker: maps the pages behind these descriptors, which stay the caller's. */
 gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd);
+/* Host: a fresh page for another worker, at the same address; the one before is reaped. On failure nothing changed. */
+gq_status gq_link_renew(struct gq_link *link);
 void gq_link_finish(struct gq_link *link); /* either side; takes a zeroed one */
 
 /* Host: after publishing messages. Wakes a worker thread if some sleep and none looks for messages. */

@@ -14,6 +14,13 @@ struct gq_bus {
     double read, written;         /* by the SMs, in the host's memory */
 };
 
+/* Which of a lane's messages a worker serves. Those before `first` have ended; those before `mixed` have, where the
+ * egress file says so; those from `end` on are none of its business. */
+struct gq_lane_range {
+    uint64_t first, mixed, end;
+};
+#define GQ_RANGE_ALL ((struct gq_lane_range){0, 0, UINT64_MAX})
+
 /* How long the parts of a change took. */
 struct gq_swap_times {
     uint64_t park_ns;   /* from the word to stop until everything had stopped; 0: nothing had to */
@@ -66,6 +73,8 @@ struct gq_packet {
         } stage;
         struct {
             uint32_t capacity; /* of this lane: a power of two, at most setup.capacity */
+            uint32_t reserved0;
+            struct gq_lane_range range;
         } lane;
         struct {
             uint32_t arch; /* 90 for sm_90 */

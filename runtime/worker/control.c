@@ -85,8 +85,9 @@ static gq_status map_file(int fd, size_t bytes, int protection, uint8_t **out)
     return GQ_OK;
 }
 
-static gq_status add_lane(uint32_t capacity, const int *fds, size_t fd_count)
+static gq_status add_lane(const struct gq_packet *p, const int *fds, size_t fd_count)
 {
+    const uint32_t capacity = p->lane.capacity;
     if (fd_count != 2)
         return gq_error_set(GQ_ERR_INTERNAL, "LANE came with %zu descriptors", fd_count);
     if (capacity < GQ_CAPACITY_MIN || capacity > worker.capacity || (capacity & (capacity - 1)) != 0)
@@ -103,7 +104,7 @@ static gq_status add_lane(uint32_t capacity, const int *fds, size_t fd_count)
         view.in_head->capacity != capacity)
         return gq_error_set(GQ_ERR_INTERNAL, "a lane's head does not agree with the queue's geometry");
     view.lane = view.in_head->lane;
-    status = worker.ops->add_lane(worker.backend, &view);
+    status = worker.ops->add_lane(worker.backend, &view, &p->lane.range);
     if (status == GQ_OK) {
         view.out_head->version = GQ_LAYOUT_VERSION;
         view.out_head->magic = GQ_LAYOUT_MAGIC;
@@ -244,7 +245,7 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     case GQ_PACKET_FIT:
         return worker.ops->fit ? worker.ops->fit(worker.backend) : GQ_OK;
     case GQ_PACKET_LANE:
-        return add_lane(p->lane.capacity, fds, fd_count);
+        return add_lane(p, fds, fd_count);
     case GQ_PACKET_START:
         return worker.ops->start(worker.backend);
     case GQ_PACKET_PAUSE:

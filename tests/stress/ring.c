@@ -212,7 +212,7 @@ static void run_variant(const struct variant *v, uint64_t messages, uint64_t see
         if (gq_lane_create(&opts, &link, &side[i].lane) != GQ_OK)
             die(gq_error_text());
         writable(side[i].lane->view.out_head, side[i].lane->out_bytes);
-        gq_cpu_backend.add_lane((struct gq_backend *)grid, &side[i].lane->view);
+        gq_cpu_backend.add_lane((struct gq_backend *)grid, &side[i].lane->view, &GQ_RANGE_ALL);
     }
     gq_cpu_backend.start((struct gq_backend *)grid);
     for (uint32_t i = 0; i < v->producers; i++) {

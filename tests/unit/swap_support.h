@@ -98,7 +98,7 @@ static inline void add_lane(void)
     const struct gq_lane_opts opts = {.lane = lanes, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
     ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane[lanes]), GQ_OK);
     writable(lane[lanes]->view.out_head, lane[lanes]->out_bytes);
-    ck_assert_int_eq(gq_cpu_backend.add_lane(backend, &lane[lanes]->view), GQ_OK);
+    ck_assert_int_eq(gq_cpu_backend.add_lane(backend, &lane[lanes]->view, &GQ_RANGE_ALL), GQ_OK);
     lanes++;
 }
 

@@ -138,6 +138,12 @@ static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status stat
     gq_text_finish(&t);
 }
 
+static void tell_note(void *context, const char *sentence)
+{
+    (void)context;
+    fprintf(stderr, "gpuq run: note: %s\n", sentence);
+}
+
 static int report_error(gq_status status)
 {
     fprintf(stderr, status == GQ_ERR_CONFIG ? "%s\n" : "gpuq run: %s\n", gq_last_error());
@@ -198,7 +204,7 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
     char *end;
     unsigned long threads;
     int c;
-    *opts = (struct run_opts){.open.size = sizeof opts->open};
+    *opts = (struct run_opts){.open = {.size = sizeof opts->open, .note = tell_note}};
     optind = 1;
     while ((c = getopt_long(argc, argv, "b:t:njqw", options, NULL)) != -1) {
         switch (c) {

@@ -1,0 +1,27 @@
+/* budget.h - how long the threads of a worker have been inside the messages that they hold, as the host sees it: by
+ * looking at their crumbs again and again. The time between two looks counts for no more than twice what was meant, so
+ * that a host that stood still finds nobody guilty.
+ */
+#ifndef GQ_PIPELINE_BUDGET_H
+#define GQ_PIPELINE_BUDGET_H
+
+#include <gpuqueue/layout.h>
+#include <stdbool.h>
+#include "config/conf.h"
+
+struct gq_budget {
+    uint64_t look_ns; /* time of the last look; 0: there was none */
+    struct gq_budget_block {
+        uint64_t current, stage, done, inside_ns;
+    } block[GQ_BLOCKS_MAX];
+    uint64_t moved_ns; /* for how long no block has moved */
+};
+
+/* How often to look, so that no stage is noticed much too late. */
+uint32_t gq_budget_look_ms(const struct gq_conf *conf);
+void gq_budget_reset(struct gq_budget *budget);
+/* Looks. True: a block is inside one message for longer than its stage's timeout, *block says which. */
+bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
+                    uint32_t *block);
+
+#endif

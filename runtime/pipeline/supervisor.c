@@ -1,0 +1,252 @@
+#include "pipeline/supervisor.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "pipeline/trial.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRUITLESS_MAX 5u          /* epochs in a row that end no message */
+#define FRUITLESS_NS 60000000000u /* within so long */
+#define SILENT_NS 15000000000u    /* in which nobody touches a message that waits */
+#define STARTS_MAX 3u             /* of one epoch's worker */
+
+/* --- watching -------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t waiting_messages(const struct gq_pipeline *p)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
+        sum += gq_lane_unfinished(p->queue->lane[i]);
+    return sum;
+}
+
+static bool anybody_inside(const struct gq_budget *b, const struct gq_worker_page *page)
+{
+    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
+        if (b->block[i].current)
+            return true;
+    return false;
+}
+
+static void look(void *arg)
+{
+    struct gq_supervisor *s = arg;
+    struct gq_pipeline *p = s->p;
+    const struct gq_worker_page *page;
+    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE) || s->hung || s->silent)
+        return;
+    page = p->remote->link.worker;
+    s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
+    if (s->budget.moved_ns > SILENT_NS && !anybody_inside(&s->budget, page)) {
+        s->budget.moved_ns = 0;
+        s->silent = waiting_messages(p) > 0;
+    }
+    if (s->hung || s->silent)
+        gq_remote_kill(p->remote);
+}
+
+/* --- what is said ---------------------------------------------------------------------------------------------------
+ */
+
+static void note(const struct gq_supervisor *s, struct gq_text *text)
+{
+    if (s->p->note && !text->failed)
+        s->p->note(s->p->note_context, gq_text_str(text));
+    gq_text_finish(text);
+}
+
+static const char *stage_name(const struct gq_pipeline *p, uint32_t stage)
+{
+    return stage < p->conf->stage_count ? p->conf->stages[stage].name : stage == GQ_CRUMB_SOURCE ? "source" : "?";
+}
+
+/* Why the epoch ended, in place of "was killed by SIGKILL" where that was us. */
+static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
+{
+    struct gq_pipeline *p = s->p;
+    if (s->hung && count)
+        gq_text_printf(out, "message %" PRIu64 " did not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
+                       p->conf->stages[suspect->stage].timeout_ms, stage_name(p, suspect->stage));
+    else if (s->silent)
+        gq_text_puts(out, "the worker stood still beside messages that wait");
+    else
+        gq_text_puts(out, p->remote->why);
+}
+
+/* --- suspects -------------------------------------------------------------------------------------------------------
+ */
+
+static gq_status keep_ending(struct gq_supervisor *s, const struct gq_lane_ending *ending)
+{
+    struct gq_lane_ending *more = realloc(s->endings, (s->ending_count + 1) * sizeof *more);
+    if (!more) {
+        free(ending->data);
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the result of a message");
+    }
+    s->endings = more;
+    s->endings[s->ending_count++] = *ending;
+    return GQ_OK;
+}
+
+static void forget_endings(struct gq_supervisor *s)
+{
+    for (uint32_t i = 0; i < s->ending_count; i++)
+        free(s->endings[i].data);
+    free(s->endings);
+    s->endings = NULL;
+    s->ending_count = 0;
+}
+
+static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t attempts, uint32_t fault,
+                         uint32_t generation)
+{
+    struct gq_text text = {0};
+    char how[64];
+    gq_fault_describe(fault, how, sizeof how);
+    gq_text_printf(&text, "message %" PRIu64 " is given up: in stage '%s' it %s each of %u times, alone too",
+                   suspect->id, stage_name(s->p, suspect->stage), how, attempts);
+    note(s, &text);
+    const struct gq_lane_ending ending = {.id = suspect->id,
+                                          .meta = gq_meta(generation, suspect->stage, GQ_RESULT_FAULTED, fault)};
+    return keep_ending(s, &ending);
+}
+
+/* Alone until it ends, or has ended its worker as often as a message may fail. */
+static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
+{
+    const struct gq_epoch_code code = gq_epoch_live(s->p);
+    const uint32_t trials = gq_trials_of(s->p->conf);
+    enum gq_verdict verdict = GQ_VERDICT_FAULTED;
+    struct gq_lane_ending ending;
+    uint32_t fault = 0;
+    /* A worker that has served another suspect may bear its marks: what it dies of is not tried alone yet. */
+    if (trial->remote && gq_trial_run(trial, &code, suspect->id, &ending, &fault) == GQ_VERDICT_ENDED)
+        return keep_ending(s, &ending);
+    for (uint32_t i = 0; i < trials && verdict == GQ_VERDICT_FAULTED; i++)
+        verdict = gq_trial_run(trial, &code, suspect->id, &ending, &fault);
+    if (verdict == GQ_VERDICT_ENDED)
+        return keep_ending(s, &ending);
+    return verdict == GQ_VERDICT_NONE ? gq_error_status() : convict(s, suspect, trials + 1, fault, code.generation);
+}
+
+static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
+{
+    struct gq_trial *trial = calloc(1, sizeof *trial);
+    gq_status status = trial ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a trial");
+    if (trial)
+        trial->p = s->p;
+    for (uint32_t i = 0; i < count && status == GQ_OK; i++)
+        status = try_one(s, trial, &suspects[i]);
+    if (trial)
+        gq_trial_end(trial);
+    free(trial);
+    return status;
+}
+
+/* --- the next epoch -------------------------------------------------------------------------------------------------
+ */
+
+static gq_status give_lanes(struct gq_supervisor *s)
+{
+    struct gq_remote *remote = s->p->remote;
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < remote->lane_count && status == GQ_OK; i++) {
+        struct gq_lane_range range;
+        status = gq_lane_renew(remote->lane[i], s->endings, s->ending_count, &range);
+        if (status == GQ_OK)
+            status = gq_remote_take_over(remote, remote->lane[i], &range);
+    }
+    return status;
+}
+
+static gq_status begin_epoch(struct gq_supervisor *s)
+{
+    const struct gq_epoch_code code = gq_epoch_live(s->p);
+    gq_status status = gq_remote_begin(s->p->remote);
+    if (status == GQ_OK)
+        status = gq_epoch_load(s->p, s->p->remote, &code);
+    if (status == GQ_OK)
+        status = give_lanes(s);
+    if (status != GQ_OK)
+        return status;
+    /* It may meet the next message that ends it before it can answer: that is a death like any other. */
+    status = gq_remote_run(s->p->remote);
+    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+}
+
+static gq_status take_over(struct gq_supervisor *s)
+{
+    gq_status status = GQ_ERR_DEVICE;
+    for (uint32_t i = 0; i < STARTS_MAX && status != GQ_OK && !gq_remote_expected(s->p->remote); i++)
+        status = begin_epoch(s);
+    return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
+}
+
+static bool ended_any(const struct gq_worker_page *page)
+{
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
+        done |= page->crumb[i].done;
+    return done != 0;
+}
+
+/* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
+static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
+{
+    const uint64_t now = gq_clock_ns();
+    if (suspects || ended_any(s->p->remote->link.worker) || now - s->fruitless_since_ns > FRUITLESS_NS) {
+        s->fruitless = 0;
+        s->fruitless_since_ns = now;
+    }
+    return ++s->fruitless >= FRUITLESS_MAX;
+}
+
+static void keep_retries(struct gq_remote *remote)
+{
+    uint64_t sum = remote->retries;
+    for (uint32_t i = 0; i < remote->link.worker->threads && i < GQ_BLOCKS_MAX; i++)
+        sum += remote->link.worker->crumb[i].retries;
+    __atomic_store_n(&remote->retries, sum, __ATOMIC_RELAXED);
+}
+
+static gq_status renew(void *arg)
+{
+    struct gq_supervisor *s = arg;
+    struct gq_suspect suspects[GQ_BLOCKS_MAX];
+    struct gq_text text = {0};
+    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE))
+        return GQ_ERR_NOT_READY;
+    struct gq_remote *remote = s->p->remote;
+    const uint32_t count = gq_suspects_find(remote->link.worker, s->p->queue, s->hung ? s->hung_block : GQ_BLOCK_NONE,
+                                            suspects, GQ_BLOCKS_MAX);
+    const bool enough = is_fruitless(s, count);
+    tell_end(s, suspects, count, &text);
+    keep_retries(remote);
+    if (enough) {
+        gq_status status = gq_error_set(GQ_ERR_DEVICE, "%u workers in a row ended without ending a message: %s",
+                                        FRUITLESS_MAX, gq_text_str(&text));
+        gq_text_finish(&text);
+        return status;
+    }
+    gq_text_puts(&text, "; another worker takes over");
+    note(s, &text);
+    s->hung = s->silent = false;
+    gq_budget_reset(&s->budget);
+    gq_status status = try_suspects(s, suspects, count);
+    if (status == GQ_OK)
+        status = take_over(s);
+    forget_endings(s);
+    return status;
+}
+
+void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
+{
+    *s = (struct gq_supervisor){.p = p};
+    s->keeper =
+        (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
+}
+
+void gq_supervisor_arm(struct gq_supervisor *s) { __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE); }

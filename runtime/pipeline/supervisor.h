@@ -1,0 +1,35 @@
+/* supervisor.h - what follows when the worker of a running pipeline dies, or holds a message for too long.
+ *
+ * An epoch is the life of one worker. The host keeps the bytes of every message until its result was taken, so the next
+ * epoch serves what the last one left: its messages are those that have no result yet. Before it begins, the messages
+ * that the worker may have died of are tried alone, one after another, in a worker of their own: one that ends there
+ * has its result, and one that ends that worker too, again and again, is given up. docs/internals/epochs.md
+ */
+#ifndef GQ_PIPELINE_SUPERVISOR_H
+#define GQ_PIPELINE_SUPERVISOR_H
+
+#include "pipeline/budget.h"
+#include "pipeline/remote.h"
+
+struct gq_pipeline;
+struct gq_lane_ending;
+
+struct gq_supervisor {
+    struct gq_pipeline *p;
+    struct gq_remote_keeper keeper;
+    struct gq_budget budget;
+    uint32_t armed; /* atomic: messages flow; a worker that dies before is the start's to tell of */
+    bool hung;      /* it was ended because of this block */
+    bool silent;    /* it was ended because nothing moved */
+    uint32_t hung_block;
+    uint32_t fruitless; /* epochs in a row that ended no message */
+    uint64_t fruitless_since_ns;
+    struct gq_lane_ending *endings; /* of the messages that were tried */
+    uint32_t ending_count;
+};
+
+void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p);
+/* From here on. */
+void gq_supervisor_arm(struct gq_supervisor *s);
+
+#endif

@@ -1,0 +1,30 @@
+/* suspects.h - which messages a worker may have died of, read from what it left. */
+#ifndef GQ_PIPELINE_SUSPECTS_H
+#define GQ_PIPELINE_SUSPECTS_H
+
+#include <gpuqueue/layout.h>
+#include "pipeline/queue.h"
+
+#define GQ_BLOCK_NONE UINT32_MAX
+
+struct gq_suspect {
+    uint64_t id;
+    uint32_t stage;      /* in which it was then; GQ_CRUMB_SOURCE: in the source plugin */
+    uint32_t generation; /* of the code; 0: not said */
+};
+
+/* The suspects of a dead worker, at most `max`: the message of the block `hung`, unless that is GQ_BLOCK_NONE; else the
+ * message of the thread that a signal ended; else every message that a thread was inside of. Ids that are no message's,
+ * or of messages that have ended, are left out. */
+uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *queue, uint32_t hung,
+                          struct gq_suspect *out, uint32_t max);
+
+/* How often a suspect is tried alone before it is given up. */
+uint32_t gq_trials_of(const struct gq_conf *conf);
+
+/* `code` of GQ_RESULT_FAULTED for a worker that ended so. */
+uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status);
+/* "ended the worker with SIGSEGV", "did not end within its stage's timeout". */
+void gq_fault_describe(uint32_t code, char *text, size_t size);
+
+#endif

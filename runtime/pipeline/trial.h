@@ -1,0 +1,38 @@
+/* trial.h - one suspected message alone, in a worker that has nothing else to do: does it end, or does the worker? */
+#ifndef GQ_PIPELINE_TRIAL_H
+#define GQ_PIPELINE_TRIAL_H
+
+#include "pipeline/budget.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/suspects.h"
+
+/* Which code a worker is started with: of each stage one version, which is loaded nowhere else by then. */
+struct gq_epoch_code {
+    const struct gq_code *stage[GQ_STAGES_MAX];
+    uint32_t generation; /* of results */
+};
+/* What is live now. */
+struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p);
+/* Loads it all into a worker that was just set up. */
+gq_status gq_epoch_load(struct gq_pipeline *p, struct gq_remote *remote, const struct gq_epoch_code *code);
+
+struct gq_trial {
+    struct gq_pipeline *p;
+    struct gq_remote *remote; /* NULL: none lives */
+    struct gq_budget budget;
+    uint32_t windows; /* that the worker has been given */
+};
+
+enum gq_verdict {
+    GQ_VERDICT_ENDED,   /* whether well or not: *ending */
+    GQ_VERDICT_FAULTED, /* with it: *code of GQ_RESULT_FAULTED */
+    GQ_VERDICT_NONE     /* it could not be tried, or nobody waits any more: the error is set */
+};
+
+/* Tries the message; the worker is kept for the next, unless the message ended it. `ending` has bytes to free. */
+enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
+                             struct gq_lane_ending *ending, uint32_t *fault);
+/* Ends the worker. Takes one that has none. */
+void gq_trial_end(struct gq_trial *trial);
+
+#endif
