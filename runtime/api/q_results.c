@@ -30,8 +30,7 @@ static gq_status explain_fault(uint64_t id, const char *stage, uint32_t code)
 {
     char how[64];
     gq_fault_describe(code, how, sizeof how);
-    return gq_error_set(GQ_ERR_DEVICE, "message %" PRIu64 ": in stage '%s' it %s each time it was tried", id, stage,
-                        how);
+    return gq_error_set(GQ_ERR_DEVICE, "message %" PRIu64 " %s each time it was tried, in stage '%s'", id, how, stage);
 }
 
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "pipeline/change.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ struct watch {
     struct served live, canary;
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
     uint64_t results_before, failed_before;
+    uint32_t deaths; /* of workers, before it was launched */
 };
 
 /* --- which canary is on ---------------------------------------------------------------------------------------------
@@ -196,6 +198,14 @@ static gq_status call_off(const struct watch *w, gq_status status, const char *w
                         c->p->versions->stage[c->stage].name, c->code->number, why);
 }
 
+/* Another worker serves by now, with the live version alone. */
+static gq_status call_off_dead(const struct watch *w)
+{
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    return call_off(w, GQ_ERR_PLUGIN, why);
+}
+
 /* GQ_OK: it has proved itself. */
 static gq_status watch(struct watch *w)
 {
@@ -206,6 +216,8 @@ static gq_status watch(struct watch *w)
         look(w);
         if (gq_remote_check(p->remote) != GQ_OK)
             return gq_error_status();
+        if (gq_remote_check_since(p->remote, w->deaths) != GQ_OK)
+            return call_off_dead(w);
         if (__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
             return call_off(w, GQ_ERR_SHUTDOWN, "the pipeline is being stopped");
         if (is_called_off(p))
@@ -221,7 +233,7 @@ static gq_status watch(struct watch *w)
 /* --- its life -------------------------------------------------------------------------------------------------------
  */
 
-static gq_status launch(struct gq_change *c)
+static gq_status launch(struct gq_change *c, uint32_t deaths)
 {
     struct gq_pipeline *p = c->p;
     struct gq_swap_times times;
@@ -234,7 +246,7 @@ static gq_status launch(struct gq_change *c)
     gq_change_note_times(c, &times);
     if (status != GQ_OK) {
         __atomic_store_n(newest, before, __ATOMIC_RELAXED);
-        gq_versions_undo(p->versions);
+        gq_change_undo(c, deaths);
         return status;
     }
     c->result->canary_ppm = times.share;
@@ -254,6 +266,8 @@ static gq_status roll_back(struct gq_change *c)
     struct gq_remote_change change = gq_change_for_remote(c, generation);
     change.version = live->number;
     gq_status status = gq_remote_use(p->remote, &live->image, &change, &times);
+    if (status == GQ_ERR_DEVICE && gq_remote_check(p->remote) == GQ_OK)
+        status = GQ_OK; /* it died, and the next one has the live version alone */
     if (status != GQ_OK)
         gq_versions_undo(p->versions);
     const uint32_t lanes = gq_change_note_switch(c, status == GQ_OK ? generation : 0, until);
@@ -288,7 +302,8 @@ gq_status gq_change_canary(struct gq_change *c, const gq_swap_opts *opts)
     if (status == GQ_OK) {
         set_canary(c->p, true, c->stage);
         take_stock(&w);
-        status = launch(c);
+        w.deaths = gq_remote_deaths(c->p->remote);
+        status = launch(c, w.deaths);
     }
     if (status == GQ_OK) {
         w.deadline_ns = gq_clock_deadline(w.limits.canary_ms);

@@ -311,6 +311,27 @@ void gq_change_note_times(struct gq_change *c, const struct gq_swap_times *times
     c->result->launch_ns += times->launch_ns;
 }
 
+void gq_change_undo(struct gq_change *c, uint32_t deaths)
+{
+    struct gq_link *link = &c->p->remote->link;
+    if (gq_remote_deaths(c->p->remote) == deaths) {
+        gq_versions_undo(c->p->versions);
+        return;
+    }
+    /* What the next worker serves may carry the generation that was live before. */
+    __atomic_store_n(&link->canary, gq_versions_burn(c->p->versions, c->stage), __ATOMIC_RELAXED);
+}
+
+/* A worker that died as soon as it had answered may have been replaced by one with the code before. */
+static gq_status make_sure(struct gq_change *c, const struct gq_remote_change *change, uint32_t deaths)
+{
+    gq_status status = GQ_OK;
+    struct gq_swap_times times;
+    for (uint32_t now; status == GQ_OK && (now = gq_remote_deaths(c->p->remote)) != deaths; deaths = now)
+        status = gq_remote_use(c->p->remote, &c->code->image, change, &times);
+    return status;
+}
+
 /* Every message accepted from here on is the new version's. */
 gq_status gq_change_switch(struct gq_change *c)
 {
@@ -320,6 +341,7 @@ gq_status gq_change_switch(struct gq_change *c)
     gq_assert(!gq_change_is_none(c));
     c->was = p->versions->stage[c->stage].live;
     const uint32_t generation = gq_versions_begin(p->versions, c->stage, c->code);
+    const uint32_t deaths = gq_remote_deaths(p->remote);
     const struct gq_remote_change change = gq_change_for_remote(c, generation);
     gq_status status = c->loaded ? gq_remote_use(p->remote, &c->code->image, &change, &times)
                                  : gq_remote_swap(p->remote, &c->code->image, &change, &times);
@@ -327,10 +349,11 @@ gq_status gq_change_switch(struct gq_change *c)
     if (status == GQ_OK) {
         const uint32_t lanes = gq_change_note_switch(c, generation, until);
         gq_versions_went_live(p->versions, c->stage, c->code, until, lanes);
+        (void)make_sure(c, &change, deaths); /* if not even this serves, whoever takes results hears of it */
         gq_change_prune(p, c->stage);
         return GQ_OK;
     }
-    gq_versions_undo(p->versions);
+    gq_change_undo(c, deaths);
     if (!c->loaded)
         gq_change_give_up(c, GQ_VERSION_FAILED);
     return status;

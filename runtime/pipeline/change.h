@@ -52,6 +52,8 @@ void gq_change_finish(struct gq_change *change);
 struct gq_remote_change gq_change_for_remote(const struct gq_change *change, uint32_t generation);
 void gq_change_note_times(struct gq_change *change, const struct gq_swap_times *times);
 uint32_t gq_change_note_switch(struct gq_change *change, uint32_t generation, uint64_t until[GQ_LANES_MAX]);
+/* The worker did not make the change; it had died so often before it was asked. */
+void gq_change_undo(struct gq_change *change, uint32_t deaths);
 void gq_change_give_up(struct gq_change *change, gq_version_state to);
 
 /* Messages that may be with a draining version. */

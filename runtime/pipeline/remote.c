@@ -53,7 +53,7 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
     return gq_link_dead(&remote->link);
 }
 
-static uint32_t deaths_of(const struct gq_remote *remote) { return __atomic_load_n(&remote->deaths, __ATOMIC_ACQUIRE); }
+uint32_t gq_remote_deaths(const struct gq_remote *remote) { return __atomic_load_n(&remote->deaths, __ATOMIC_ACQUIRE); }
 
 /* With the lock. While one worker takes another's place, only who sees to that has anything to ask. */
 static void wait_for_worker(struct gq_remote *remote)
@@ -62,23 +62,30 @@ static void wait_for_worker(struct gq_remote *remote)
         pthread_cond_wait(&remote->renewed, &remote->lock);
 }
 
-/* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */
-static gq_status explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
+gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths)
 {
-    const uint64_t deadline = gq_clock_deadline(2000);
-    while (deaths_of(remote) == deaths && !gq_link_dead(&remote->link) && !gq_clock_past(deadline))
-        usleep(200);
+    gq_status status = GQ_OK;
     pthread_mutex_lock(&remote->lock);
-    if (deaths_of(remote) != deaths || gq_link_dead(&remote->link))
+    if (gq_remote_deaths(remote) != deaths || gq_link_dead(&remote->link))
         status = gq_error_set(GQ_ERR_DEVICE, "%s", remote->why);
     pthread_mutex_unlock(&remote->lock);
     return status;
 }
 
+/* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */
+static gq_status explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
+{
+    const uint64_t deadline = gq_clock_deadline(2000);
+    while (gq_remote_deaths(remote) == deaths && !gq_link_dead(&remote->link) && !gq_clock_past(deadline))
+        usleep(200);
+    const gq_status known = gq_remote_check_since(remote, deaths);
+    return known == GQ_OK ? status : known;
+}
+
 /* Has another worker taken the place of one that died since there were so many deaths? */
 static bool was_replaced(struct gq_remote *remote, uint32_t deaths)
 {
-    if (deaths_of(remote) == deaths)
+    if (gq_remote_deaths(remote) == deaths)
         return false;
     pthread_mutex_lock(&remote->lock);
     wait_for_worker(remote);
@@ -108,7 +115,7 @@ static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packe
 {
     pthread_mutex_lock(&remote->lock);
     wait_for_worker(remote);
-    const uint32_t deaths = deaths_of(remote);
+    const uint32_t deaths = gq_remote_deaths(remote);
     const bool watched = remote->watched && !remote->away;
     gq_status status = ask_locked(remote, packet, fds, fd_count, reply);
     pthread_mutex_unlock(&remote->lock);
@@ -165,7 +172,7 @@ gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
     int fds[] = {lane->in_fd, lane->out_fd};
     pthread_mutex_lock(&remote->lock);
     wait_for_worker(remote);
-    const uint32_t deaths = deaths_of(remote), at = remote->lane_count;
+    const uint32_t deaths = gq_remote_deaths(remote), at = remote->lane_count;
     gq_assert(at < GQ_LANES_MAX);
     remote->lane[at] = lane;
     remote->lane_count = at + 1;
@@ -199,7 +206,7 @@ gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *l
 gq_status gq_remote_run(struct gq_remote *remote)
 {
     struct gq_packet packet = {.type = GQ_PACKET_START};
-    const uint32_t deaths = deaths_of(remote);
+    const uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = ask(remote, &packet, NULL, 0);
     return status != GQ_ERR_DEVICE || !was_replaced(remote, deaths) ? status : GQ_OK; /* which runs already */
 }
@@ -255,7 +262,7 @@ gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t v
     struct gq_packet packet = {.type = GQ_PACKET_DISCARD};
     packet.stage.stage = stage;
     packet.stage.version = version;
-    const uint32_t deaths = deaths_of(remote);
+    const uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = ask(remote, &packet, NULL, 0);
     const bool gone = status == GQ_ERR_NOT_FOUND || (status == GQ_ERR_DEVICE && was_replaced(remote, deaths));
     return gone ? GQ_OK : status;

@@ -59,6 +59,10 @@ static inline bool gq_remote_expected(const struct gq_remote *remote)
 {
     return __atomic_load_n(&remote->expected, __ATOMIC_ACQUIRE);
 }
+/* Workers that died. */
+uint32_t gq_remote_deaths(const struct gq_remote *remote);
+/* GQ_ERR_DEVICE with the sentence of the last death, if there were more than so many. */
+gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths);
 /* Workers that took the place of one that died. */
 uint64_t gq_remote_restarts(const struct gq_remote *remote);
 /* By force, if it lives. */

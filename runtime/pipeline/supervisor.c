@@ -1,6 +1,7 @@
 #include "pipeline/supervisor.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #define FRUITLESS_MAX 5u          /* epochs in a row that end no message */
 #define FRUITLESS_NS 60000000000u /* within so long */
 #define SILENT_NS 15000000000u    /* in which nobody touches a message that waits */
-#define STARTS_MAX 3u             /* of one epoch's worker */
+#define STARTS_MAX 5u             /* of one epoch's worker */
 
 /* --- watching -------------------------------------------------------------------------------------------------------
  */
@@ -53,7 +54,7 @@ static void look(void *arg)
 
 static void note(const struct gq_supervisor *s, struct gq_text *text)
 {
-    if (s->p->note && !text->failed)
+    if (s->p->note && text->len && !text->failed)
         s->p->note(s->p->note_context, gq_text_str(text));
     gq_text_finish(text);
 }
@@ -129,6 +130,11 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
         verdict = gq_trial_run(trial, &code, suspect->id, &ending, &fault);
     if (verdict == GQ_VERDICT_ENDED)
         return keep_ending(s, &ending);
+    struct gq_text said = {0};
+    const bool fell_back = verdict == GQ_VERDICT_FAULTED && gq_fall_back(trial, suspect, &said);
+    note(s, &said);
+    if (fell_back)
+        return GQ_OK; /* the next epoch serves it */
     return verdict == GQ_VERDICT_NONE ? gq_error_status() : convict(s, suspect, trials + 1, fault, code.generation);
 }
 

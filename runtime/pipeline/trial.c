@@ -1,11 +1,11 @@
 #include "pipeline/trial.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include <signal.h>
 #include <unistd.h>
 
 #define SOON 2000u /* looks for the end one after another, before sleeping between them */
 #define LOOK_US 50u
+#define STARTS_MAX 5u /* of a worker that ends beside the message: somebody kills them */
 
 struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p)
 {
@@ -79,41 +79,52 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
     }
 }
 
-static enum gq_verdict run_in(struct gq_trial *trial, const struct gq_lane *lane, struct gq_lane_window *window,
-                              uint64_t seq, struct gq_lane_ending *ending, bool *hung)
+/* Was the worker inside the message when it ended? Somebody may kill it at any time. */
+static bool died_of(const struct gq_trial *trial, uint64_t id)
 {
-    gq_status status = gq_remote_add_window(trial->remote, lane, window, seq);
-    /* Its thread may have met the message before the control thread could answer. */
-    if (status != GQ_OK && !gq_link_dead(&trial->remote->link))
-        return GQ_VERDICT_NONE;
-    gq_link_ring_worker(&trial->remote->link);
-    return watch(trial, window, seq, ending, hung);
+    struct gq_suspect suspect;
+    return gq_suspects_find(trial->remote->link.worker, trial->p->queue, GQ_BLOCK_NONE, &suspect, 1) == 1 &&
+           suspect.id == id;
+}
+
+/* GQ_VERDICT_NONE: the worker could not be started, or ended beside the message. */
+static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
+                                struct gq_lane_ending *ending, uint32_t *fault)
+{
+    const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, id);
+    struct gq_lane_window window = {.out_fd = -1};
+    bool hung = false;
+    enum gq_verdict verdict = GQ_VERDICT_NONE;
+    gq_assert(lane);
+    gq_status status = trial->remote ? GQ_OK : start(trial, code);
+    if (status == GQ_OK)
+        status = gq_lane_window_open(&window, lane);
+    if (status == GQ_OK)
+        status = gq_remote_add_window(trial->remote, lane, &window, gq_id_seq(id));
+    /* A thread may have met the message before the control thread could answer. */
+    if (status == GQ_OK || (window.out_fd >= 0 && gq_link_dead(&trial->remote->link))) {
+        gq_link_ring_worker(&trial->remote->link);
+        verdict = watch(trial, &window, gq_id_seq(id), ending, &hung);
+        trial->windows++;
+    }
+    if (verdict == GQ_VERDICT_FAULTED) {
+        *fault = gq_fault_code(trial->remote->link.worker, hung, trial->remote->wait_status);
+        gq_remote_check(trial->remote);
+        verdict = died_of(trial, id) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
+    }
+    if (verdict != GQ_VERDICT_ENDED)
+        gq_trial_end(trial);
+    gq_lane_window_close(&window);
+    return verdict;
 }
 
 enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
                              struct gq_lane_ending *ending, uint32_t *fault)
 {
-    const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, id);
-    struct gq_lane_window window;
-    bool hung = false;
-    gq_assert(lane);
+    enum gq_verdict verdict = GQ_VERDICT_NONE;
     if (trial->windows == GQ_LANES_MAX)
         gq_trial_end(trial);
-    gq_status status = trial->remote ? GQ_OK : start(trial, code);
-    if (status == GQ_OK)
-        status = gq_lane_window_open(&window, lane);
-    if (status != GQ_OK) {
-        gq_trial_end(trial);
-        return GQ_VERDICT_NONE;
-    }
-    trial->windows++;
-    const enum gq_verdict verdict = run_in(trial, lane, &window, gq_id_seq(id), ending, &hung);
-    if (verdict == GQ_VERDICT_FAULTED) {
-        *fault = gq_fault_code(trial->remote->link.worker, hung, trial->remote->wait_status);
-        gq_error_set(GQ_ERR_PLUGIN, "%s", trial->remote->why);
-    }
-    if (verdict != GQ_VERDICT_ENDED)
-        gq_trial_end(trial);
-    gq_lane_window_close(&window);
+    for (uint32_t i = 0; i < STARTS_MAX && verdict == GQ_VERDICT_NONE && !gq_remote_expected(trial->p->remote); i++)
+        verdict = try_once(trial, code, id, ending, fault);
     return verdict;
 }

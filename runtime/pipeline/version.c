@@ -239,6 +239,16 @@ void gq_versions_undo(struct gq_versions *v)
     pthread_mutex_unlock(&v->lock);
 }
 
+uint32_t gq_versions_burn(struct gq_versions *v, uint32_t stage)
+{
+    struct gq_code *live = v->stage[stage].live;
+    const uint32_t generation = gq_versions_begin(v, stage, live);
+    pthread_mutex_lock(&v->lock);
+    live->generation = generation;
+    pthread_mutex_unlock(&v->lock);
+    return generation;
+}
+
 static uint64_t real_ns(void)
 {
     struct timespec now;

@@ -85,6 +85,9 @@ struct gq_code *gq_versions_find_image(struct gq_versions *versions, uint32_t st
 /* A change under way: `code` will be live as of the generation returned, unless it is undone. */
 uint32_t gq_versions_begin(struct gq_versions *versions, uint32_t stage, const struct gq_code *code);
 void gq_versions_undo(struct gq_versions *versions);
+/* Or the worker died of it, or with it: there may be results of its generation, which stays its own; the live version
+ * goes on with the next, which is returned. */
+uint32_t gq_versions_burn(struct gq_versions *versions, uint32_t stage);
 /* The worker serves it: until[] and lanes of the one before say which messages that one may still hold. */
 void gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
                            uint32_t lanes);

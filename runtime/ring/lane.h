@@ -169,6 +169,8 @@ struct gq_lane_ending {
 gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
                         struct gq_lane_range *range);
 
+/* Is there a good result of this generation, or a later one, that is not released? */
+bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation);
 /* Was the message accepted, and has it not ended? Any id. */
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id);
 

@@ -101,6 +101,20 @@ bool gq_lane_is_open(struct gq_lane *lane, uint64_t id)
     return open;
 }
 
+bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation)
+{
+    bool good = false;
+    uint32_t len;
+    uint64_t meta;
+    pthread_mutex_lock(&lane->lock);
+    const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+    for (uint64_t seq = lane->released; seq < end && !good; seq++)
+        good = gq_slot_ready(&lane->view, seq, &len, &meta) && gq_meta_status(meta) == GQ_RESULT_OK &&
+               gq_meta_generation(meta) >= generation;
+    pthread_mutex_unlock(&lane->lock);
+    return good;
+}
+
 gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane)
 {
     *window = (struct gq_lane_window){.out_fd = -1, .out_bytes = lane->out_bytes};

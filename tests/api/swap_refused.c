@@ -320,35 +320,118 @@ START_TEST(what_breaks_a_spare_leaves_neither_processes_nor_files)
 }
 END_TEST
 
+/* On the CPU backend the next worker is asked. */
 START_TEST(a_dead_worker_is_the_answer_to_a_swap)
 {
     pid_t pid = 0;
+    uint32_t generation;
     write_tagger("v1.cu", 'a');
     gq_pipeline *p = started("");
     ck_assert_int_eq(children("worker", &pid), 1);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     usleep(50000);
     write_tagger("v1.cu", 'b');
+    if (!on_gpu()) {
+        must(swap_to(p, "s", NULL));
+        ck_assert_str_eq(answer(p, &generation), "xb");
+        finish(p);
+        return;
+    }
     ck_assert_int_eq(swap_to(p, "s", NULL), GQ_ERR_DEVICE);
     ck_assert_msg(strstr(gq_last_error(), "SIGKILL"), "%s", gq_last_error());
     gq_close(p);
 }
 END_TEST
 
-START_TEST(a_crash_names_the_file_that_ran)
+static uint32_t live_version(gq_pipeline *p)
 {
+    gq_version_info list[8];
+    size_t count;
+    ck_assert_int_eq(gq_versions(p, list, 8, &count), GQ_OK);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].state == GQ_VERSION_LIVE)
+            return list[i].version;
+    return 0;
+}
+
+static char notes[4096];
+
+static void keep_note(void *context, const char *sentence)
+{
+    (void)context;
+    strncat(notes, sentence, sizeof notes - strlen(notes) - 1);
+}
+
+/* Code that served no message and ends every worker makes room for the code before it, which serves the message. */
+START_TEST(code_that_ends_every_worker_is_rolled_back)
+{
+    uint32_t generation;
     write_tagger("v1.cu", 'a');
     write_text("bad.cu", PLUGIN(WILD_READ));
+    notes[0] = '\0';
+    note_to = keep_note;
     gq_pipeline *p = started("");
+    note_to = NULL;
     must(swap_to(p, "s", in_folder("bad.cu")));
+    if (on_gpu()) { /* whose breadcrumbs do not say yet what ran, and whose worker has no successor */
+        QResult r;
+        size_t count;
+        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
+        ck_assert_int_ne(q_peek(gq_queue(p), &r, 1, &count, 20000), Q_OK);
+        gq_close(p);
+        return;
+    }
+    ck_assert_str_eq(answer(p, &generation), "xa");
+    ck_assert_uint_eq(generation, 3);
+    ck_assert_msg(strstr(notes, "in stage 's' (version 2, /tmp/") && strstr(notes, "/bad.cu)"), "%s", notes);
+    ck_assert_msg(strstr(notes, "stage 's' is rolled back to version 1"), "%s", notes);
+    ck_assert_uint_eq(live_version(p), 1);
+    gq_stats stats = {.size = sizeof stats};
+    ck_assert_int_eq(gq_get_stats(p, &stats), GQ_OK);
+    ck_assert(stats.restarts == 1 && stats.failed == 0);
+    must(swap_to(p, "s", write_tagger("v3.cu", 'c'))); /* and changes go on */
+    ck_assert_str_eq(answer(p, &generation), "xc");
+    finish(p);
+}
+END_TEST
+
+/* Crashes with an x. */
+static const char *write_weak(const char *name, char tag)
+{
+    char text[1024];
+    snprintf(text, sizeof text, PLUGIN("    if (in.payload[0] == 'x')\n    " WILD_READ "    out->out[0] = %d;\n"), tag);
+    return write_text(name, text);
+}
+
+static uint16_t status_of(gq_pipeline *p, const char *message)
+{
     QResult r;
     size_t count;
-    ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
-    ck_assert_int_ne(q_peek(gq_queue(p), &r, 1, &count, 20000), Q_OK);
-    if (!on_gpu()) /* whose breadcrumbs do not say yet what ran */
-        ck_assert_msg(strstr(gq_last_error(), "in stage 's' (version 2, /tmp/") && strstr(gq_last_error(), "/bad.cu)"),
-                      "%s", gq_last_error());
-    gq_close(p);
+    ck_assert_int_eq(q_enqueue(gq_queue(p), message, 1, NULL, 0), Q_OK);
+    ck_assert_msg(q_peek(gq_queue(p), &r, 1, &count, 20000) == Q_OK, "%s", q_last_error());
+    ck_assert_int_eq(q_release(gq_queue(p), &r, 1), Q_OK);
+    return r.status;
+}
+
+/* Code that has served a message keeps its place, and so does code whose predecessor fails with the message too. */
+START_TEST(a_message_is_given_up_where_the_code_is_not_at_fault)
+{
+    if (on_gpu())
+        return;
+    for (int serves = 0; serves < 2; serves++) {
+        if (serves)
+            write_tagger("v1.cu", 'a');
+        else
+            write_weak("v1.cu", 'a');
+        gq_pipeline *p = started("on_error: { retries: 1 }\n");
+        must(swap_to(p, "s", write_weak("v2.cu", 'b')));
+        if (serves)
+            ck_assert_uint_eq(status_of(p, "y"), Q_RESULT_OK);
+        ck_assert_uint_eq(status_of(p, "x"), Q_RESULT_FAULTED);
+        ck_assert_uint_eq(live_version(p), 2);
+        ck_assert_uint_eq(status_of(p, "y"), Q_RESULT_OK);
+        finish(p);
+    }
 }
 END_TEST
 
@@ -420,7 +503,8 @@ int main(void)
                                   a_killed_spare_is_replaced,
                                   what_breaks_a_spare_leaves_neither_processes_nor_files,
                                   a_dead_worker_is_the_answer_to_a_swap,
-                                  a_crash_names_the_file_that_ran,
+                                  code_that_ends_every_worker_is_rolled_back,
+                                  a_message_is_given_up_where_the_code_is_not_at_fault,
                                   versions_are_listed_while_one_rehearses,
                                   a_forked_child_cannot_swap};
     return unit_run("refused", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);

@@ -66,10 +66,13 @@ static inline const char *write_tagger(const char *name, char tag)
 
 /* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
+static void (*note_to)(void *context, const char *sentence); /* of pipelines that are opened from here on */
+
 static inline gq_pipeline *opened(const char *text, bool from_file)
 {
     gq_pipeline *p = NULL;
-    gq_open_opts opts = {.size = sizeof opts, .path = in_folder("swap.yaml"), .text = from_file ? NULL : text};
+    gq_open_opts opts = {
+        .size = sizeof opts, .path = in_folder("swap.yaml"), .text = from_file ? NULL : text, .note = note_to};
     if (from_file)
         write_text("swap.yaml", text);
     ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());

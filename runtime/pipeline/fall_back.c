@@ -1,0 +1,76 @@
+#include "pipeline/fall_back.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* A good result of the live version that was handed out, or waits for that. */
+static bool has_served(struct gq_pipeline *p, const struct gq_code *code)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        gq_lane_tell(p->queue->lane[i]);
+        waits |= gq_lane_has_good(p->queue->lane[i], code->generation);
+    }
+    pthread_mutex_lock(&p->versions->lock);
+    const bool served = code->results > code->failed;
+    pthread_mutex_unlock(&p->versions->lock);
+    return served || waits;
+}
+
+/* The version that was live before, if its image is kept. */
+static struct gq_code *version_before(struct gq_pipeline *p, uint32_t stage)
+{
+    const struct gq_stage_code *s = &p->versions->stage[stage];
+    struct gq_code *code = s->before ? gq_versions_find(p->versions, stage, s->before) : NULL;
+    return code && code->image.fd >= 0 && code != s->live ? code : NULL;
+}
+
+static bool serves(struct gq_trial *trial, uint32_t stage, const struct gq_code *before, uint64_t id)
+{
+    struct gq_epoch_code code = gq_epoch_live(trial->p);
+    struct gq_lane_ending ending = {0};
+    uint32_t fault;
+    code.stage[stage] = before;
+    gq_trial_end(trial);
+    const bool ended = gq_trial_run(trial, &code, id, &ending, &fault) == GQ_VERDICT_ENDED;
+    free(ending.data); /* it is served once more, by the next epoch */
+    gq_trial_end(trial);
+    return ended && gq_meta_status(ending.meta) == GQ_RESULT_OK;
+}
+
+static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *code)
+{
+    uint64_t until[GQ_LANES_MAX];
+    const uint32_t lanes = gq_queue_lanes(p->queue);
+    for (uint32_t i = 0; i < lanes; i++)
+        until[i] = __atomic_load_n(&p->queue->lane[i]->submitted, __ATOMIC_ACQUIRE);
+    const uint32_t generation = gq_versions_begin(p->versions, stage, code);
+    __atomic_store_n(&p->remote->link.generation, generation, __ATOMIC_RELAXED);
+    gq_versions_went_live(p->versions, stage, code, until, lanes);
+}
+
+static bool try_before(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+{
+    struct gq_pipeline *p = trial->p;
+    const struct gq_stage_code *s = &p->versions->stage[suspect->stage];
+    const struct gq_code *bad = s->live;
+    struct gq_code *before = version_before(p, suspect->stage);
+    if (!before || has_served(p, bad) || !serves(trial, suspect->stage, before, suspect->id))
+        return false;
+    make_live(p, suspect->stage, before);
+    gq_text_printf(said,
+                   "stage '%s' is rolled back to version %u (%s): version %u (%s) has served no message, and ends the "
+                   "worker with message %" PRIu64 ", which version %u serves",
+                   s->name, before->number, before->plugin, bad->number, bad->plugin, suspect->id, before->number);
+    return true;
+}
+
+bool gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+{
+    struct gq_pipeline *p = trial->p;
+    /* Who holds the lock may be waiting for the worker that is being made. */
+    if (suspect->stage >= p->versions->stage_count || pthread_mutex_trylock(&p->change_lock) != 0)
+        return false;
+    const bool fell_back = !p->settled && try_before(trial, suspect, said);
+    pthread_mutex_unlock(&p->change_lock);
+    return fell_back;
+}
