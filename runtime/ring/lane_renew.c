@@ -2,6 +2,7 @@
  * bytes in every slot that somebody may be reading. */
 #include "ring/lane.h"
 #include "base/assert.h"
+#include "base/mem.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,7 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
         copy_finished(&lane->view, &next, seq);
     for (uint32_t i = 0; out && i < count; i++)
         put_ending(lane, &next, &endings[i], range);
-    if (!out || mmap(lane->view.out_head, lane->out_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    if (!out || !gq_mem_replace(lane->view.out_head, lane->out_bytes, fd)) {
         gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
         if (out)
             munmap(out, lane->out_bytes);

@@ -1,5 +1,6 @@
 #include "ring/link.h"
 #include "base/assert.h"
+#include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -93,11 +94,9 @@ gq_status gq_link_attach(struct gq_link *link, int host_fd, int worker_fd)
 gq_status gq_link_renew(struct gq_link *link)
 {
     int fd = -1;
-    void *at = MAP_FAILED;
     gq_status status = make_file("gpuq-worker", sizeof *link->worker, &fd);
-    if (status == GQ_OK && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
-        at = mmap(link->worker, sizeof *link->worker, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-    if (at == MAP_FAILED) {
+    if (status != GQ_OK || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0 ||
+        !gq_mem_replace(link->worker, sizeof *link->worker, fd)) {
         status = status == GQ_OK ? gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a control page") : status;
         if (fd >= 0)
             close(fd);

@@ -104,7 +104,8 @@ static void send_some(struct lane *l)
     const QueueStatus status = q_claim(l->q, claims, left < BATCH ? left : BATCH, &got, 0);
     REQUIRE(status == Q_OK || status == Q_ERR_FULL, "claim: %d", (int)status);
     for (size_t i = 0; i < got; i++) {
-        const struct message m = make(l, l->sent++);
+        const struct message m = make(l, l->sent);
+        __atomic_store_n(&l->sent, l->sent + 1, __ATOMIC_RELEASE);
         memcpy(claims[i].data, &m, sizeof m);
         claims[i].len = sizeof m;
     }
@@ -149,14 +150,26 @@ static void *run_lane(void *arg)
 /* --- the storm ------------------------------------------------------------------------------------------------------
  */
 
-static void *kill_workers(void *arg)
+static uint64_t restarts_of(gq_pipeline *p)
 {
-    uint64_t dice = *(uint64_t *)arg;
+    gq_stats stats = {.size = sizeof stats};
+    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
+    return stats.restarts;
+}
+
+/* At any moment of its service, and of the trials that its messages lead to; but a worker that is being started is let
+ * serve: who kills each one at once gets what he wants. */
+static void *kill_workers(void *pipeline)
+{
+    uint64_t dice = gq_clock_ns() | 1;
     while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
-        usleep((useconds_t)(KILL_MS_MIN + payload_dice(&dice) % 200) * 1000);
-        const pid_t worker = fault_find_child();
+        const uint64_t before = restarts_of(pipeline), deadline = gq_clock_deadline(5000);
+        const pid_t worker = fault_find("worker", 0);
         if (worker > 0)
             kill(worker, payload_dice(&dice) % 3 ? SIGKILL : SIGSEGV);
+        while (restarts_of(pipeline) == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline))
+            usleep(1000);
+        usleep((useconds_t)(KILL_MS_MIN + payload_dice(&dice) % 200) * 1000);
     }
     return NULL;
 }
@@ -180,17 +193,14 @@ static gq_pipeline *open_pipeline(void)
     return p;
 }
 
+/* Each makes its lane before the next one begins, so that its number is known. */
 static void take_turns(struct lane lanes[LANES], gq_pipeline *p)
 {
-    for (uint32_t i = 0; i < LANES; i++) { /* each makes its lane before the next one begins: its number is known */
-        uint64_t before;
-        QueueStats stats;
+    for (uint32_t i = 0; i < LANES; i++) {
         lanes[i].q = gq_queue(p);
-        REQUIRE(q_stats(lanes[i].q, &stats) == Q_OK, "stats");
-        before = stats.enq_count;
         REQUIRE(pthread_create(&lanes[i].thread, NULL, run_lane, &lanes[i]) == 0, "no thread");
-        while (__atomic_load_n(&lanes[i].sent, __ATOMIC_RELAXED) == 0 || stats.enq_count == before)
-            REQUIRE(q_stats(lanes[i].q, &stats) == Q_OK, "stats");
+        while (__atomic_load_n(&lanes[i].sent, __ATOMIC_ACQUIRE) == 0)
+            usleep(100);
     }
 }
 
@@ -210,7 +220,7 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < LANES; i++)
         lanes[i] = (struct lane){.index = i, .messages = messages / LANES, .dice = seed + i};
     take_turns(lanes, p);
-    REQUIRE(pthread_create(&killer, NULL, kill_workers, &seed) == 0, "no thread");
+    REQUIRE(pthread_create(&killer, NULL, kill_workers, p) == 0, "no thread");
     for (uint32_t i = 0; i < LANES; i++) {
         pthread_join(lanes[i].thread, NULL);
         faulted += lanes[i].faulted;

@@ -80,6 +80,34 @@ static inline pid_t fault_find_child(void)
     return child;
 }
 
+/* "worker" or "builder": the argument that a process was started with. */
+static inline bool fault_was_started_as(pid_t process, const char *what)
+{
+    char path[64], words[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)process);
+    FILE *file = fopen(path, "r");
+    const size_t len = file ? fread(words, 1, sizeof words - 1, file) : 0;
+    if (file)
+        fclose(file);
+    const size_t first = strnlen(words, len) + 1;
+    return first < len && strcmp(words + first, what) == 0;
+}
+
+/* A living child of ours of that kind, other than `but`; 0: none. */
+static inline pid_t fault_find(const char *what, pid_t but)
+{
+    pid_t found = 0;
+    DIR *proc = opendir("/proc");
+    REQUIRE(proc, "/proc");
+    for (struct dirent *e; (e = readdir(proc));) {
+        const pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+        if (pid > 0 && pid != but && fault_parent(e->d_name) == getpid() && fault_was_started_as(pid, what))
+            found = pid;
+    }
+    closedir(proc);
+    return found;
+}
+
 /* What may come of a call on a queue that may be dead or shut down: codes of trouble have a sentence. */
 static inline bool fault_allowed(QueueStatus status)
 {

@@ -34,39 +34,11 @@ static uint64_t refused_at[GQ_STEP_DONE + 1], struck[BLOWS], survived[BLOWS];
 /* --- processes -------------------------------------------------------------------------------------------------------
  */
 
-/* "worker" or "builder": the argument that a process was started with. */
-static bool was_started_as(pid_t process, const char *what)
-{
-    char path[64], words[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)process);
-    FILE *file = fopen(path, "r");
-    const size_t len = file ? fread(words, 1, sizeof words - 1, file) : 0;
-    if (file)
-        fclose(file);
-    const size_t first = strnlen(words, len) + 1;
-    return first < len && strcmp(words + first, what) == 0;
-}
-
-/* A living child of ours of that kind, other than `but`; 0: none. */
-static pid_t find(const char *what, pid_t but)
-{
-    pid_t found = 0;
-    DIR *proc = opendir("/proc");
-    REQUIRE(proc, "/proc");
-    for (struct dirent *e; (e = readdir(proc));) {
-        const pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        if (pid > 0 && pid != but && fault_parent(e->d_name) == getpid() && was_started_as(pid, what))
-            found = pid;
-    }
-    closedir(proc);
-    return found;
-}
-
 static void *strike(void *arg)
 {
     struct victim *v = arg;
     usleep((useconds_t)v->after_us);
-    const pid_t pid = v->blow == KILL_BUILDER ? find("builder", 0) : find("worker", v->worker);
+    const pid_t pid = v->blow == KILL_BUILDER ? fault_find("builder", 0) : fault_find("worker", v->worker);
     v->struck = pid > 0 && kill(pid, v->blow == STOP_SPARE ? SIGSTOP : SIGKILL) == 0;
     if (v->struck && v->blow == STOP_SPARE) {
         usleep(STOP_MS * 1000);
@@ -147,7 +119,7 @@ static void one_round(uint64_t *dice)
     static struct storm s;
     static struct storm_lane lane;
     gq_pipeline *p = open_pipeline(cached);
-    const pid_t worker = find("worker", 0);
+    const pid_t worker = fault_find("worker", 0);
     uint32_t live = 1;
     uint64_t usual_us = 200000;
     s.q = gq_queue(p);
@@ -174,7 +146,7 @@ static void one_round(uint64_t *dice)
     __atomic_store_n(&s.end, true, __ATOMIC_RELAXED);
     storm_join(&lane);
     storm_check_counts(&s, &lane);
-    REQUIRE(find("worker", 0) && gq_stop(p, 0) == GQ_OK, "stop: %s", gq_last_error());
+    REQUIRE(fault_find("worker", 0) && gq_stop(p, 0) == GQ_OK, "stop: %s", gq_last_error());
     gq_close(p);
     cached = !cached;
 }

@@ -1,0 +1,196 @@
+/* A lane that goes on with another worker, and what is read from the page that the last one left. */
+#include "pipeline/budget.h"
+#include "pipeline/suspects.h"
+#include "ring/lane.h"
+#include "unit.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CAPACITY 8u
+#define SLOT_BYTES 40u
+
+static struct gq_link link_;
+static struct gq_lane *lane;
+
+static void writable(void *p, size_t bytes) { ck_assert_int_eq(mprotect(p, bytes, PROT_READ | PROT_WRITE), 0); }
+
+static void set_up(void)
+{
+    const struct gq_lane_opts opts = {.lane = 0, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
+    ck_assert_int_eq(gq_link_create(&link_), GQ_OK);
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
+    writable(lane->view.out_head, lane->out_bytes);
+}
+
+static void tear_down(void)
+{
+    gq_lane_destroy(lane);
+    gq_link_finish(&link_);
+}
+
+static void put(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t seq;
+        const uint32_t len = 8;
+        ck_assert_uint_eq(gq_lane_claim(lane, 1, 0, &seq), 1);
+        memcpy(gq_lane_slot(lane, seq), &seq, 8);
+        gq_lane_publish(lane, &len, 1, 0);
+    }
+}
+
+/* The worker answers a message with its number. */
+static void work(uint64_t seq, uint32_t status)
+{
+    const uint64_t word = seq;
+    memcpy(gq_slot_out(&lane->view, seq), &word, 8);
+    gq_slot_finish(&lane->view, seq, status == GQ_RESULT_OK ? 8 : 0, gq_meta(3, 0, status, 7));
+}
+
+static uint64_t word_of(const struct gq_lane_result *r)
+{
+    uint64_t word;
+    memcpy(&word, r->data, 8);
+    return word;
+}
+
+START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
+{
+    struct gq_lane_result r[CAPACITY];
+    struct gq_lane_range range;
+    put(CAPACITY);
+    for (uint64_t seq = 0; seq < 5; seq++)
+        work(seq, seq == 3 ? GQ_RESULT_FAILED : GQ_RESULT_OK);
+    work(6, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 3), 3);
+    ck_assert_int_eq(gq_lane_release(lane, &r[0].seq, 1), GQ_OK);
+    ck_assert_int_eq(gq_lane_release(lane, &r[2].seq, 1), GQ_OK); /* out of order */
+    const int old_fd = dup(lane->out_fd);
+    void *old = mmap(NULL, lane->out_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, old_fd, 0);
+    ck_assert_int_eq(gq_lane_renew(lane, NULL, 0, &range), GQ_OK);
+    ck_assert_uint_eq(range.first, 1);
+    ck_assert_uint_eq(range.mixed, CAPACITY);
+    ck_assert_uint_eq(range.end, UINT64_MAX);
+    memset(old, 0xff, lane->out_bytes); /* whoever wrote the file before writes nothing that is seen any more */
+    ck_assert_uint_eq(word_of(&r[1]), 1);
+    ck_assert_int_eq(gq_lane_release(lane, &r[1].seq, 1), GQ_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 2);
+    ck_assert(r[0].seq == 3 && gq_meta_status(r[0].meta) == GQ_RESULT_FAILED && gq_meta_code(r[0].meta) == 7);
+    ck_assert(r[1].seq == 4 && word_of(&r[1]) == 4 && gq_meta_generation(r[1].meta) == 3);
+    ck_assert(!gq_lane_is_open(lane, gq_slot_id(0, 6)) && gq_lane_is_open(lane, gq_slot_id(0, 5)));
+    writable(lane->view.out_head, lane->out_bytes);
+    work(5, GQ_RESULT_OK);
+    work(7, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 3);
+    ck_assert(r[0].seq == 5 && r[1].seq == 6 && word_of(&r[1]) == 6 && r[2].seq == 7);
+    munmap(old, lane->out_bytes);
+    close(old_fd);
+}
+END_TEST
+
+START_TEST(what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched)
+{
+    struct gq_lane_result r[CAPACITY];
+    struct gq_lane_range range;
+    uint8_t bytes[] = "elsewhere";
+    const struct gq_lane_ending endings[] = {
+        {.id = gq_slot_id(0, 1), .meta = gq_meta(2, 0, GQ_RESULT_OK, 0), .len = 9, .data = bytes},
+        {.id = gq_slot_id(0, 2), .meta = gq_meta(2, 0, GQ_RESULT_FAULTED, SIGSEGV)},
+        {.id = gq_slot_id(0, 0), .meta = gq_meta(2, 0, GQ_RESULT_FAULTED, 1)}, /* it had its result before */
+        {.id = gq_slot_id(1, 3), .meta = gq_meta(2, 0, GQ_RESULT_FAULTED, 1)}, /* another lane's */
+        {.id = gq_slot_id(0, 5), .meta = gq_meta(2, 0, GQ_RESULT_FAULTED, 1)}, /* not accepted */
+    };
+    put(5);
+    work(0, GQ_RESULT_OK);
+    ck_assert_int_eq(gq_lane_renew(lane, endings, 5, &range), GQ_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 3);
+    ck_assert(gq_meta_status(r[0].meta) == GQ_RESULT_OK && word_of(&r[0]) == 0);
+    ck_assert(r[1].len == 9 && memcmp(r[1].data, "elsewhere", 9) == 0);
+    ck_assert(gq_meta_status(r[2].meta) == GQ_RESULT_FAULTED && gq_meta_code(r[2].meta) == SIGSEGV);
+    ck_assert(gq_lane_is_open(lane, gq_slot_id(0, 3)) && !gq_lane_is_open(lane, gq_slot_id(0, 5)));
+    ck_assert(!gq_lane_has_good(lane, 4) && gq_lane_has_good(lane, 3));
+    put(1);
+    ck_assert(gq_lane_is_open(lane, gq_slot_id(0, 5)));
+}
+END_TEST
+
+/* --- the page of a dead worker --------------------------------------------------------------------------------------
+ */
+
+static struct gq_queue queue;
+static struct gq_worker_page page;
+
+static void hold(uint32_t block, uint64_t seq, uint32_t signal)
+{
+    page.crumb[block] =
+        (struct gq_crumb){.holds = 4, .first = gq_slot_id(0, seq), .current = gq_slot_id(0, seq), .signal = signal};
+}
+
+static uint32_t find(uint32_t hung, struct gq_suspect *out) { return gq_suspects_find(&page, &queue, hung, out, 4); }
+
+START_TEST(suspects_are_messages_that_somebody_was_inside_of)
+{
+    struct gq_suspect s[4];
+    queue = (struct gq_queue){.lane = {lane}, .lane_count = 1};
+    memset(&page, 0, sizeof page);
+    page.threads = 4;
+    put(6);
+    work(1, GQ_RESULT_OK);
+    hold(0, 0, 0);
+    hold(1, 1, 0); /* which has ended */
+    hold(2, 2, 0);
+    hold(3, 600, 0); /* none */
+    ck_assert_uint_eq(find(GQ_BLOCK_NONE, s), 2);
+    ck_assert(s[0].id == gq_slot_id(0, 0) && s[1].id == gq_slot_id(0, 2));
+    ck_assert(find(2, s) == 1 && s[0].id == gq_slot_id(0, 2));
+    page.crumb[0].signal = SIGSEGV;
+    ck_assert(find(GQ_BLOCK_NONE, s) == 1 && s[0].id == gq_slot_id(0, 0));
+    ck_assert_uint_eq(gq_fault_code(&page, false, SIGKILL), SIGSEGV);
+    ck_assert_uint_eq(gq_fault_code(&page, true, SIGKILL), GQ_FAULT_TIME);
+    page.crumb[0].holds = 0; /* a signal beside the messages leaves all of them suspect */
+    ck_assert(find(GQ_BLOCK_NONE, s) == 1 && s[0].id == gq_slot_id(0, 2));
+    page.threads = UINT32_MAX;
+    for (uint32_t i = 0; i < GQ_BLOCKS_MAX; i++)
+        page.crumb[i] = (struct gq_crumb){1, UINT64_MAX, UINT64_MAX, GQ_CRUMB_SOURCE, 0, 0, 0, 0, 0, 0, {0}};
+    ck_assert_uint_eq(find(UINT32_MAX - 1, s), 0);
+    page.crumb[0].signal = 0;
+    ck_assert_uint_eq(gq_fault_code(&page, false, 3 << 8), GQ_FAULT_EXIT + 3);
+}
+END_TEST
+
+START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
+{
+    static struct gq_budget budget;
+    struct gq_conf_stage stage = {.timeout_ms = 50};
+    struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+    uint32_t block = 9;
+    memset(&page, 0, sizeof page);
+    gq_budget_reset(&budget);
+    page.threads = 2;
+    hold(1, 3, 0);
+    ck_assert_uint_eq(gq_budget_look_ms(&conf), 5);
+    ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+    usleep(200000); /* the host stood still: that counts for two looks */
+    ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+    page.crumb[1].current++; /* another message */
+    for (int i = 0; i < 4; i++, usleep(10000))
+        ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+    for (int i = 0; i < 12 && block == 9; i++, usleep(10000))
+        gq_budget_look(&budget, &page, &conf, &block);
+    ck_assert_uint_eq(block, 1);
+    stage.timeout_ms = 0;
+    ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {what_was_finished_is_finished_and_what_is_held_stays_where_it_is,
+                                  what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched,
+                                  suspects_are_messages_that_somebody_was_inside_of,
+                                  a_message_is_over_its_time_by_what_was_seen_of_it};
+    return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}
