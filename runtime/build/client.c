@@ -66,6 +66,21 @@ static gq_status start_process(struct gq_builder *b)
     return status;
 }
 
+/* NVRTC shuts the builder into the folder of the plugin that it compiles. What needs another folder, or none, needs
+ * another builder; the template and the linker do with any. */
+static void leave_jail(struct gq_builder *b, const struct gq_work *work)
+{
+    char real[PATH_MAX] = "";
+    const bool by_nvrtc = work->kind == GQ_WIRE_WHOLE || work->kind == GQ_WIRE_APART;
+    if (!(by_nvrtc && *work->folder) && work->kind != GQ_WIRE_CXX)
+        return;
+    if (by_nvrtc && !realpath(work->folder, real))
+        snprintf(real, sizeof real, "%s", work->folder);
+    if (b->jailed[0] && strcmp(b->jailed, real) != 0)
+        gq_process_end(&b->process, GRACE_MS);
+    snprintf(b->jailed, sizeof b->jailed, "%s", real);
+}
+
 static void write_request(const struct gq_builder *b, const struct gq_work *work, struct gq_wire_request *out)
 {
     memset(out, 0, sizeof *out);
@@ -147,6 +162,7 @@ static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
 gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
 {
     *out = (struct gq_made){0};
+    leave_jail(b, work);
     gq_status status = start_process(b);
     if (status != GQ_OK)
         return status;

@@ -18,6 +18,7 @@ struct gq_builder {
     struct gq_text cache; /* folder; empty: none */
     uint32_t timeout_ms;
     struct gq_process process;
+    char jailed[PATH_MAX]; /* the plugin folder that the process is shut into; empty: into none */
     struct gq_template kept[GQ_TEMPLATES_KEPT];
     unsigned next_kept;
 };
