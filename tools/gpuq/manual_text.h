@@ -14,7 +14,8 @@
     "While it runs, gpuq plugins, swap, rollback, use, discard, reload and stats reach it through its control "        \
     "socket: "                                                                                                         \
     "control.socket in the file, by default NAME-PID.sock in the folder gpuqueue of $XDG_RUNTIME_DIR, or in "          \
-    "/tmp/gpuqueue-UID. SIGHUP reloads the file. --watch swaps a stage when its plugin or a header that it includes "  \
+    "gpuqueue-UID of $TMPDIR, which is /tmp where it is not set. SIGHUP reloads the file. --watch swaps a stage when " \
+    "its plugin or a header that it includes "                                                                         \
     "is saved, and reloads when the file is. Each change, refused ones too, is one line on standard error that "       \
     "begins "                                                                                                          \
     "with the word audit.\n"                                                                                           \
