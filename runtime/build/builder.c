@@ -42,13 +42,15 @@ struct job {
 static gq_status run(struct builder *b, const struct job *job, const char *const *args, int *wait_status)
 {
     const struct gq_wire_request *request = job->request;
-    const struct gq_run r = {
-        .args = args,
-        .jail = {.program = request->program, .plugin = request->folder, .scratch = b->workshop.folder},
-        .log = b->workshop.log,
-        .deadline_ns = job->deadline_ns,
-        .timeout_ms = request->timeout_ms,
-        .watch = CHANNEL};
+    const struct gq_run r = {.args = args,
+                             .jail = {.program = request->program,
+                                      .plugin = request->folder,
+                                      .alone = request->pinned,
+                                      .scratch = b->workshop.folder},
+                             .log = b->workshop.log,
+                             .deadline_ns = job->deadline_ns,
+                             .timeout_ms = request->timeout_ms,
+                             .watch = CHANNEL};
     return gq_run_compiler(&r, wait_status);
 }
 
@@ -128,7 +130,7 @@ static gq_status enter_jail(struct builder *b, const struct gq_wire_request *r)
     if (b->jailed || !*r->folder)
         return GQ_OK;
     gq_jitlink_find(linker);
-    const struct gq_jail jail = {.program = r->program, .linker = linker, .plugin = r->folder};
+    const struct gq_jail jail = {.program = r->program, .linker = linker, .plugin = r->folder, .alone = r->pinned};
     gq_status status = gq_jail_open(&jail, &rules);
     if (status != GQ_OK)
         return status;

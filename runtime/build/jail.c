@@ -138,10 +138,10 @@ static bool next_folder(const char **list, char folder[PATH_MAX])
     return false;
 }
 
-static bool allow_users(int fd, const char *plugin)
+static bool allow_users(int fd, const char *plugin, bool alone)
 {
     char folder[PATH_MAX];
-    const char *list = secure_getenv(GQ_JAIL_FOLDERS_VARIABLE);
+    const char *list = alone ? NULL : secure_getenv(GQ_JAIL_FOLDERS_VARIABLE);
     bool fine = allow(fd, plugin, READ_FILE | READ_FOLDER);
     while (fine && next_folder(&list, folder))
         fine = allow(fd, folder, READ_FILE | READ_FOLDER);
@@ -152,7 +152,7 @@ static bool allow_all(int fd, const struct gq_jail *jail, uint64_t handled)
 {
     const uint64_t all = handled & ~(uint64_t)(EXECUTE | MAKE_DEVICES);
     return allow_system(fd, handled) && allow_program(fd, jail->program) &&
-           (!jail->linker || allow_program(fd, jail->linker)) && allow_users(fd, jail->plugin) &&
+           (!jail->linker || allow_program(fd, jail->linker)) && allow_users(fd, jail->plugin, jail->alone) &&
            (!jail->scratch || allow(fd, jail->scratch, all));
 }
 

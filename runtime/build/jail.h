@@ -17,6 +17,7 @@ struct gq_jail {
     const char *program; /* the compiler, or the compiler's library */
     const char *linker;  /* a library, too; NULL: none */
     const char *plugin;  /* folder */
+    bool alone;          /* $GPUQ_READ_FOLDERS is not for this plugin */
     const char *scratch; /* folder, the only one that may be written; NULL: none */
 };
 

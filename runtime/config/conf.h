@@ -87,6 +87,7 @@ struct gq_conf {
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
     struct gq_conf_swap swap;
+    char *plugin_pins;    /* path; NULL: plugins are not pinned */
     char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
 
