@@ -50,6 +50,8 @@ typedef struct gq_stats {
     double seconds;               /* since gq_start, or from start to stop */
     uint64_t p50_ns, p99_ns,
         max_ns; /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
+    uint64_t
+        resumed; /* delivery: exactly_once: messages that earlier runs were done with; this one began behind them */
 } gq_stats;
 
 GQ_API gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out);

@@ -20,6 +20,8 @@ static const struct gq_schema_word patterns[] = {
 static const struct gq_schema_word polls[] = {
     {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
 static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct gq_schema_word deliveries[] = {
+    {"at_least_once", GQ_DELIVERY_AT_LEAST_ONCE}, {"exactly_once", GQ_DELIVERY_EXACTLY_ONCE}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
@@ -116,6 +118,10 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"sink.stdout.join", GQ_SCHEMA_WORD, .fallback = "lines", .words = joins, AT(sink.join), .sentence = TEXT_JOIN},
     {"sink.null", GQ_SCHEMA_MAP, .sentence = "results are counted and forgotten"},
     {"sink.api", GQ_SCHEMA_MAP, .sentence = "results are taken by q_poll_completions and q_try_dequeue_result"},
+
+    {"delivery", GQ_SCHEMA_WORD, .fallback = "at_least_once", .words = deliveries, AT(delivery),
+     .sentence = "what a run does that is started again after a kill: begin anew, or go on, from a file to a file, as if "
+                 "nothing had been"},
 
     {"on_error", GQ_SCHEMA_MAP, .sentence = "what happens to a message that fails"},
     {"on_error.retries", GQ_SCHEMA_COUNT, .fallback = "3", .max = 1000, AT(retries),
