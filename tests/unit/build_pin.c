@@ -156,6 +156,7 @@ END_TEST
 START_TEST(nothing_is_taken_from_the_cache_and_nothing_kept)
 {
     struct gq_image image;
+    write_file("plugins/p.cu", HEAD "#define SIZE 3\n" BODY);
     pin();
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(build_stage(builder, in_folder("plugins/p.cu"), &image), GQ_OK);
