@@ -54,7 +54,9 @@ typedef struct gq_stats {
     uint64_t in_flight;           /* accepted, not yet with the sink */
     double seconds;               /* since gq_start, or from start to stop */
     uint64_t p50_ns, p99_ns,
-        max_ns;        /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
+        max_ns; /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
+    uint64_t
+        resumed; /* delivery: exactly_once: messages that earlier runs were done with; this one began behind them */
     uint64_t restarts; /* workers that took the place of one that died */
 } gq_stats;
 

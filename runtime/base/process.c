@@ -77,19 +77,31 @@ gq_status gq_process_find(const char *name, struct gq_text *path)
     return status;
 }
 
+/* What a child may know of ours. CUDA_INJECTION64_PATH and LD_* are not here: they name code to be loaded. */
 static bool kept(const char *entry)
 {
-    static const char *const names[] = {"PATH=",
-                                        "HOME=",
-                                        "LANG=",
-                                        "LC_ALL=",
-                                        "TMPDIR=",
-                                        "XDG_CACHE_HOME=",
-                                        "CUDA_VISIBLE_DEVICES=",
-                                        "ASAN_OPTIONS=",
-                                        "UBSAN_OPTIONS=",
-                                        "TSAN_OPTIONS=",
-                                        "LSAN_OPTIONS="};
+    static const char *const names[] = {
+        "PATH=",
+        "HOME=",
+        "LANG=",
+        "LC_ALL=",
+        "TMPDIR=",
+        "XDG_CACHE_HOME=",
+        "CUDA_VISIBLE_DEVICES=",
+        "CUDA_DEVICE_ORDER=",
+        "CUDA_MODULE_LOADING=",
+        "CUDA_CACHE_DISABLE=",
+        "CUDA_CACHE_PATH=",
+        "CUDA_CACHE_MAXSIZE=",
+        "CUDA_MPS_PIPE_DIRECTORY=",
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=",
+        "NVIDIA_VISIBLE_DEVICES=",
+        "NVIDIA_DRIVER_CAPABILITIES=",
+        "ASAN_OPTIONS=",
+        "UBSAN_OPTIONS=",
+        "TSAN_OPTIONS=",
+        "LSAN_OPTIONS=",
+    };
     if (strncmp(entry, "GPUQ_", 5) == 0)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -17,10 +17,11 @@ struct gq_process {
     int channel; /* our end of a SOCK_SEQPACKET pair, -1: none; the child's end is its descriptor 3 */
 };
 
-/* Starts `path` with a built environment (PATH, HOME, LANG, TMPDIR, XDG_CACHE_HOME and GPUQ_* of ours, nothing else),
- * standard input from /dev/null, all signals at their defaults and unblocked, in a process group of its own so that a
- * terminal's Ctrl-C reaches only us. The child ends itself when the channel closes, so it never outlives us.
- * (PR_SET_PDEATHSIG would not do: it follows the thread that called, which an application may end at any time.) */
+/* Starts `path` with a built environment (PATH, HOME, LANG, TMPDIR, XDG_CACHE_HOME, GPUQ_*, what CUDA and sanitizers
+ * need, and nothing else of ours), standard input from /dev/null, all signals at their defaults and unblocked, in a
+ * process group of its own so that a terminal's Ctrl-C reaches only us. The child ends itself when the channel closes,
+ * so it never outlives us. (PR_SET_PDEATHSIG would not do: it follows the thread that called, which an application may
+ * end at any time.) */
 gq_status gq_process_start(const char *path, char *const argv[], struct gq_process *out);
 
 /* Waits at most `timeout_ms` for the child to end: true, and its wait status, when it has. */

@@ -12,6 +12,7 @@
 #include "build/link.h"
 #include "build/log.h"
 #include "build/nvrtc.h"
+#include "build/pin.h"
 #include "build/unit.h"
 #include <limits.h>
 #include <stdio.h>
@@ -71,6 +72,19 @@ static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
     gq_digest_finish(&d, digest);
 }
 
+/* From here on the bytes that were checked are those that are compiled: the plugin's text goes to the compiler as it
+ * was read, and its headers lie in a folder of ours, beside which no file of the user's can be included. */
+static gq_status check_pins(struct job *job)
+{
+    const char *folder = job->builder->headers;
+    gq_status status = gq_pins_check(job->builder->pins, &job->scan);
+    if (status == GQ_OK)
+        status = gq_pins_copy_headers(&job->scan, job->folder, folder);
+    job->scan.open_ended = true; /* what is kept of other builds was not checked */
+    snprintf(job->folder, sizeof job->folder, "%s", folder);
+    return status;
+}
+
 static gq_status scan(struct job *job)
 {
     const struct gq_build_request *r = job->request;
@@ -87,7 +101,9 @@ static gq_status scan(struct job *job)
     bool fits = folder && strlen(r->path) < PATH_MAX &&
                 snprintf(job->folder, sizeof job->folder, "%s", folder) < (int)sizeof job->folder;
     free(folder);
-    return fits ? GQ_OK : gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");
+    if (!fits)
+        return gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");
+    return job->builder->pins ? check_pins(job) : GQ_OK;
 }
 
 /* Which compiler, and whether its work is linked with the template. Machine code always is. */

@@ -22,6 +22,7 @@ struct gq_builder; /* the client side of one builder process, started when first
 struct gq_builder_opts {
     bool no_cache;            /* neither read nor write the cache */
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/gpuqueue, or ~/.cache/gpuqueue */
+    const char *pins;         /* file that pins every plugin, pin.h; NULL: plugins are not pinned */
     uint32_t timeout_ms;      /* 0: 60 s for one compile; then the builder is killed */
 };
 

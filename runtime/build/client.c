@@ -1,6 +1,8 @@
 #include "build/client.h"
 #include "base/channel.h"
 #include "build/cache.h"
+#include "build/pin.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,24 @@
 
 #define TIMEOUT_MS 60000u
 #define GRACE_MS 2000u /* the builder kills its compiler and says so; past this it is killed itself */
+
+/* What a pinned plugin includes is compiled from a folder of ours, to which the bytes that were checked are written. */
+static gq_status make_pinned(struct gq_builder *b, const char *pins)
+{
+    const char *base = getenv("TMPDIR");
+    struct gq_text folder = {0};
+    if (!pins)
+        return GQ_OK;
+    gq_text_printf(&folder, "%s/gpuqueue-pinned-XXXXXX", base && *base == '/' ? base : "/tmp");
+    b->pins = strdup(pins);
+    if (!b->pins || folder.failed || !mkdtemp(folder.data)) {
+        gq_text_finish(&folder);
+        return gq_error_errno(GQ_ERR_UNAVAILABLE, errno,
+                              "making a folder for pinned headers; set TMPDIR to one that can be written");
+    }
+    b->headers = folder.data;
+    return GQ_OK;
+}
 
 gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out)
 {
@@ -25,6 +45,8 @@ gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builde
         gq_text_clear(&b->cache); /* nobody asked for one: a home that cannot be written is no error */
         status = GQ_OK;
     }
+    if (status == GQ_OK)
+        status = make_pinned(b, opts ? opts->pins : NULL);
     if (status != GQ_OK) {
         gq_builder_destroy(b);
         return status;
@@ -39,6 +61,10 @@ void gq_builder_destroy(struct gq_builder *b)
         return;
     gq_process_end(&b->process, GRACE_MS);
     gq_text_finish(&b->cache);
+    if (b->headers)
+        gq_pins_remove(b->headers);
+    free(b->headers);
+    free(b->pins);
     for (unsigned i = 0; i < GQ_TEMPLATES_KEPT; i++)
         gq_text_finish(&b->kept[i].cubin);
     free(b);
@@ -66,6 +92,21 @@ static gq_status start_process(struct gq_builder *b)
     return status;
 }
 
+/* NVRTC shuts the builder into the folder of the plugin that it compiles. What needs another folder, or none, needs
+ * another builder; the template and the linker do with any. */
+static void leave_jail(struct gq_builder *b, const struct gq_work *work)
+{
+    char real[PATH_MAX] = "";
+    const bool by_nvrtc = work->kind == GQ_WIRE_WHOLE || work->kind == GQ_WIRE_APART;
+    if (!(by_nvrtc && *work->folder) && work->kind != GQ_WIRE_CXX)
+        return;
+    if (by_nvrtc && !realpath(work->folder, real))
+        snprintf(real, sizeof real, "%s", work->folder);
+    if (b->jailed[0] && strcmp(b->jailed, real) != 0)
+        gq_process_end(&b->process, GRACE_MS);
+    snprintf(b->jailed, sizeof b->jailed, "%s", real);
+}
+
 static void write_request(const struct gq_builder *b, const struct gq_work *work, struct gq_wire_request *out)
 {
     memset(out, 0, sizeof *out);
@@ -75,6 +116,7 @@ static void write_request(const struct gq_builder *b, const struct gq_work *work
     out->arch = work->arch;
     out->suffix = work->suffix;
     out->registers = work->registers;
+    out->pinned = b->pins != NULL;
     snprintf(out->program, sizeof out->program, "%s", work->program);
     snprintf(out->folder, sizeof out->folder, "%s", work->folder);
 }
@@ -147,6 +189,7 @@ static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
 gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
 {
     *out = (struct gq_made){0};
+    leave_jail(b, work);
     gq_status status = start_process(b);
     if (status != GQ_OK)
         return status;

@@ -16,8 +16,11 @@ struct gq_template {
 
 struct gq_builder {
     struct gq_text cache; /* folder; empty: none */
+    char *pins;           /* file; NULL: plugins are not pinned */
+    char *headers;        /* with pins: folder for the headers of one build, as they were read */
     uint32_t timeout_ms;
     struct gq_process process;
+    char jailed[PATH_MAX]; /* the plugin folder that the process is shut into; empty: into none */
     struct gq_template kept[GQ_TEMPLATES_KEPT];
     unsigned next_kept;
 };

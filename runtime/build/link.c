@@ -118,7 +118,7 @@ static gq_status compile_template(struct gq_builder *b, const struct gq_link *li
     struct gq_made made;
     const struct gq_work work = {.kind = GQ_WIRE_APART,
                                  .program = link->nvrtc,
-                                 .folder = "/nonexistent", /* the template includes nothing from there */
+                                 .folder = "", /* the template includes nothing of the user's */
                                  .arch = link->arch,
                                  .registers = registers,
                                  .part = {unit}};

@@ -13,46 +13,42 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MEMORY_MAX ((rlim_t)8 << 30) /* address space: a compiler that needs more is lost */
-#define FILE_MAX ((rlim_t)256 << 20)
-
-static void limit(__rlimit_resource_t resource, rlim_t most)
-{
-    struct rlimit l = {most, most};
-    setrlimit(resource, &l);
-}
-
 /* In the child, between fork and exec: only calls that are safe there. */
-static _Noreturn void become_compiler(const struct gq_run *run, char *const env[])
+static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *const env[])
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_AS, MEMORY_MAX);
-    limit(RLIMIT_FSIZE, FILE_MAX);
-    limit(RLIMIT_CPU, run->timeout_ms / 1000 + 2);
+    gq_jail_limit(RLIMIT_AS, GQ_JAIL_MEMORY_MAX);
+    gq_jail_limit(RLIMIT_CPU, run->timeout_ms / 1000 + 2);
     int in = open("/dev/null", O_RDONLY), out = open(run->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
-        _exit(126);
+    if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || !gq_jail_enter(jail))
+        _exit(127);
     syscall(SYS_close_range, 3u, ~0u, 0u); /* descriptors of ours are close-on-exec already; this is for strangers' */
     execve(run->args[0], (char *const *)(uintptr_t)run->args, env);
     _exit(127);
 }
 
-static pid_t start(const struct gq_run *run)
+static gq_status start(const struct gq_run *run, pid_t *child)
 {
     static char path[4096], temporary[4096];
     const char *ours = getenv("PATH");
+    int jail;
+    gq_status status = gq_jail_open(&run->jail, &jail);
+    if (status != GQ_OK)
+        return status;
     snprintf(path, sizeof path, "PATH=%s", ours ? ours : "/usr/bin:/bin");
-    snprintf(temporary, sizeof temporary, "TMPDIR=%s", run->folder);
+    snprintf(temporary, sizeof temporary, "TMPDIR=%s", run->jail.scratch);
     char language[] = "LC_ALL=C";
     char *env[] = {path, temporary, language, NULL};
-    pid_t child = fork();
-    if (child == 0)
-        become_compiler(run, env);
-    if (child > 0)
-        setpgid(child, child); /* the child does it too: whoever is first */
-    return child;
+    *child = fork();
+    if (*child == 0)
+        become_compiler(run, jail, env);
+    if (jail >= 0)
+        close(jail);
+    if (*child < 0)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting the compiler %s", run->jail.program);
+    setpgid(*child, *child); /* the child does it too: whoever is first */
+    return GQ_OK;
 }
 
 static bool other_side_closed(int fd)
@@ -61,12 +57,18 @@ static bool other_side_closed(int fd)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-static gq_status stop(pid_t child, gq_status status)
+static bool has_ended(pid_t child)
 {
-    int ignored;
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+}
+
+/* Kills what is left of the child and of what it started. It is reaped last: until then nobody else has its number. */
+static gq_status stop(pid_t child, int *wait_status, gq_status status)
+{
     kill(-child, SIGKILL);
     kill(child, SIGKILL);
-    while (waitpid(child, &ignored, 0) < 0 && errno == EINTR)
+    while (waitpid(child, wait_status, 0) < 0 && errno == EINTR)
         ;
     return status;
 }
@@ -75,14 +77,14 @@ static gq_status stop(pid_t child, gq_status status)
 static gq_status wait_for(const struct gq_run *run, pid_t child, int child_fd, int *wait_status)
 {
     for (;;) {
-        pid_t got = waitpid(child, wait_status, WNOHANG);
-        if (got == child)
-            return GQ_OK;
+        if (has_ended(child))
+            return stop(child, wait_status, GQ_OK);
         if (other_side_closed(run->watch))
-            return stop(child, gq_error_set(GQ_ERR_SHUTDOWN, "nobody waits for this compile any more"));
+            return stop(child, wait_status, gq_error_set(GQ_ERR_SHUTDOWN, "nobody waits for this compile any more"));
         if (gq_clock_past(run->deadline_ns))
-            return stop(child, gq_error_set(GQ_ERR_TIMEOUT, "the compiler did not finish within %u ms and was killed",
-                                            run->timeout_ms));
+            return stop(child, wait_status,
+                        gq_error_set(GQ_ERR_TIMEOUT, "the compiler did not finish within %u ms and was killed",
+                                     run->timeout_ms));
         struct pollfd fds[2] = {{.fd = child_fd, .events = POLLIN}, {.fd = run->watch, .events = 0}};
         poll(fds, 2, child_fd < 0 ? 2 : 50);
     }
@@ -90,11 +92,12 @@ static gq_status wait_for(const struct gq_run *run, pid_t child, int child_fd, i
 
 gq_status gq_run_compiler(const struct gq_run *run, int *wait_status)
 {
-    pid_t child = start(run);
-    if (child < 0)
-        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting the compiler %s", run->args[0]);
+    pid_t child;
+    gq_status status = start(run, &child);
+    if (status != GQ_OK)
+        return status;
     int child_fd = (int)syscall(SYS_pidfd_open, child, 0);
-    gq_status status = wait_for(run, child, child_fd, wait_status);
+    status = wait_for(run, child, child_fd, wait_status);
     if (child_fd >= 0)
         close(child_fd);
     return status;

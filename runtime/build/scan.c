@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "build/caret.h"
+#include "build/jail.h"
 #include "build/source.h"
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,15 @@ static void note_missing(struct gq_scan *scan, const char *path)
     scan->missing_count++;
 }
 
+/* The compiler is kept from files of other folders. This process must not show them in its messages either. */
+static bool may_read(const struct gq_scan *scan, const char *path)
+{
+    char *plugins = gq_path_folder(scan->file[0].path);
+    bool may = plugins && gq_jail_is_users(path, plugins);
+    free(plugins);
+    return may;
+}
+
 /* Reads folder/name, once. False if there is no such file. */
 static bool follow_in(struct walk *w, const char *folder, const char *name)
 {
@@ -52,9 +62,11 @@ static bool follow_in(struct walk *w, const char *folder, const char *name)
     char *path = gq_path_join(folder, name);
     bool room = scan->file_count < GQ_SCAN_FILES_MAX && w->depth < GQ_SCAN_DEPTH_MAX;
     bool found = path && (already_read(scan, path) || gq_file_exists(path));
-    if (found && !room && !already_read(scan, path))
+    bool fresh = found && !already_read(scan, path);
+    bool readable = fresh && room && may_read(scan, path);
+    if (fresh && !readable)
         scan->open_ended = true;
-    if (found && room && !already_read(scan, path)) {
+    if (readable) {
         size_t index = scan->file_count;
         struct gq_scan_file *file = &scan->file[index];
         if (gq_file_read(path, GQ_SOURCE_BYTES_MAX, &file->text) == GQ_OK) {

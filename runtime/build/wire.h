@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include "base/error.h"
 
-#define GQ_WIRE_VERSION 3u
+#define GQ_WIRE_VERSION 4u
 #define GQ_UNIT_BYTES_MAX (4u << 20) /* source, parameters, template */
 #define GQ_OBJECT_BYTES_MAX (128u << 20)
 #define GQ_RAW_LOG_BYTES_MAX (256u << 10)
@@ -27,6 +27,7 @@ struct gq_wire_request {
     uint32_t work;          /* enum gq_wire_work */
     uint32_t arch, suffix;  /* the target is sm_<arch><suffix> */
     uint32_t registers;     /* a thread's, at most; 0: any number */
+    uint32_t pinned;        /* nothing of the user's is read but from `folder` */
     char program[PATH_MAX]; /* the C++ compiler, or the library */
     char folder[PATH_MAX];  /* the plugin's; of machine code its path, for the log */
 };

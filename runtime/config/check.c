@@ -191,11 +191,29 @@ static void check_files(struct gq_reading *r, struct gq_yaml *root)
                 conf->sink.path);
 }
 
+/* --- delivery ------------------------------------------------------------------------------------------------------
+ */
+
+static void check_delivery(struct gq_reading *r, struct gq_yaml *root)
+{
+    const struct gq_conf *conf = r->conf;
+    struct gq_yaml *at = find(root, "delivery");
+    if (!at || at->bad || conf->delivery != GQ_DELIVERY_EXACTLY_ONCE || !is_good(find(root, "source")) ||
+        !is_good(find(root, "sink")))
+        return;
+    if (conf->source.kind != GQ_SOURCE_FILE || conf->sink.kind != GQ_SINK_FILE)
+        gq_read_refuse(r, at, false,
+                       "exactly_once is for source file with sink file, and these are %s and %s: name files, or leave "
+                       "it out",
+                       gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
+}
+
 void gq_read_check(struct gq_reading *r, struct gq_yaml *root)
 {
     check_source(r, root);
     check_memory(r, root);
     check_names(r, root);
     default_dead_letter(r, root);
+    check_delivery(r, root);
     check_files(r, root);
 }

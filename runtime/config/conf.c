@@ -31,6 +31,7 @@ void gq_conf_destroy(struct gq_conf *conf)
     free(conf->source.path);
     free(conf->sink.path);
     free(conf->dead_letter);
+    free(conf->plugin_pins);
     free(conf->control_socket);
     free(conf->name);
     free(conf->folder);

@@ -19,6 +19,8 @@ enum gq_source_kind { GQ_SOURCE_FILE, GQ_SOURCE_STDIN, GQ_SOURCE_GENERATE, GQ_SO
 enum gq_sink_kind { GQ_SINK_FILE, GQ_SINK_STDOUT, GQ_SINK_NULL, GQ_SINK_API };
 enum gq_framing { GQ_FRAME_LINES, GQ_FRAME_LENGTH32, GQ_FRAME_VARINT, GQ_FRAME_FIXED, GQ_FRAME_WHOLE, GQ_FRAME_RAW };
 enum gq_pattern { GQ_PATTERN_COUNTER, GQ_PATTERN_RANDOM };
+/* How often a message may have an effect on the output when runs are killed and started again. */
+enum gq_delivery_kind { GQ_DELIVERY_AT_LEAST_ONCE, GQ_DELIVERY_EXACTLY_ONCE };
 enum gq_param_type { GQ_PARAM_BOOL, GQ_PARAM_INT, GQ_PARAM_FLOAT, GQ_PARAM_STRING };
 
 struct gq_conf_param {
@@ -83,11 +85,13 @@ struct gq_conf {
     struct gq_conf_stage *stages;
     size_t stage_count;
     struct gq_conf_sink sink;
+    enum gq_delivery_kind delivery;
     uint32_t retries;
     char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
     struct gq_conf_swap swap;
+    char *plugin_pins;    /* path; NULL: plugins are not pinned */
     char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
 

@@ -21,6 +21,8 @@ static const struct gq_schema_word polls[] = {
     {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
 static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
 static const struct gq_schema_word never[] = {{"off", 0}, {NULL, 0}};
+static const struct gq_schema_word deliveries[] = {
+    {"at_least_once", GQ_DELIVERY_AT_LEAST_ONCE}, {"exactly_once", GQ_DELIVERY_EXACTLY_ONCE}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
@@ -122,6 +124,10 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"sink.null", GQ_SCHEMA_MAP, .sentence = "results are counted and forgotten"},
     {"sink.api", GQ_SCHEMA_MAP, .sentence = "results are taken by q_poll_completions and q_try_dequeue_result"},
 
+    {"delivery", GQ_SCHEMA_WORD, .fallback = "at_least_once", .words = deliveries, AT(delivery),
+     .sentence = "what a run does that is started again after a kill: begin anew, or go on, from a file to a file, as if "
+                 "nothing had been"},
+
     {"on_error", GQ_SCHEMA_MAP, .sentence = "what happens to a message that fails"},
     {"on_error.retries", GQ_SCHEMA_COUNT, .fallback = "3", .max = 1000, AT(retries),
      .sentence = "how often a failed message is tried again"},
@@ -144,6 +150,9 @@ const struct gq_schema_row gq_schema_rows[] = {
      .sentence = "how many versions of a stage stay loaded beside the live one, to go back to"},
     {"swap.budget", GQ_SCHEMA_DURATION, .fallback = "2s", .min = 1, .max = BUDGET_MAX, AT(swap.budget_ms),
      .sentence = "how long one golden vector may take, and the loading of the code in the spare worker"},
+    {"plugins", GQ_SCHEMA_MAP, .sentence = "which plugins may run"},
+    {"plugins.pins", GQ_SCHEMA_INPUT, .otherwise = "every plugin may run", AT(plugin_pins), .example = "plugins.sha256",
+     .sentence = "a file of SHA-256 digests, as gpuq plugin pin prints them; what it does not pin does not run"},
     {"control", GQ_SCHEMA_MAP, .sentence = "the socket through which gpuq swap and its kin reach a running pipeline"},
     {"control.socket", GQ_SCHEMA_SOCKET, .otherwise = "gpuq run makes one in the user's runtime folder",
      AT(control_socket), .example = "control.sock", .sentence = "where it lies; off: there is none"},

@@ -97,4 +97,5 @@ static gq_status generate_open(const struct gq_conf *conf, int interrupt_fd, str
     return GQ_OK;
 }
 
-const struct gq_source_ops gq_source_generate = {GQ_SOURCE_GENERATE, generate_open, generate_next, generate_close};
+const struct gq_source_ops gq_source_generate = {
+    .kind = GQ_SOURCE_GENERATE, .open = generate_open, .next = generate_next, .close = generate_close};

@@ -1,8 +1,10 @@
 /* Sinks `file`, `stdout` and `null`: messages joined into a byte stream, or counted and forgotten. */
 #include "connect/connect.h"
 #include "base/file.h"
+#include "connect/checkpoint.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@ struct stream {
     enum gq_framing join;
     uint8_t *buffer;
     size_t used;
+    uint64_t written; /* bytes of the output so far, those in the buffer left out */
 };
 
 static gq_status wait_writable(const struct stream *s)
@@ -56,6 +59,7 @@ static gq_status write_with_patience(const struct stream *s, const uint8_t *byte
 static gq_status write_out(struct stream *s, const void *bytes, size_t len)
 {
     gq_status status = s->waits ? write_with_patience(s, bytes, len) : gq_file_write_all(s->fd, bytes, len);
+    s->written += len;
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "%s: ", s->name);
 }
 
@@ -140,13 +144,42 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
 
 static gq_status open_file(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {
-    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int empty = conf->delivery == GQ_DELIVERY_EXACTLY_ONCE ? 0 : O_TRUNC; /* resume() says what stays */
+    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_CLOEXEC | empty, 0666);
     if (fd < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
     gq_status status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, abandon_fd, out);
     if (status != GQ_OK)
         close(fd);
     return status;
+}
+
+static gq_status file_sync(struct gq_sink *sink, uint64_t *bytes)
+{
+    struct stream *s = (struct stream *)sink;
+    gq_status status = stream_flush(sink);
+    if (status == GQ_OK)
+        status = gq_checkpoint_sync(s->fd, s->name);
+    *bytes = s->written;
+    return status;
+}
+
+static gq_status file_resume(struct gq_sink *sink, uint64_t bytes)
+{
+    struct stream *s = (struct stream *)sink;
+    struct stat info;
+    if (fstat(s->fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s is no regular file, and nothing else can be cut to what an earlier run made", s->name);
+    if ((uint64_t)info.st_size < bytes)
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s has %" PRIu64 " bytes, and its checkpoint says that an earlier run made %" PRIu64
+                            ": remove the checkpoint to begin anew",
+                            s->name, (uint64_t)info.st_size, bytes);
+    if (ftruncate(s->fd, (off_t)bytes) != 0 || lseek(s->fd, (off_t)bytes, SEEK_SET) < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
+    s->written = bytes;
+    return GQ_OK;
 }
 
 static gq_status open_stdout(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
@@ -176,6 +209,14 @@ static gq_status null_done(struct gq_sink *sink)
     return GQ_OK;
 }
 
-const struct gq_sink_ops gq_sink_file = {GQ_SINK_FILE, open_file, stream_put, stream_flush, stream_close};
-const struct gq_sink_ops gq_sink_stdout = {GQ_SINK_STDOUT, open_stdout, stream_put, stream_flush, stream_close};
-const struct gq_sink_ops gq_sink_null = {GQ_SINK_NULL, null_open, null_put, null_done, null_done};
+const struct gq_sink_ops gq_sink_file = {.kind = GQ_SINK_FILE,
+                                         .open = open_file,
+                                         .put = stream_put,
+                                         .flush = stream_flush,
+                                         .close = stream_close,
+                                         .sync = file_sync,
+                                         .resume = file_resume};
+const struct gq_sink_ops gq_sink_stdout = {
+    .kind = GQ_SINK_STDOUT, .open = open_stdout, .put = stream_put, .flush = stream_flush, .close = stream_close};
+const struct gq_sink_ops gq_sink_null = {
+    .kind = GQ_SINK_NULL, .open = null_open, .put = null_put, .flush = null_done, .close = null_done};

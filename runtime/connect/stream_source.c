@@ -302,5 +302,41 @@ static gq_status open_stdin(const struct gq_conf *conf, int interrupt_fd, struct
     return status;
 }
 
-const struct gq_source_ops gq_source_file = {GQ_SOURCE_FILE, open_file, stream_next, stream_close};
-const struct gq_source_ops gq_source_stdin = {GQ_SOURCE_STDIN, open_stdin, stream_next, stream_close};
+/* --- going on where another run stopped ----------------------------------------------------------------------------
+ */
+
+static void stream_tell(const struct gq_source *source, uint64_t *position, uint64_t *records)
+{
+    const struct stream *s = (const struct stream *)source;
+    *position = s->offset;
+    *records = s->records;
+}
+
+static gq_status stream_resume(struct gq_source *source, uint64_t position, uint64_t records)
+{
+    struct stream *s = (struct stream *)source;
+    struct stat info;
+    if (fstat(s->fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return gq_error_set(GQ_ERR_DATA, "%s is no regular file, and nobody can go on in the middle of another one",
+                            s->name);
+    if ((uint64_t)info.st_size < position)
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s has %" PRIu64 " bytes, and an earlier run is done with %" PRIu64
+                            " of it: it was cut or replaced",
+                            s->name, (uint64_t)info.st_size, position);
+    if (lseek(s->fd, (off_t)position, SEEK_SET) < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
+    s->offset = position;
+    s->records = records;
+    s->whole_done = records != 0;
+    return GQ_OK;
+}
+
+const struct gq_source_ops gq_source_file = {.kind = GQ_SOURCE_FILE,
+                                             .open = open_file,
+                                             .next = stream_next,
+                                             .close = stream_close,
+                                             .tell = stream_tell,
+                                             .resume = stream_resume};
+const struct gq_source_ops gq_source_stdin = {
+    .kind = GQ_SOURCE_STDIN, .open = open_stdin, .next = stream_next, .close = stream_close};

@@ -35,8 +35,9 @@ static bool folder_of_session(struct gq_text *out)
 
 static void folder_of_user(struct gq_text *out)
 {
+    const char *temporary = secure_getenv("TMPDIR");
     gq_text_clear(out);
-    gq_text_printf(out, "/tmp/gpuqueue-%u", (unsigned)geteuid());
+    gq_text_printf(out, "%s/gpuqueue-%u", temporary && temporary[0] == '/' ? temporary : "/tmp", (unsigned)geteuid());
 }
 
 /* Opens this user's own folder. Anybody may make a name in /tmp, so whose it is, and who may write there, is looked at

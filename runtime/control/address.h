@@ -1,5 +1,5 @@
 /* address.h - where control sockets lie: ${XDG_RUNTIME_DIR}/gpuqueue/NAME-PID.sock, without that variable
- * /tmp/gpuqueue-UID/NAME-PID.sock, or where the pipeline file says. */
+ * ${TMPDIR:-/tmp}/gpuqueue-UID/NAME-PID.sock, or where the pipeline file says. */
 #ifndef GQ_CONTROL_ADDRESS_H
 #define GQ_CONTROL_ADDRESS_H
 

@@ -168,6 +168,17 @@ static gq_status check_state(const struct gq_change *c)
                         info->state_version);
 }
 
+/* As at the start of the run: pipeline.c. */
+static gq_status check_delivery(const struct gq_change *c)
+{
+    const struct gq_cpu_image *info = &c->code->image.info;
+    if (!c->p->delivery.checkpoint || info->state_bytes == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_PLUGIN,
+                        "%s declares state of %u bytes, and delivery: exactly_once is for plugins without",
+                        c->code->plugin, info->state_bytes);
+}
+
 static gq_status inspect(struct gq_change *c)
 {
     const struct gq_cpu_image *info = &c->code->image.info;
@@ -178,7 +189,8 @@ static gq_status inspect(struct gq_change *c)
     if (info->plugin_abi != GQ_PLUGIN_ABI)
         return gq_error_set(GQ_ERR_PLUGIN, "%s was made for plugin ABI %u, and this release has %d: build it again",
                             c->code->plugin, info->plugin_abi, GQ_PLUGIN_ABI);
-    return check_state(c);
+    gq_status status = check_delivery(c);
+    return status == GQ_OK ? check_state(c) : status;
 }
 
 static gq_status run_rehearsal(struct gq_change *c, struct gq_text *log)

@@ -69,14 +69,18 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     return status;
 }
 
+gq_status gq_dead_sync(struct gq_dead_file *file)
+{
+    if (file->fd < 0 || fdatasync(file->fd) == 0 || errno == EINVAL) /* no letter, or a file that is none */
+        return GQ_OK;
+    return gq_error_errno(GQ_ERR_IO, errno, "%s", file->path);
+}
+
 gq_status gq_dead_close(struct gq_dead_file *file)
 {
-    int fd = file->fd;
+    gq_status status = gq_dead_sync(file);
+    if (file->fd >= 0)
+        close(file->fd);
     file->fd = -1;
-    if (fd < 0)
-        return GQ_OK;
-    gq_status status =
-        fdatasync(fd) == 0 || errno == EINVAL ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "%s", file->path);
-    close(fd);
     return status;
 }

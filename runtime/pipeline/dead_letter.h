@@ -31,6 +31,8 @@ struct gq_dead_file {
 /* Appends one record; the file is made with the first. An error means that the message is not kept: the caller stops.
  */
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter);
+/* What was put is durable. */
+gq_status gq_dead_sync(struct gq_dead_file *file);
 gq_status gq_dead_close(struct gq_dead_file *file);
 
 #endif

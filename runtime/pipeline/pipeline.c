@@ -50,6 +50,8 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     p->cpu_threads = opts->cpu_threads;
     p->builder_opts = (struct gq_builder_opts){.no_cache = opts->no_cache != 0};
     gq_status status = read_conf(opts, &p->conf);
+    if (status == GQ_OK)
+        p->builder_opts.pins = p->conf->plugin_pins;
     if (status == GQ_OK && opts->cache_folder && !(p->builder_opts.cache_folder = strdup(opts->cache_folder)))
         status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
     if (status == GQ_OK)
@@ -67,6 +69,18 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
 
 /* --- prepare ------------------------------------------------------------------------------------------------------ */
 
+/* What a plugin remembers ends with the run, so one that goes on would answer otherwise. */
+static gq_status check_delivery(const struct gq_pipeline *p, const struct gq_conf_stage *s,
+                                const struct gq_image *image)
+{
+    if (p->conf->delivery != GQ_DELIVERY_EXACTLY_ONCE || image->info.state_bytes == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_PLUGIN,
+                        "stage '%s' has state of %u bytes, which a run that goes on after another one does not have; "
+                        "delivery: exactly_once is for plugins without",
+                        s->name, image->info.state_bytes);
+}
+
 static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
 {
     const struct gq_conf_stage *s = &p->conf->stages[i];
@@ -76,6 +90,8 @@ static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
     struct gq_code *first;
     p->versions->stage[i].name = s->name;
     gq_status status = gq_build(p->builder, &request, &image);
+    if (status == GQ_OK)
+        status = check_delivery(p, s, &image);
     if (status == GQ_OK)
         status = gq_versions_add(p->versions, i, s->plugin, &image, &first);
     gq_image_finish(&image);
@@ -166,12 +182,15 @@ static gq_status open_connectors(struct gq_pipeline *p)
 {
     const struct gq_source_ops *source = gq_source_find(p->conf->source.kind);
     const struct gq_sink_ops *sink = gq_sink_find(p->conf->sink.kind);
-    gq_status status = GQ_OK;
+    struct gq_checkpoint_mark from;
+    gq_status status = gq_delivery_open(&p->delivery, p->conf, &from);
     p->dead_file.path = p->conf->dead_letter;
-    if (source)
+    if (source && status == GQ_OK)
         status = source->open(p->conf, p->interrupt_fd, &p->source);
     if (status == GQ_OK && sink)
         status = sink->open(p->conf, p->abandon_fd, &p->sink);
+    if (status == GQ_OK)
+        status = gq_delivery_begin(&p->delivery, &from, p->source, p->sink, &p->dead_file, p->queue->capacity);
     return status;
 }
 
@@ -366,6 +385,7 @@ void gq_pipeline_close(struct gq_pipeline *p)
         gq_pipeline_stop(p, 0);
     if (p->source)
         p->source->ops->close(p->source);
+    gq_delivery_close(&p->delivery);
     gq_queue_destroy(p->queue);
     gq_remote_destroy(p->remote);
     gq_process_end(&p->probed, 100);
@@ -433,6 +453,7 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
             .p50_ns = latency ? gq_histogram_quantile(latency, 0.5) : 0,
             .p99_ns = latency ? gq_histogram_quantile(latency, 0.99) : 0,
             .max_ns = latency ? latency->max : 0,
+            .resumed = p->delivery.resumed,
         };
         out->restarts = gq_remote_restarts(p->remote);
         uint64_t done = out->messages_out + out->dropped + out->failed; /* read after what was submitted */

@@ -9,6 +9,7 @@
 #include "config/conf.h"
 #include "connect/connect.h"
 #include "pipeline/dead_letter.h"
+#include "pipeline/delivery.h"
 #include "pipeline/queue.h"
 #include "pipeline/remote.h"
 #include "pipeline/spare.h"
@@ -58,6 +59,7 @@ struct gq_pipeline {
     struct GpuQueue *handle; /* source or sink api */
     struct gq_source *source;
     struct gq_sink *sink;
+    struct gq_delivery delivery;
     struct gq_dead_file dead_file;
     pthread_t source_thread, sink_thread;
     bool source_runs, sink_runs;  /* the threads exist */

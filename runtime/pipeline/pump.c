@@ -68,6 +68,7 @@ static void pump(struct gq_pipeline *p, struct filling *f)
         uint8_t *slot = gq_lane_slot(f->lane, f->first + f->used);
         switch (ops->next(p->source, slot, p->conf->slot_bytes, &f->len[f->used], may_wait)) {
         case GQ_NEXT_MESSAGE:
+            gq_delivery_read(&p->delivery, f->first + f->used);
             f->used++;
             may_wait = false;
             break;
@@ -106,13 +107,14 @@ void *gq_pump_source(void *pipeline)
 static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
 {
     char how[64];
-    gq_fault_describe(gq_meta_code(r->meta), how, sizeof how);
-    if (gq_meta_status(r->meta) == GQ_RESULT_FAULTED)
+    if (gq_meta_status(r->meta) == GQ_RESULT_FAULTED) {
+        gq_fault_describe(gq_meta_code(r->meta), how, sizeof how);
         snprintf(text, size, "the plugin %s each time the message was tried", how);
-    else if (gq_meta_status(r->meta) == GQ_RESULT_FAILED)
+    } else if (gq_meta_status(r->meta) == GQ_RESULT_FAILED) {
         snprintf(text, size, "the plugin failed the message with code %u", gq_meta_code(r->meta));
-    else
+    } else {
         snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
+    }
 }
 
 /* Whose fault it was. */
@@ -173,6 +175,7 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
 static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *results,
                          uint32_t count)
 {
+    gq_assert(count > 0);
     gq_status status = GQ_OK;
     uint64_t out = 0, bytes = 0;
     for (uint32_t i = 0; i < count && status == GQ_OK; i++) {
@@ -189,6 +192,7 @@ static gq_status deliver(struct gq_pipeline *p, const struct gq_lane *lane, cons
     if (status == GQ_OK) {
         __atomic_store_n(&p->messages_out, p->messages_out + out, __ATOMIC_RELAXED);
         __atomic_store_n(&p->bytes_out, p->bytes_out + bytes, __ATOMIC_RELAXED);
+        status = gq_delivery_written(&p->delivery, results[count - 1].seq, bytes);
     }
     return status;
 }
@@ -222,9 +226,10 @@ static gq_status sink_loop(struct gq_pipeline *p)
         struct gq_lane *lane;
         uint32_t n = gq_queue_take(p->queue, true, results, BATCH, &lane);
         if (n == 0) {
+            gq_status status = gq_delivery_commit(&p->delivery);
             bool any = gq_queue_wait(p->queue, gq_clock_deadline(50));
-            if (!any && gq_link_dead(&p->remote->link))
-                return gq_remote_check(p->remote);
+            if (status != GQ_OK || (!any && gq_link_dead(&p->remote->link)))
+                return status != GQ_OK ? status : gq_remote_check(p->remote);
             continue;
         }
         gq_status status = deliver(p, lane, results, n);
@@ -235,7 +240,8 @@ static gq_status sink_loop(struct gq_pipeline *p)
         status = gq_lane_release(lane, seqs, n);
         gq_assert(status == GQ_OK);
     }
-    return gq_remote_check(p->remote);
+    gq_status status = gq_delivery_commit(&p->delivery);
+    return status == GQ_OK ? gq_remote_check(p->remote) : status;
 }
 
 /* Counted lanes: what has ended in one of them, if anything has. */

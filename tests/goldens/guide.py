@@ -21,7 +21,7 @@ class Shell:
         sockets = os.path.join(folder, "sockets")
         os.mkdir(sockets)
         self.process = subprocess.Popen(["sh"], cwd=os.path.join(folder, "page"), start_new_session=True,
-                                        env={**os.environ, "PATH": path, "GPUQ_BACKEND": "cpu", "XDG_RUNTIME_DIR": sockets},
+                                        env={**os.environ, "PATH": path, "GPUQ_BACKEND": "cpu", "XDG_RUNTIME_DIR": sockets, "TMPDIR": sockets},
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def end(self):

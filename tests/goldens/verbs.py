@@ -36,7 +36,7 @@ def expect(*arguments, code=0, out=None, err=None, stdin=b"", **environment):
 
 
 def check_usage():
-    expect(code=64, err="check|build|inspect|run|test")
+    expect(code=64, err="check|build|inspect|pin|run|test")
     expect("tset", "x.cu", code=64, err="did you mean 'test'")
     expect("check", code=64, err="which plugin")
     expect("check", "a.cu", "b.cu", code=64, err="'b.cu' is one too many")

@@ -14,9 +14,14 @@ FORBIDDEN = [
     (r"\babort\s*\(", ("runtime/", "tools/gpuq/"), {ASSERT}, "use gq_assert() for our bugs, a gq_status for the rest"),
     (r"\bassert\s*\(", ("runtime/", "tools/gpuq/"), {SHIM}, "use gq_assert(): it stays on in release builds"),
     (r"\b(system|popen)\s*\(", ("runtime/", "tools/gpuq/"), set(), "start programs with gq_process_start() or posix_spawn(), without a shell"),
+    (r"\b(execl|execlp|execle|execvp|execvpe|wordexp)\s*\(", ("runtime/", "tools/gpuq/"), set(), "start programs with gq_process_start() or posix_spawn(), with a list of arguments"),
     (r"\b(strcpy|strcat|sprintf|vsprintf|gets)\s*\(", ("runtime/", "tools/", "include/"), set(), "use snprintf() or struct gq_text, which know the size"),
     (r"\b(atoi|atol|atoll|atof)\s*\(", ("runtime/", "tools/", "include/"), set(), "use strtoull() or strtod() and check where it stopped"),
     (r"\b(strtok|asctime|ctime|localtime|gmtime|strerror_l|tmpnam|mktemp)\s*\(", ("runtime/", "tools/"), set(), "use the reentrant variant: the library is called from any thread"),
+]
+# In literals of programs that start others.
+LITERALS = [
+    (r'"(/usr)?/bin/(sh|bash|dash)"|"(sh|dash)"|"-c"', ("runtime/", "tools/gpuq/"), "no shell reads what we start: give the program and its arguments"),
 ]
 EVERYWHERE = [
     (r"\b(TODO|FIXME|XXX)\b", "do it now, or open an issue; code does not keep notes to itself"),
@@ -40,6 +45,10 @@ def code_findings(path):
 
 def text_findings(path):
     text = tree.read(path)
+    for pattern, prefixes, fix in LITERALS:
+        if path.startswith(prefixes) and path.endswith((".c", ".h")):
+            for line, word in places(pattern, text):
+                yield f"{path}:{line}: '{word}': {fix}"
     for pattern, fix in EVERYWHERE:
         for line, word in places(pattern, text):
             yield f"{path}:{line}: '{word}': {fix}"

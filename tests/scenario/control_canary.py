@@ -73,8 +73,12 @@ class Canaries(Operated):
         self.run_ = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, on_error={"retries": 0}))
 
     def canary(self, *arguments, file=None, share="50%"):
-        """A client that waits for its canary, which is on."""
-        client = self.start("swap", "--json", "--canary", share, *arguments, "a", file or self.b)
+        """A client that waits for its canary."""
+        return self.start("swap", "--json", "--canary", share, *arguments, "a", file or self.b)
+
+    def watched(self, *arguments):
+        """The same, when its canary is on."""
+        client = self.canary(*arguments)
         self.assertTrue(until(lambda: self.state("canary") or client.poll() is not None))
         self.assertIsNone(client.poll(), client.stderr)
         return client
@@ -166,7 +170,7 @@ class Canaries(Operated):
     def test_one_that_is_slow_is_rolled_back(self):
         slow = self.plugin("slow", SLOW + "out->out[0] = 's'; *out->out_len = 1;")
         # What else the machine does makes both slow. A hundredth of the live version's p99 is less than the loop takes, whatever it does.
-        answer = self.verdict(self.canary("--canary-for", "2s", "--canary-p99", "1%", file=slow), 65)
+        answer = self.verdict(self.canary("--canary-for", "60s", "--canary-messages", "4000", "--canary-p99", "1%", file=slow), 65)
         self.assertEqual((answer["step"], answer["live"], answer["canary_failed"]), ("canary", 1, 0))
         self.assertRegex(answer["error"], r"was rolled back: its p99 is [\d.]+ us, and that of version 1 [\d.]+ us; canary_p99 allows 1 %")
         self.assertGreater(answer["canary_p99_ns"], 100000)
@@ -175,7 +179,7 @@ class Canaries(Operated):
         self.stop(self.run_)
 
     def test_a_rollback_ends_it_and_use_has_it_again(self):
-        client = self.canary("--canary-for", "60s")
+        client = self.watched("--canary-for", "60s")
         watched, = self.state("canary")
         self.assertEqual((watched["version"], self.live()["version"]), (2, 1))
         self.assertTrue(until(lambda: self.state("canary")[0]["messages"] > 0))
@@ -193,7 +197,7 @@ class Canaries(Operated):
         self.stop(self.run_)
 
     def test_an_interrupt_rolls_it_back_and_drains(self):
-        client = self.canary("--canary-for", "60s")
+        client = self.watched("--canary-for", "60s")
         said = self.stop(self.run_)
         answer = self.verdict(client, 1)
         self.assertEqual((answer["status"], answer["step"], answer["live"]), ("GQ_ERR_SHUTDOWN", "canary", 1))
@@ -202,15 +206,15 @@ class Canaries(Operated):
     def test_the_end_of_the_source_rolls_it_back(self):
         self.stop(self.run_)
         os.remove(self.out)
-        run = self.running(self.pipeline([{"plugin": self.a}], source={"generate": {"count": 6000, "bytes": 16, "rate": "4000/s"}}))
-        answer = self.verdict(self.canary("--canary-for", "60s"), 1)
+        run = self.running(self.pipeline([{"plugin": self.a}], source={"generate": {"count": 12000, "bytes": 16, "rate": "4000/s"}}))
+        answer = self.verdict(self.watched("--canary-for", "60s"), 1)
         self.assertEqual((answer["status"], answer["step"]), ("GQ_ERR_SHUTDOWN", "canary"))
         run.wait(30)
         run.collector.join(10)
-        self.assertEqual((run.returncode, self.read().count(b"\n")), (0, 6000), self.said[run.pid])
+        self.assertEqual((run.returncode, self.read().count(b"\n")), (0, 12000), self.said[run.pid])
 
     def test_it_is_decided_when_its_client_is_gone(self):
-        client = self.canary("--canary-for", "1s", "--canary-p99", "100000%")
+        client = self.watched("--canary-for", "2s", "--canary-p99", "100000%")
         client.send_signal(signal.SIGKILL)
         client.wait()
         self.assertEqual(self.state("live")[0]["version"], 1)
@@ -221,7 +225,7 @@ class Canaries(Operated):
 
     def test_others_wait_and_those_who_look_do_not(self):
         c = self.letter("c", "c")
-        client = self.canary("--canary-for", "1500ms", "--canary-p99", "100000%")
+        client = self.watched("--canary-for", "2500ms", "--canary-p99", "100000%")
         other = self.start("swap", "--json", "a", c)
         self.assertEqual(self.ask("stats")["status"], "GQ_OK")
         self.assertTrue(self.state("canary"))

@@ -148,13 +148,16 @@ class Sockets(Operated):
         self.assertTrue(until(lambda: any("there is no control socket" in line for line in self.said[run.pid])), self.said)
         self.stop(run)
 
-    def test_without_a_runtime_folder_it_is_in_tmp(self):
+    def test_without_a_runtime_folder_it_is_with_temporary_files(self):
         run = self.running(self.file, env={"XDG_RUNTIME_DIR": ""}, ready=False)
-        path = f"/tmp/gpuqueue-{os.getuid()}/pipeline-{run.pid}.sock"
+        folder = os.path.join(self.temporary, f"gpuqueue-{os.getuid()}")
+        path = os.path.join(folder, f"pipeline-{run.pid}.sock")
         self.assertTrue(until(lambda: os.path.exists(path)), self.said)
         self.assertEqual(self.ask("stats", "--socket", path)["pid"], run.pid)
+        self.assertEqual(self.ask("stats")["pid"], run.pid)  # also by those who have one
         self.stop(run)
-        self.assertFalse(os.path.exists(path))
+        self.assertEqual(os.listdir(folder), [])
+        os.rmdir(folder)
 
     def test_odd_and_long_names(self):
         for name in ("a b/c", "..", "é" * 10, "n" * 64):

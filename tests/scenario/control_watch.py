@@ -61,6 +61,7 @@ class Watch(Operated):
     def test_a_header_that_is_saved(self):
         self.header("b")
         self.goes_live("b")
+        self.audit(self.run_, by="watch", outcome="live")  # results may come before it
         self.assertEqual(len(self.lines()), 1)
 
     def test_a_parameter_in_the_pipeline_file(self):
@@ -189,6 +190,7 @@ class Watch(Operated):
             file.flush()
             self.nothing_happens()
         self.goes_live("k")
+        self.audit(self.run_, by="watch", outcome="live")
         self.assertEqual(len(self.lines()), 1)
 
     def test_many_saves_at_once_are_few_swaps(self):

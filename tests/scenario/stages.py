@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """stages.py - messages pass all stages, in order, whatever the number of stages and threads; any stage may drop or fail one."""
 import hashlib
+import itertools
 import random
 import harness
 from harness import ECHO, lines, ours
@@ -53,6 +54,20 @@ class Stages(harness.Scenario):
             self.assertEqual(self.read(), lines(m for m in messages if m[0] >= 105))
             dropped, failed = sum(m[0] < 101 for m in messages), sum(101 <= m[0] < 105 for m in messages)
             self.assertEqual((summary["dropped"], summary["failed"], summary["dead"]), (dropped, failed, failed))
+
+    def test_a_fate_that_is_chosen_before_a_loop_is_kept(self):
+        loops = {"copy": "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[i];",
+                 "reverse": "for (uint32_t i = 0; i < in.len; i++) out->out[in.len - 1 - i] = in.payload[i];",
+                 "none": "out->out[0] = in.payload[0]; if (in.len > 1) out->out[1] = in.payload[1];"}
+        messages = [b"%d%d" % (i % 10, i % 7) for i in range(1000)]
+        ends = {"3": "if (in.payload[0] == '3') return gq_drop(out);\n", "4": "if (in.payload[0] == '4') return gq_fail(out, 9);\n"}
+        for (name, loop), which in itertools.product(loops.items(), ("3", "4", "34")):
+            with self.subTest(loop=name, ends=which):
+                self.plugin("fate", "".join(ends[c] for c in which) + loop + " *out->out_len = in.len;")
+                summary = self.pass_lines(messages, [{"plugin": self.path("fate.cu")}])
+                self.assertEqual((summary["dropped"], summary["failed"]), (100 * ("3" in which), 100 * ("4" in which)))
+                kept = [m[::-1] if name == "reverse" else m for m in messages if chr(m[0]) not in which]
+                self.assertEqual(self.read(), lines(kept))
 
     def test_everything_dropped_is_an_empty_output(self):
         self.plugin("none", "gq_drop(out);")

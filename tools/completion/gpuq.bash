@@ -17,7 +17,7 @@ _gpuq()
         lint) words="--json --help" ;;
         explain) words="--help" ;;
         schema) words="--manual --help" ;;
-        plugin) words="check build inspect run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
+        plugin) words="check build inspect pin run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes --output --json --help" ;;
         new) words="--block --source --help" ;;
         doctor) words="--json --help" ;;
         bench) words="echo latency sizes oneway paced stages source swap sha256 bus --json --backend --seconds --threads --help" ;;

@@ -72,7 +72,7 @@ def transcript(gpuq):
             with open(os.path.join(home, name), "w", encoding="utf-8") as file:
                 file.write(text)
         env = {name: value for name, value in os.environ.items() if name not in ("GPUQ_BACKEND", "GPUQ_CACHE")}
-        env.update(XDG_RUNTIME_DIR=folder, XDG_CACHE_HOME=folder,
+        env.update(XDG_RUNTIME_DIR=folder, TMPDIR=folder, XDG_CACHE_HOME=folder,
                    PATH=os.path.dirname(os.path.abspath(gpuq)) + os.pathsep + os.environ["PATH"])
         shell = subprocess.Popen(["sh"], cwd=home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, start_new_session=True, text=True)

@@ -34,6 +34,7 @@ static void examine(struct doctor *d)
     doctor_check_worker(d);
     doctor_check_compiler(d);
     doctor_check_system(d);
+    doctor_check_jail(d);
     doctor_check_machine(d);
     doctor_check_cache(d);
     doctor_check_driver(d);

@@ -1,6 +1,7 @@
 /* gpuq plugin: compile, look at, try and test one plugin. */
 #include <stdio.h>
 #include <string.h>
+#include "build/pin.h"
 #include "commands.h"
 #include "config/near.h"
 #include "plugin_verbs.h"
@@ -10,7 +11,7 @@ static const struct verb {
     int (*run)(const struct plugin_args *args);
 } verbs[] = {
     {"check", plugin_check}, {"build", plugin_build}, {"inspect", plugin_inspect},
-    {"run", plugin_run},     {"test", plugin_test},
+    {"pin", plugin_pin},     {"run", plugin_run},     {"test", plugin_test},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
@@ -22,9 +23,9 @@ static int refuse(const char *name)
     if (near.best)
         fprintf(stderr, "gpuq plugin: unknown verb '%s'; did you mean '%s'?\n", name, near.best);
     else if (name)
-        fprintf(stderr, "gpuq plugin: unknown verb '%s'; expected check, build, inspect, run or test\n", name);
+        fprintf(stderr, "gpuq plugin: unknown verb '%s'; expected check, build, inspect, pin, run or test\n", name);
     else
-        fprintf(stderr, "gpuq plugin: write gpuq plugin check|build|inspect|run|test FILE.cu\n");
+        fprintf(stderr, "gpuq plugin: write gpuq plugin check|build|inspect|pin|run|test FILE.cu\n");
     return gq_status_exit_code(GQ_ERR_INVALID_ARG);
 }
 
@@ -39,6 +40,16 @@ int plugin_complain(gq_status status)
         prefix = "";
     fprintf(stderr, "%s%s%s", prefix, text, len && text[len - 1] == '\n' ? "" : "\n");
     return gq_status_exit_code(status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
+}
+
+int plugin_pin(const struct plugin_args *args)
+{
+    struct gq_text lines = {0};
+    gq_status status = gq_pins_print(args->file, &lines);
+    if (status == GQ_OK)
+        fputs(gq_text_str(&lines), stdout);
+    gq_text_finish(&lines);
+    return status == GQ_OK ? 0 : plugin_complain(status);
 }
 
 int cmd_plugin(int argc, char **argv)

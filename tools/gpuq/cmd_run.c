@@ -92,6 +92,8 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
     char rate[32], bytes[32], p50[32], p99[32];
     double seconds = s->seconds > 0 ? s->seconds : 1e-9;
     fprintf(stderr, "backend   %s (%s)\n", gq_backend(p), gq_backend_reason(p));
+    if (s->resumed)
+        fprintf(stderr, "resumed   behind %" PRIu64 " messages, which earlier runs were done with\n", s->resumed);
     fprintf(stderr, "messages  %" PRIu64 " in, %" PRIu64 " out, %" PRIu64 " failed", s->messages_in, s->messages_out,
             s->failed);
     if (s->dropped)
@@ -128,9 +130,9 @@ static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status stat
         ", \"dead\": %" PRIu64 ", \"in_flight\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
         s->messages_in, s->messages_out, s->failed, s->dropped, s->dead, s->in_flight, s->bytes_in, s->bytes_out);
     gq_text_printf(&t,
-                   ", \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64
-                   ", \"status\": ",
-                   s->seconds, s->p50_ns, s->p99_ns, s->max_ns);
+                   ", \"resumed\": %" PRIu64 ", \"seconds\": %.6f, \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
+                   ", \"max_ns\": %" PRIu64 ", \"status\": ",
+                   s->resumed, s->seconds, s->p50_ns, s->p99_ns, s->max_ns);
     gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
     gq_text_puts(&t, ", \"error\": ");
     gq_text_json(&t, error, strlen(error));

@@ -15,7 +15,7 @@
     X(lint, "[--json] FILE...", "check pipeline files and report every error at once")                            \
     X(explain, "FILE", "print the effective configuration with defaults, and what it will allocate")              \
     X(schema, "", "print the JSON Schema of pipeline files, for editors")                                         \
-    X(plugin, "check|build|inspect|run|test FILE.cu ...", "compile, look at, try and test one plugin")            \
+    X(plugin, "check|build|inspect|pin|run|test FILE.cu ...", "compile, look at, try and test one plugin")        \
     X(new, "[--block | --source] NAME", "write a new plugin with goldens, a pipeline and a README, ready to run") \
     X(doctor, "[--json]", "say what this machine has and lacks, and what follows")                                \
     X(bench, "[--json] [--backend B] [--seconds S] [--threads N] [CASE...]",                                      \

@@ -34,6 +34,7 @@ bool doctor_failed(const struct doctor *d, const char *name);
 void doctor_check_worker(struct doctor *d);
 void doctor_check_compiler(struct doctor *d);
 void doctor_check_system(struct doctor *d);
+void doctor_check_jail(struct doctor *d);
 void doctor_check_machine(struct doctor *d);
 void doctor_check_cache(struct doctor *d);
 

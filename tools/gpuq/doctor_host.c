@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "build/jail.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -180,6 +181,18 @@ void doctor_check_system(struct doctor *d)
                    "memfd and futex work; pidfd_open does not: %s", strerror(errno));
     else
         doctor_add(d, DOCTOR_OK, "system", NULL, "memfd, seals, futex and pidfd work");
+}
+
+void doctor_check_jail(struct doctor *d)
+{
+    int version = gq_jail_version();
+    if (version == 0)
+        doctor_add(d, DOCTOR_NOTE, "jail",
+                   "a plugin can include any file that you can read; boot with Landlock (lsm=landlock,...), Linux 5.13",
+                   "the kernel has no Landlock to keep compilers in their folders");
+    else
+        doctor_add(d, DOCTOR_OK, "jail", NULL, "Landlock %d keeps compilers in their folders%s", version,
+                   version < 4 ? ", not off the network (Linux 6.7)" : "");
 }
 
 void doctor_check_machine(struct doctor *d)

@@ -14,7 +14,8 @@
     "While it runs, gpuq plugins, swap, rollback, use, discard, reload and stats reach it through its control "        \
     "socket: "                                                                                                         \
     "control.socket in the file, by default NAME-PID.sock in the folder gpuqueue of $XDG_RUNTIME_DIR, or in "          \
-    "/tmp/gpuqueue-UID. SIGHUP reloads the file. --watch swaps a stage when its plugin or a header that it includes "  \
+    "gpuqueue-UID of $TMPDIR, which is /tmp where it is not set. SIGHUP reloads the file. --watch swaps a stage when " \
+    "its plugin or a header that it includes "                                                                         \
     "is saved, and reloads when the file is. Each change, refused ones too, is one line on standard error that "       \
     "begins "                                                                                                          \
     "with the word audit.\n"                                                                                           \
@@ -64,23 +65,25 @@
     "Prints the configuration that `gpuq run` would use, as YAML that loads again: defaults written out, and " \
     "as comments the memory it will allocate."
 #define TEXT_schema "The schema comes from the same table that checks pipeline files, so an editor and gpuq agree."
-#define TEXT_plugin                                                                                                    \
-    "check compiles the plugin; errors carry the file's own line and a caret. build does the same and says what it "   \
-    "made; -o FILE writes it. inspect prints kind, scope, threads, state and parameters. run feeds one message (--in " \
-    "FILE, - for standard input; for a source --index N) and prints the result; --repeat N prints a mean time, "       \
-    "--slot-bytes N sets the room. test runs the vectors of the FILE.golden.yaml beside the plugin.\n"                 \
-    "--param NAME=VALUE, which may be given again, sets a parameter, typed as in a pipeline file; --backend chooses "  \
-    "the backend; --arch 90, with --backend cuda, compiles for sm_90 without a GPU being there, and inspect then "     \
-    "says "                                                                                                            \
-    "what a thread and a block take; --no-cache compiles whatever was compiled before; --timeout S is how long one "   \
-    "message may take, by "                                                                                            \
+#define TEXT_plugin                                                                                                   \
+    "check compiles the plugin; errors carry the file's own line and a caret. build does the same and says what it "  \
+    "made; -o FILE writes it. inspect prints kind, scope, threads, state and parameters. pin prints the lines that "  \
+    "pin it, for plugins.pins of a pipeline file. run feeds one message (--in "                                       \
+    "FILE, - for standard input; for a source --index N) and prints the result; --repeat N prints a mean time, "      \
+    "--slot-bytes N sets the room. test runs the vectors of the FILE.golden.yaml beside the plugin.\n"                \
+    "--param NAME=VALUE, which may be given again, sets a parameter, typed as in a pipeline file; --backend chooses " \
+    "the backend; --arch 90, with --backend cuda, compiles for sm_90 without a GPU being there, and inspect then "    \
+    "says "                                                                                                           \
+    "what a thread and a block take; --no-cache compiles whatever was compiled before; --timeout S is how long one "  \
+    "message may take, by "                                                                                           \
     "default 10 s; --json is for inspect and test. Exit code 65 when the plugin does not compile or does not pass."
 #define TEXT_new                                                                                                  \
     "Writes the folder NAME with a plugin, its golden vectors, a pipeline, sample input and a README. They pass " \
     "`gpuq plugin test` and `gpuq run` as they are. --block writes a plugin whose messages are each served by a " \
     "block of threads, --source one that makes messages. An existing folder is left alone."
-#define TEXT_doctor                                                                                               \
-    "Looks at the compiler, the GPU driver, NVRTC, the system calls and the folders that gpuqueue needs. A line " \
+#define TEXT_doctor                                                                                              \
+    "Looks at the compiler and its jail, the GPU driver, NVRTC, the system calls and the folders that gpuqueue " \
+    "needs. A line "                                                                                             \
     "that is not ok says what follows from it. Exit code 0 when a backend can run, 69 when none can."
 #define TEXT_bench                                                                                                    \
     "Every case is run beside simpler ways of doing the same work, in the same run; CASE... chooses among echo, "     \
@@ -111,9 +114,10 @@
 #define WORDS_lint "--json --help"
 #define WORDS_explain "--help"
 #define WORDS_schema "--manual --help"
-#define WORDS_plugin                                                                                                 \
-    "check build inspect run test --param --backend --arch --no-cache --timeout --in --repeat --index --slot-bytes " \
-    "--output "                                                                                                      \
+#define WORDS_plugin                                                                                        \
+    "check build inspect pin run test --param --backend --arch --no-cache --timeout --in --repeat --index " \
+    "--slot-bytes "                                                                                         \
+    "--output "                                                                                             \
     "--json --help"
 #define WORDS_new "--block --source --help"
 #define WORDS_doctor "--json --help"

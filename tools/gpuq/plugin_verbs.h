@@ -7,6 +7,7 @@
 int plugin_check(const struct plugin_args *args);
 int plugin_build(const struct plugin_args *args);
 int plugin_inspect(const struct plugin_args *args);
+int plugin_pin(const struct plugin_args *args);
 int plugin_run(const struct plugin_args *args);
 int plugin_test(const struct plugin_args *args);
 

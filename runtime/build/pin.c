@@ -1,0 +1,192 @@
+#include "build/pin.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PINS_BYTES_MAX (1u << 20)
+#define HEX_DIGITS 64
+
+static void digest_file(const struct gq_scan_file *file, char hex[GQ_DIGEST_HEX])
+{
+    uint8_t raw[32];
+    gq_digest_bytes(gq_text_str(&file->text), file->text.len, raw);
+    for (size_t i = 0; i < sizeof raw; i++)
+        snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+}
+
+/* --- who may write --------------------------------------------------------------------------------------------------
+ */
+
+static gq_status refuse_writable(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return gq_error_errno(GQ_ERR_PLUGIN, errno, "%s", path);
+    if (info.st_mode & (S_IWGRP | S_IWOTH))
+        return gq_error_set(GQ_ERR_PLUGIN, "%s can be written by others, and plugins are pinned; run: chmod go-w %s",
+                            path, path);
+    return GQ_OK;
+}
+
+static gq_status refuse_writable_file(const char *path)
+{
+    char *folder = gq_path_folder(path);
+    gq_status status = folder ? refuse_writable(path) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
+    if (status == GQ_OK)
+        status = refuse_writable(folder);
+    free(folder);
+    return status;
+}
+
+/* --- the file of pins -----------------------------------------------------------------------------------------------
+ */
+
+struct pin {
+    char hex[GQ_DIGEST_HEX];
+    char path[PATH_MAX]; /* as written */
+};
+
+/* The next line that is a pin, from *at on; false after the last. Whatever is none is passed over, and pins nothing. */
+static bool next_pin(const char **at, struct pin *out)
+{
+    while (**at) {
+        const char *line = *at, *end = strchrnul(line, '\n');
+        size_t len = (size_t)(end - line);
+        *at = end + (*end == '\n');
+        if (len < HEX_DIGITS + 3 || len - HEX_DIGITS - 2 >= PATH_MAX ||
+            strspn(line, "0123456789abcdef") != HEX_DIGITS || line[HEX_DIGITS] != ' ')
+            continue;
+        snprintf(out->hex, sizeof out->hex, "%.*s", HEX_DIGITS, line);
+        snprintf(out->path, sizeof out->path, "%.*s", (int)(len - HEX_DIGITS - 2), line + HEX_DIGITS + 2);
+        return true;
+    }
+    return false;
+}
+
+static bool names(const char *folder, const char *written, const char *real)
+{
+    char other[PATH_MAX];
+    char *path = gq_path_join(folder, written);
+    bool same = path && realpath(path, other) && strcmp(other, real) == 0;
+    free(path);
+    return same;
+}
+
+/* True: this file is pinned, to out->hex. */
+static bool find_pin(const char *text, const char *folder, const char *path, struct pin *out)
+{
+    char real[PATH_MAX];
+    if (!realpath(path, real))
+        return false;
+    while (next_pin(&text, out))
+        if (names(folder, out->path, real))
+            return true;
+    return false;
+}
+
+static gq_status check_file(const char *pins, const char *text, const char *folder, const struct gq_scan_file *file,
+                            const char *plugin)
+{
+    static _Thread_local struct pin pin;
+    char hex[GQ_DIGEST_HEX];
+    digest_file(file, hex);
+    if (!find_pin(text, folder, file->path, &pin))
+        return gq_error_set(GQ_ERR_PLUGIN, "%s has no pin in %s; if you trust it, add what gpuq plugin pin %s prints",
+                            file->path, pins, plugin);
+    if (strcmp(pin.hex, hex) != 0)
+        return gq_error_set(
+            GQ_ERR_PLUGIN,
+            "%s has the SHA-256 %s, and %s pins it to %s; if you trust it, pin it anew: gpuq plugin pin %s", file->path,
+            hex, pins, pin.hex, plugin);
+    return refuse_writable_file(file->path);
+}
+
+gq_status gq_pins_check(const char *pins, const struct gq_scan *scan)
+{
+    struct gq_text text = {0};
+    const char *plugin = scan->file[0].path;
+    if (strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+        return GQ_OK;
+    char *folder = gq_path_folder(pins);
+    gq_status status =
+        folder ? gq_file_read(pins, PINS_BYTES_MAX, &text) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
+    if (status == GQ_ERR_IO)
+        status = gq_error_prefix(GQ_ERR_PLUGIN, "plugins are pinned, and the pins cannot be read: ");
+    if (status == GQ_OK)
+        status = refuse_writable_file(pins);
+    for (size_t i = 0; i < scan->file_count && status == GQ_OK; i++)
+        status = check_file(pins, gq_text_str(&text), folder, &scan->file[i], plugin);
+    gq_text_finish(&text);
+    free(folder);
+    return status;
+}
+
+/* --- headers as they were read --------------------------------------------------------------------------------------
+ */
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info, (void)kind;
+    return where->level > 0 ? remove(path) : 0;
+}
+
+static void empty(const char *folder) { nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+
+void gq_pins_remove(const char *folder)
+{
+    empty(folder);
+    remove(folder);
+}
+
+static gq_status copy_header(const struct gq_scan_file *file, const char *root, const char *folder)
+{
+    char real[PATH_MAX], to[2 * PATH_MAX];
+    size_t len = strlen(root);
+    if (!realpath(file->path, real) || strncmp(real, root, len) != 0 || real[len] != '/')
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "%s lies outside of the plugin's folder, and plugins are pinned; put it below %s",
+                            file->path, root);
+    snprintf(to, sizeof to, "%s%s", folder, real + len);
+    char *parent = gq_path_folder(to);
+    gq_status status = parent ? gq_file_make_folders(parent, 0700) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
+    if (status == GQ_OK)
+        status = gq_file_write_atomic(to, gq_text_str(&file->text), file->text.len, 0600);
+    free(parent);
+    return status;
+}
+
+gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const char *folder)
+{
+    char root[PATH_MAX];
+    gq_status status =
+        realpath(plugin_folder, root) ? GQ_OK : gq_error_errno(GQ_ERR_PLUGIN, errno, "%s", plugin_folder);
+    empty(folder);
+    for (size_t i = 1; i < scan->file_count && status == GQ_OK; i++)
+        status = copy_header(&scan->file[i], root, folder);
+    return status;
+}
+
+/* --- making pins ----------------------------------------------------------------------------------------------------
+ */
+
+gq_status gq_pins_print(const char *path, struct gq_text *out)
+{
+    struct gq_scan *scan = calloc(1, sizeof *scan);
+    if (!scan)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
+    gq_status status = gq_scan_plugin(path, GQ_SCAN_CUDA, scan);
+    for (size_t i = 0; i < scan->file_count && status == GQ_OK; i++) {
+        char hex[GQ_DIGEST_HEX];
+        digest_file(&scan->file[i], hex);
+        gq_text_printf(out, "%s  %s\n", hex, scan->file[i].path);
+    }
+    gq_scan_finish(scan);
+    free(scan);
+    return status;
+}

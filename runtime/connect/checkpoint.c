@@ -1,0 +1,212 @@
+#include "connect/checkpoint.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define SUFFIX ".checkpoint"
+#define MAGIC 0x3150434751u /* "QGCP1", read as a little-endian word */
+#define PLACE_BYTES 4096u   /* what a disk writes at once is no longer */
+#define PLACES 2u
+
+/* A record as it lies in the file; words are little-endian, as on every machine that gpuqueue runs on. */
+struct record {
+    uint64_t magic;
+    uint64_t number;  /* from 1 */
+    uint8_t what[32]; /* digest of source and framings */
+    struct gq_checkpoint_mark mark;
+    uint8_t check[32]; /* SHA-256 of what is before it */
+};
+
+struct gq_checkpoint {
+    int fd;
+    char *path;
+    uint64_t number; /* of the newest record */
+    bool settled;    /* both files are durable as names in their folder */
+    uint8_t what[32];
+};
+
+/* --- records --------------------------------------------------------------------------------------------------------
+ */
+
+static void seal(struct record *r) { gq_digest_bytes(r, offsetof(struct record, check), r->check); }
+
+static bool is_whole(const struct record *r)
+{
+    struct record same = *r;
+    seal(&same);
+    return r->magic == MAGIC && r->number != 0 && memcmp(same.check, r->check, sizeof r->check) == 0;
+}
+
+/* Text of everything that a position means nothing without. */
+static gq_status describe(const struct gq_conf *conf, uint8_t what[32])
+{
+    char source[PATH_MAX];
+    struct gq_text text = {0};
+    if (!realpath(conf->source.path, source))
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->source.path);
+    gq_text_printf(&text, "%s\n%s %u\n%s\n", source, gq_framing_name(conf->source.split), conf->source.record_bytes,
+                   gq_framing_name(conf->sink.join));
+    gq_digest_bytes(gq_text_str(&text), text.len, what);
+    const bool failed = text.failed;
+    gq_text_finish(&text);
+    return failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint") : GQ_OK;
+}
+
+static gq_status read_place(const struct gq_checkpoint *c, unsigned place, struct record *r)
+{
+    *r = (struct record){0};
+    for (size_t at = 0; at < sizeof *r;) {
+        const ssize_t n = pread(c->fd, (char *)r + at, sizeof *r - at, (off_t)(place * PLACE_BYTES + at));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return gq_error_errno(GQ_ERR_IO, errno, "%s", c->path);
+        if (n == 0)
+            return GQ_OK; /* no record, then */
+        at += (size_t)n;
+    }
+    return GQ_OK;
+}
+
+/* The newest whole one; number 0: there is none. */
+static gq_status read_newest(const struct gq_checkpoint *c, struct record *newest)
+{
+    gq_status status = GQ_OK;
+    *newest = (struct record){0};
+    for (unsigned place = 0; place < PLACES && status == GQ_OK; place++) {
+        struct record r;
+        status = read_place(c, place, &r);
+        if (status == GQ_OK && is_whole(&r) && r.number > newest->number)
+            *newest = r;
+    }
+    return status;
+}
+
+static gq_status write_place(const struct gq_checkpoint *c, const struct record *r)
+{
+    const off_t place = (off_t)(r->number % PLACES) * PLACE_BYTES;
+    for (size_t at = 0; at < sizeof *r;) {
+        const ssize_t n = pwrite(c->fd, (const char *)r + at, sizeof *r - at, place + (off_t)at);
+        if (n < 0 && errno != EINTR)
+            return gq_error_errno(GQ_ERR_IO, errno, "%s", c->path);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return GQ_OK;
+}
+
+/* --- life -----------------------------------------------------------------------------------------------------------
+ */
+
+gq_status gq_checkpoint_sync(int fd, const char *name)
+{
+    if (fdatasync(fd) == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_IO,
+                        "%s: the system could not make it durable (%s), and nobody knows what of it is; the run stops, "
+                        "and the next one goes on from what is safe",
+                        name, strerror(errno));
+}
+
+/* A file that is new is durable when its folder is, too; the output lies in the same one. */
+static gq_status sync_folder(const char *path)
+{
+    char *folder = gq_path_folder(path);
+    if (!folder)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a path");
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gq_status status = GQ_OK;
+    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL) /* a file system that has nothing to do for it */
+        status = gq_error_errno(GQ_ERR_IO, errno, "making the folder %s durable", folder);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return status;
+}
+
+static gq_status open_locked(struct gq_checkpoint *c)
+{
+    c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (c->fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path);
+    if (flock(c->fd, LOCK_EX | LOCK_NB) == 0)
+        return GQ_OK;
+    if (errno == EWOULDBLOCK)
+        return gq_error_set(GQ_ERR_FULL, "another run has the checkpoint %s: wait until it has ended", c->path);
+    return gq_error_errno(GQ_ERR_IO, errno, "locking the checkpoint %s", c->path);
+}
+
+static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
+{
+    struct record newest;
+    gq_status status = describe(conf, c->what);
+    if (status == GQ_OK)
+        status = open_locked(c);
+    if (status == GQ_OK)
+        status = read_newest(c, &newest);
+    if (status != GQ_OK)
+        return status;
+    if (newest.number && memcmp(newest.what, c->what, sizeof c->what) != 0)
+        return gq_error_set(GQ_ERR_CONFIG,
+                            "the checkpoint %s was written for another source, split or join; remove it to begin anew, "
+                            "which empties %s",
+                            c->path, conf->sink.path);
+    c->number = newest.number;
+    *from = newest.mark;
+    return GQ_OK;
+}
+
+gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **out, struct gq_checkpoint_mark *from)
+{
+    struct gq_checkpoint *c = calloc(1, sizeof *c);
+    const size_t len = strlen(conf->sink.path);
+    *from = (struct gq_checkpoint_mark){0};
+    *out = NULL;
+    if (c)
+        c->path = malloc(len + sizeof SUFFIX);
+    if (!c || !c->path) {
+        free(c);
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint");
+    }
+    memcpy(c->path, conf->sink.path, len);
+    memcpy(c->path + len, SUFFIX, sizeof SUFFIX);
+    c->fd = -1;
+    gq_status status = take_up(c, conf, from);
+    if (status != GQ_OK) {
+        gq_checkpoint_close(c);
+        return status;
+    }
+    *out = c;
+    return GQ_OK;
+}
+
+gq_status gq_checkpoint_commit(struct gq_checkpoint *c, const struct gq_checkpoint_mark *mark)
+{
+    struct record r = {.magic = MAGIC, .number = c->number + 1, .mark = *mark};
+    memcpy(r.what, c->what, sizeof r.what);
+    seal(&r);
+    gq_status status = c->settled ? GQ_OK : sync_folder(c->path);
+    c->settled = true;
+    if (status == GQ_OK)
+        status = write_place(c, &r);
+    if (status == GQ_OK)
+        status = gq_checkpoint_sync(c->fd, c->path);
+    c->number = r.number;
+    return status;
+}
+
+void gq_checkpoint_close(struct gq_checkpoint *c)
+{
+    if (!c)
+        return;
+    if (c->fd >= 0)
+        close(c->fd);
+    free(c->path);
+    free(c);
+}

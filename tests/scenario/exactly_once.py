@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""exactly_once.py - delivery: exactly_once: whatever ends a run from a file to a file, the next one goes on, and in the end the
+output is what one run would have made; and what cannot keep that promise is refused."""
+import json
+import os
+import random
+import signal
+import time
+import harness
+from harness import lines, until
+
+WORK = "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[in.len - 1 - i]; *out->out_len = in.len;"
+
+
+class ExactlyOnce(harness.Scenario):
+    def setUp(self):
+        super().setUp()
+        numbers = random.Random(7)
+        self.messages = [b"%06d" % i + b"." * numbers.randrange(90) for i in range(20000)]
+        self.expected = lines([m[::-1] for m in self.messages if m[5:6] != b"7"])
+        self.input = self.write("in", lines(self.messages))
+        self.file = self.exact()
+
+    def exact(self, body="if (in.payload[5] == '7') return gq_drop(out);" + WORK, outside="", source=None, stages=None, **keys):
+        stages = stages or [{"plugin": self.plugin("reverse", body, outside)}]
+        return self.pipeline(stages, source=source or {"file": {"path": self.input}}, delivery="exactly_once", **keys)
+
+    def finished(self, file=None):
+        """The summary of a run that ends by itself."""
+        return self.run_ok(file or self.file)
+
+    def killed_after(self, seconds):
+        process = self.start("run", self.file)
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+        until(lambda: not harness.session_members(process.pid))
+
+    def test_runs_that_are_killed_at_any_instant_make_the_output_of_one(self):
+        numbers = random.Random(time.time_ns())
+        rounds, resumed = (12 if not harness.SANITIZED else 4), 0
+        for _ in range(rounds):
+            for name in ("out", "out.checkpoint"):
+                if os.path.exists(self.path(name)):
+                    os.remove(self.path(name))
+            for _ in range(3):
+                self.killed_after(numbers.uniform(0.02, 0.25))
+            resumed += self.finished()["resumed"] > 0
+            self.assertEqual(self.read(), self.expected)
+        self.assertGreater(resumed, 0, "no kill came in the middle of a run")
+
+    def test_an_interrupt_is_gone_on_from(self):
+        process = self.start("run", self.exact(queue={"capacity": 16}, source={"file": {"path": self.input}}))
+        until(lambda: os.path.exists(self.path("out.checkpoint")) and os.path.getsize(self.path("out.checkpoint")))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30), 0)
+        summary = self.finished()
+        self.assertEqual(summary["resumed"] + summary["messages_in"], len(self.messages))
+        self.assertEqual(self.read(), self.expected)
+
+    def test_what_is_appended_to_the_source_is_processed_and_nothing_twice(self):
+        self.assertEqual(self.finished()["messages_in"], len(self.messages))
+        again = self.finished()
+        self.assertEqual((again["resumed"], again["messages_in"]), (len(self.messages), 0))
+        with open(self.input, "ab") as file:
+            file.write(b"000001appended\n")
+        self.assertEqual(self.finished()["messages_in"], 1)
+        self.assertEqual(self.read(), self.expected + b"dedneppa100000\n")
+
+    def test_a_run_that_fails_in_the_middle_goes_on_when_it_is_mended(self):
+        self.write("in", lines(self.messages[:15000] + [b"x" * 2000] + self.messages[15000:]))
+        code, _, err = self.finish(self.start("run", self.file))
+        self.assertEqual(code, 65, err)
+        self.assertIn(":15001: the line is longer than queue.slot_bytes", err)
+        self.write("in", lines(self.messages))  # the same up to there
+        summary = self.finished()
+        self.assertEqual((summary["resumed"], summary["messages_in"]), (15000, 5000))
+        self.assertEqual(self.read(), self.expected)
+
+    def test_other_framings_go_on_too(self):
+        for split, framed in (("length32", harness.length32), ("varint", harness.varint)):
+            with self.subTest(split=split):
+                source = self.write("in." + split, framed(self.messages))
+                file = self.exact(source={"file": {"path": source, "split": split}}, sink={"file": {"path": self.path("o." + split), "join": split}})
+                self.file = file
+                for _ in range(3):
+                    self.killed_after(0.1)
+                self.finished(file)
+                self.assertEqual(self.read("o." + split), framed([m[::-1] for m in self.messages if m[5:6] != b"7"]))
+
+    def test_two_runs_at_once_are_refused(self):
+        os.mkfifo(self.path("fifo"))
+        first = self.start("run", self.exact("__nanosleep(1000000);" + WORK))
+        self.assertTrue(until(lambda: os.path.exists(self.path("out.checkpoint")) and os.path.getsize(self.path("out.checkpoint"))))
+        code, _, err = self.finish(self.start("run", self.file))
+        self.assertEqual(code, 1, err)
+        self.assertIn("another run has the checkpoint " + self.path("out.checkpoint"), err)
+        first.kill()
+
+    def test_pairs_that_cannot_are_refused_with_those_that_can(self):
+        for source, sink, named in (({"stdin": {}}, None, "stdin and file"), (None, {"stdout": {}}, "file and stdout"),
+                                    ({"generate": {"count": 1}}, {"null": {}}, "generate and null")):
+            keys = {"source": source or {"file": {"path": self.input}}, "delivery": "exactly_once", **({"sink": sink} if sink else {})}
+            code, out, err = self.finish(self.start("lint", self.pipeline(**keys)))
+            self.assertEqual(code, 78, err)
+            self.assertRegex(out.decode() + err, r"pipeline\.yaml:\d+:\d+: error: delivery: exactly_once is for source file with sink file, "
+                             rf"and these are {named}: name files, or leave it out")
+
+    def test_a_plugin_with_state_is_refused(self):
+        file = self.exact("(*(uint32_t *)gq_state(4))++;" + WORK, "GQ_STATE(4, 1);\n")
+        code, _, err = self.finish(self.start("run", file))
+        self.assertEqual(code, 65, err)
+        self.assertIn("stage 'reverse' has state of 4 bytes, which a run that goes on after another one does not have", err)
+
+    def test_files_that_are_no_files_are_refused(self):
+        os.mkfifo(self.path("fifo"))
+        code, _, err = self.finish(self.start("run", self.exact(source={"file": {"path": self.path("fifo")}})))
+        self.assertEqual(code, 65, err)
+        self.assertIn("fifo is no regular file, and nobody can go on in the middle of another one", err)
+        code, _, err = self.finish(self.start("run", self.exact(sink={"file": {"path": "/dev/null"}})))
+        self.assertIn(code, (65, 74), err)
+
+    def test_the_summary_says_what_earlier_runs_did(self):
+        self.finished()
+        _, _, err = self.finish(self.start("run", self.file))
+        self.assertIn("resumed   behind 20000 messages, which earlier runs were done with\n", err)
+
+    def test_without_it_a_run_begins_anew(self):
+        whole = json.loads(self.read("pipeline.yaml"))
+        del whole["delivery"]
+        file = self.write("plain.yaml", json.dumps(whole))
+        for _ in range(2):
+            self.assertEqual(self.run_ok(file)["messages_in"], len(self.messages))
+            self.assertEqual(self.read(), self.expected)
+        self.assertFalse(os.path.exists(self.path("out.checkpoint")))
+
+
+harness.main()

@@ -1,0 +1,428 @@
+/* Exactly once from a file to a file: a process that ends before, in the middle of, or behind any of its system calls,
+ * and a machine that loses whatever was not made durable, leave files from which another process makes the very same
+ * output.
+ *
+ * The connectors and the order of commits are the pipeline's own; what is between them is left out. A process whose
+ * turn to end has come does to its files what that kind of end does, and ends.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/file.h"
+#include "pipeline/delivery.h"
+#include "unit.h"
+
+#define MESSAGES 200u
+#define CAPACITY 16u
+#define CRASHED 42
+#define AT_ONCE 4u /* messages that the sink is handed at once */
+#define SAVED_MAX 4096u
+
+/* --- a disk that forgets --------------------------------------------------------------------------------------------
+ */
+
+/* What a crash leaves of what was written and not made durable. */
+enum loss { KEPT, CUT, ZEROED, HALF, LOSSES };
+
+static struct {
+    bool counts;               /* calls count, and one of them is the last */
+    uint32_t left;             /* calls until then */
+    bool torn;                 /* of the last one, half is done */
+    enum loss loss;            /* KEPT: the process was killed; else the machine lost power */
+    int out, record;           /* descriptors of the output and of the checkpoint; -1: not known */
+    off_t durable;             /* of the output */
+    char saved[SAVED_MAX * 3]; /* the checkpoint, as it was made durable */
+    ssize_t saved_len;
+} disk;
+
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
+int __real_ftruncate(int fd, off_t len);
+int __real_open(const char *path, int flags, ...);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
+int __wrap_ftruncate(int fd, off_t len);
+int __wrap_fdatasync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_open(const char *path, int flags, ...);
+
+static off_t length_of(int fd)
+{
+    struct stat info;
+    return fstat(fd, &info) == 0 ? info.st_size : 0;
+}
+
+/* The output beyond what is durable is cut to half, to nothing, or has the right length and no bytes. */
+static void lose_output(void)
+{
+    const off_t len = length_of(disk.out), more = len - disk.durable;
+    if (more <= 0)
+        return;
+    if (__real_ftruncate(disk.out, disk.durable + (disk.loss == HALF ? more / 2 : 0)) != 0)
+        abort();
+    if (disk.loss == ZEROED && __real_ftruncate(disk.out, len) != 0)
+        abort();
+}
+
+static void lose_record(void)
+{
+    const ssize_t part = disk.loss == HALF ? disk.saved_len / 2 : disk.saved_len;
+    if (__real_pwrite(disk.record, disk.saved, (size_t)part, 0) != part)
+        abort();
+    if (disk.loss == CUT && __real_ftruncate(disk.record, disk.saved_len) != 0)
+        abort();
+}
+
+static void crash(void)
+{
+    if (disk.loss != KEPT && disk.out >= 0)
+        lose_output();
+    if (disk.loss != KEPT && disk.record >= 0)
+        lose_record();
+    _exit(CRASHED);
+}
+
+/* True when this call is the last one, and half of it is done. */
+static bool is_last(void)
+{
+    if (!disk.counts || disk.left-- > 0)
+        return false;
+    if (!disk.torn)
+        crash();
+    return true;
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+    if (fd != disk.out || !is_last())
+        return __real_write(fd, bytes, len);
+    (void)!__real_write(fd, bytes, len / 2);
+    crash();
+    return -1;
+}
+
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+    if (!is_last())
+        return __real_pwrite(fd, bytes, len, at);
+    (void)!__real_pwrite(fd, bytes, len / 2, at);
+    crash();
+    return -1;
+}
+
+int __wrap_ftruncate(int fd, off_t len)
+{
+    if (is_last())
+        crash();
+    return __real_ftruncate(fd, len);
+}
+
+static void make_durable(int fd)
+{
+    if (fd == disk.out)
+        disk.durable = length_of(fd);
+    if (fd == disk.record)
+        disk.saved_len = pread(fd, disk.saved, sizeof disk.saved, 0);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    if (is_last())
+        crash();
+    make_durable(fd);
+    return 0;
+}
+
+int __wrap_fsync(int fd)
+{
+    (void)fd;
+    if (is_last())
+        crash();
+    return 0;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    const int fd = __real_open(path, flags, 0644);
+    if (disk.counts && strstr(path, "out.txt.checkpoint"))
+        make_durable(disk.record = fd);
+    else if (disk.counts && strstr(path, "out.txt"))
+        make_durable(disk.out = fd);
+    return fd;
+}
+
+/* --- a run ----------------------------------------------------------------------------------------------------------
+ */
+
+static char folder[64];
+static struct gq_conf *conf;
+static struct gq_text expected;
+
+static char *in_folder(const char *name)
+{
+    static char path[2][128];
+    static unsigned turn;
+    char *out = path[turn++ % 2];
+    snprintf(out, sizeof path[0], "%s/%s", folder, name);
+    return out;
+}
+
+/* Every seventh message is dropped on its way. */
+static bool passes(const uint8_t *bytes, uint32_t len)
+{
+    return len < 3 || (bytes[len - 1] - '0' + 10 * (bytes[len - 2] - '0')) % 7 != 0;
+}
+
+static gq_status move_some(struct gq_delivery *d, uint64_t *seq, bool *ended)
+{
+    uint8_t bytes[256];
+    uint64_t newest = UINT64_MAX, sum = 0;
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0, len; i < AT_ONCE && status == GQ_OK; i++, ++*seq) {
+        const enum gq_next next = d->source->ops->next(d->source, bytes, sizeof bytes, &len, true);
+        if (next == GQ_NEXT_ERROR)
+            return gq_error_status();
+        *ended = next == GQ_NEXT_END;
+        if (*ended)
+            break;
+        gq_delivery_read(d, *seq);
+        if (!passes(bytes, len))
+            continue;
+        status = d->sink->ops->put(d->sink, bytes, len);
+        newest = *seq;
+        sum += len;
+    }
+    if (status != GQ_OK || newest == UINT64_MAX)
+        return status;
+    status = d->sink->ops->flush(d->sink);
+    if (status == GQ_OK)
+        status = gq_delivery_written(d, newest, sum);
+    return status == GQ_OK && *seq % 3 == 0 ? gq_delivery_commit(d) : status; /* as a sink that waits for more */
+}
+
+static gq_status run(void)
+{
+    struct gq_delivery d;
+    struct gq_checkpoint_mark from;
+    struct gq_source *source = NULL;
+    struct gq_sink *sink = NULL;
+    struct gq_dead_file dead = {.fd = -1};
+    uint64_t seq = 0;
+    bool ended = false;
+    gq_status status = gq_delivery_open(&d, conf, &from);
+    if (status == GQ_OK)
+        status = gq_source_file.open(conf, -1, &source);
+    if (status == GQ_OK)
+        status = gq_sink_file.open(conf, -1, &sink);
+    if (status == GQ_OK)
+        status = gq_delivery_begin(&d, &from, source, sink, &dead, CAPACITY);
+    while (status == GQ_OK && !ended)
+        status = move_some(&d, &seq, &ended);
+    if (status == GQ_OK)
+        status = gq_delivery_commit(&d);
+    if (sink && sink->ops->close(sink) != GQ_OK)
+        status = gq_error_status();
+    if (source)
+        source->ops->close(source);
+    gq_delivery_close(&d);
+    return status;
+}
+
+/* In a process of its own, which ends at its call `last`, counted from 0. CRASHED: it did; 0: there were not so many.
+ */
+static int run_until(uint32_t last, bool torn, enum loss loss)
+{
+    int wait_status;
+    const pid_t child = fork();
+    if (child == 0) {
+        disk.counts = true;
+        disk.left = last;
+        disk.torn = torn;
+        disk.loss = loss;
+        disk.out = disk.record = -1;
+        const gq_status status = run();
+        if (status != GQ_OK)
+            fprintf(stderr, "%s\n", gq_error_text());
+        _exit(status == GQ_OK ? 0 : 1);
+    }
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
+    ck_assert(WIFEXITED(wait_status));
+    return WEXITSTATUS(wait_status);
+}
+
+static void forget(void)
+{
+    unlink(in_folder("out.txt"));
+    unlink(in_folder("out.txt.checkpoint"));
+}
+
+static void expect_output(uint32_t call, bool torn, enum loss loss)
+{
+    struct gq_text out = {0};
+    ck_assert_int_eq(run_until(UINT32_MAX, false, KEPT), 0);
+    ck_assert_int_eq(gq_file_read(in_folder("out.txt"), 1 << 20, &out), GQ_OK);
+    ck_assert_msg(out.len == expected.len && memcmp(gq_text_str(&out), expected.data, out.len) == 0,
+                  "an end at call %u (torn: %d, loss: %d) left another output, of %zu bytes and not %zu", call, torn,
+                  loss, out.len, expected.len);
+    gq_text_finish(&out);
+}
+
+static void set_up(void)
+{
+    struct gq_text input = {0}, text = {0}, errors = {0};
+    size_t count;
+    snprintf(folder, sizeof folder, "/tmp/gpuq-crash-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        char line[64];
+        const int len = snprintf(line, sizeof line, "%.*s%03u", (int)(i % 20), "....................", i);
+        gq_text_printf(&input, "%s\n", line);
+        if (passes((const uint8_t *)line, (uint32_t)len))
+            gq_text_printf(&expected, "%s\n", line);
+    }
+    ck_assert_int_eq(gq_file_write_atomic(in_folder("in.txt"), input.data, input.len, 0644), GQ_OK);
+    gq_text_printf(&text,
+                   "version: 1\nsource: { file: { path: %s } }\nstages: [{ plugin: \"builtin:echo\" }]\n"
+                   "sink: { file: { path: %s } }\ndelivery: exactly_once\n",
+                   in_folder("in.txt"), in_folder("out.txt"));
+    ck_assert_msg(gq_conf_parse("t.yaml", text.data, text.len, &errors, &count, &conf) == GQ_OK, "%s",
+                  gq_text_str(&errors));
+    gq_text_finish(&input);
+    gq_text_finish(&text);
+    gq_text_finish(&errors);
+}
+
+static void tear_down(void)
+{
+    forget();
+    unlink(in_folder("in.txt"));
+    rmdir(folder);
+    gq_conf_destroy(conf);
+    gq_text_finish(&expected);
+}
+
+/* --- tests ----------------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(an_end_at_any_call_leaves_what_the_next_run_needs)
+{
+    uint32_t points = 0, calls = 0;
+    for (int kind = 0; kind < 2 * LOSSES; kind++) {
+        const bool torn = kind & 1;
+        const enum loss loss = (enum loss)(kind / 2);
+        uint32_t call = 0;
+        int ended = CRASHED;
+        for (; ended == CRASHED; call++) {
+            forget();
+            ended = run_until(call, torn, loss);
+            ck_assert_msg(ended == CRASHED || ended == 0, "call %u: exit code %d", call, ended);
+            expect_output(call, torn, loss);
+        }
+        calls = call;
+        points += call - 1;
+    }
+    printf("%u points in %u calls\n", points, calls);
+    ck_assert_uint_ge(points, 600);
+}
+END_TEST
+
+/* The run that goes on ends, too, and the one after it. */
+START_TEST(ends_in_a_row_are_as_good_as_one)
+{
+    uint32_t random = 12345, points = 0;
+    for (uint32_t round = 0; round < 300; round++) {
+        forget();
+        for (int in_a_row = 0; in_a_row < 3; in_a_row++) {
+            random = random * 1664525u + 1013904223u;
+            points += run_until(random >> 8 & 63, random >> 20 & 1, (enum loss)(random >> 24 & 3)) == CRASHED;
+        }
+        expect_output(round, false, KEPT);
+    }
+    ck_assert_uint_ge(points, 600);
+}
+END_TEST
+
+START_TEST(what_lies_beyond_the_record_is_cut)
+{
+    ck_assert_int_eq(run(), GQ_OK);
+    FILE *out = fopen(in_folder("out.txt"), "a");
+    ck_assert_ptr_nonnull(out);
+    fputs("half a li", out);
+    ck_assert_int_eq(fclose(out), 0);
+    expect_output(0, false, KEPT);
+}
+END_TEST
+
+START_TEST(files_that_were_changed_meanwhile_are_refused)
+{
+    struct gq_text text = {0};
+    ck_assert_int_eq(run_until(30, false, KEPT), CRASHED);
+    ck_assert_int_eq(truncate(in_folder("out.txt"), 3), 0);
+    ck_assert_int_eq(run(), GQ_ERR_DATA);
+    ck_assert_ptr_nonnull(
+        strstr(gq_error_text(), "out.txt has 3 bytes, and its checkpoint says that an earlier run made "));
+    forget();
+    ck_assert_int_eq(run(), GQ_OK);
+    ck_assert_int_eq(gq_file_read(in_folder("in.txt"), 1 << 20, &text), GQ_OK);
+    ck_assert_int_eq(truncate(in_folder("in.txt"), 10), 0);
+    ck_assert_int_eq(run(), GQ_ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "in.txt has 10 bytes, and an earlier run is done with "));
+    gq_text_finish(&text);
+}
+END_TEST
+
+START_TEST(a_checkpoint_belongs_to_one_run_and_one_source)
+{
+    struct gq_checkpoint *held, *other;
+    struct gq_checkpoint_mark from;
+    ck_assert_int_eq(run(), GQ_OK);
+    ck_assert_int_eq(gq_checkpoint_open(conf, &held, &from), GQ_OK);
+    ck_assert_uint_eq(from.records, MESSAGES);
+    ck_assert_int_eq(gq_checkpoint_open(conf, &other, &from), GQ_ERR_FULL);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "another run has the checkpoint "));
+    gq_checkpoint_close(held);
+    conf->source.split = GQ_FRAME_VARINT;
+    ck_assert_int_eq(gq_checkpoint_open(conf, &other, &from), GQ_ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "was written for another source, split or join; remove it"));
+}
+END_TEST
+
+START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
+{
+    struct gq_checkpoint *c;
+    struct gq_checkpoint_mark from;
+    struct gq_text good = {0};
+    ck_assert_int_eq(run(), GQ_OK);
+    ck_assert_int_eq(gq_file_read(in_folder("out.txt.checkpoint"), 1 << 20, &good), GQ_OK);
+    for (size_t at = 0; at < good.len; at += at % 4096 < 128 ? 1 : 512) {
+        good.data[at] ^= 0x40;
+        ck_assert_int_eq(gq_file_write_atomic(in_folder("out.txt.checkpoint"), good.data, good.len, 0644), GQ_OK);
+        good.data[at] ^= 0x40;
+        ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
+        ck_assert_uint_le(from.records, MESSAGES);
+        ck_assert_uint_ge(from.records, MESSAGES - 2 * AT_ONCE - 8); /* one of the two is whole */
+        gq_checkpoint_close(c);
+    }
+    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 7), 0);
+    ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
+    ck_assert_uint_eq(from.records + from.position + from.out_bytes, 0); /* none: it begins anew */
+    gq_checkpoint_close(c);
+    gq_text_finish(&good);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {an_end_at_any_call_leaves_what_the_next_run_needs,
+                                  ends_in_a_row_are_as_good_as_one,
+                                  what_lies_beyond_the_record_is_cut,
+                                  files_that_were_changed_meanwhile_are_refused,
+                                  a_checkpoint_belongs_to_one_run_and_one_source,
+                                  whatever_lies_in_the_checkpoint_is_a_record_or_none};
+    return unit_run("crash points", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}
