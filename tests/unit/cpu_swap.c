@@ -367,6 +367,51 @@ START_TEST(a_stage_keeps_code_and_memory_when_another_changes)
 }
 END_TEST
 
+/* --- ranges ---------------------------------------------------------------------------------------------------------
+ */
+
+#define RANGE_FIRST 3u
+#define RANGE_MIXED 20u
+#define RANGE_END 30u
+#define RANGE_SENT 40u
+
+/* The generation of a message's result; 0: it has none. */
+static uint32_t generation_at(uint64_t seq)
+{
+    uint32_t len;
+    uint64_t meta;
+    return gq_slot_ready(&lane[0]->view, seq, &len, &meta) ? gq_meta_generation(meta) : 0;
+}
+
+/* What a worker before it has ended, at the front, at the mark and in between, stays as that one left it. */
+START_TEST(a_worker_serves_what_another_left_and_no_more)
+{
+    const struct gq_lane_opts opts = {.lane = 0, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
+    const struct gq_lane_range range = {RANGE_FIRST, RANGE_MIXED, RANGE_END};
+    const uint64_t deadline = gq_clock_deadline(20000);
+    open_backend(2);
+    load_first(tagged[0]);
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane[lanes++]), GQ_OK);
+    writable(lane[0]->view.out_head, lane[0]->out_bytes);
+    for (uint64_t i = 0; i < RANGE_SENT; i++)
+        send(lane[0], &(struct message){.number = i});
+    for (uint64_t i = RANGE_FIRST; i < RANGE_SENT; i++)
+        if (i % 4 == 3 || i + 1 == RANGE_MIXED || i == 8) /* those above the mark are of no meaning */
+            gq_slot_finish(&lane[0]->view, i, 0, gq_meta(9, 0, GQ_RESULT_FAULTED, 0));
+    ck_assert_int_eq(gq_cpu_backend.add_lane(backend, &lane[0]->view, &range), GQ_OK);
+    start();
+    while (generation_at(RANGE_END - 1) != 1 || generation_at(RANGE_END - 2) != 1)
+        ck_assert_msg(!gq_clock_past(deadline), "message %u has no result", RANGE_END - 1);
+    pause_blocks();
+    for (uint64_t i = 0; i < RANGE_SENT; i++) {
+        const bool ended = i >= RANGE_FIRST && (i % 4 == 3 || i + 1 == RANGE_MIXED || i == 8);
+        const bool served = i >= RANGE_FIRST && i < RANGE_END && !(ended && i < RANGE_MIXED);
+        ck_assert_uint_eq(generation_at(i), served ? 1 : ended ? 9 : 0);
+    }
+    close_backend();
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {each_message_meets_one_version_whole_and_lanes_never_go_back,
@@ -378,6 +423,7 @@ int main(void)
                                   nothing_runs_while_paused_and_code_changes_meanwhile,
                                   a_pause_lets_the_message_at_hand_end,
                                   code_changes_before_the_first_message_and_new_lanes_meet_the_newest,
-                                  a_stage_keeps_code_and_memory_when_another_changes};
+                                  a_stage_keeps_code_and_memory_when_another_changes,
+                                  a_worker_serves_what_another_left_and_no_more};
     return swap_suite("cpu swap", tests, sizeof tests / sizeof *tests, build_all);
 }
