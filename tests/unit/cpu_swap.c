@@ -372,7 +372,7 @@ END_TEST
 
 #define RANGE_FIRST 3u
 #define RANGE_MIXED 20u
-#define RANGE_END 30u
+#define RANGE_END 26u
 #define RANGE_SENT 40u
 
 /* The generation of a message's result; 0: it has none. */
