@@ -71,6 +71,8 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
     if (s->hung && count)
         gq_text_printf(out, "message %" PRIu64 " did not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
                        p->conf->stages[suspect->stage].timeout_ms, stage_name(p, suspect->stage));
+    else if (s->hung)
+        gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
         gq_text_puts(out, "the worker stood still beside messages that wait");
     else
@@ -230,7 +232,6 @@ static gq_status renew(void *arg)
                                             suspects, GQ_BLOCKS_MAX);
     const bool enough = is_fruitless(s, count);
     tell_end(s, suspects, count, &text);
-    keep_retries(remote);
     if (enough) {
         gq_status status = gq_error_set(GQ_ERR_DEVICE, "%u workers in a row ended without ending a message: %s",
                                         FRUITLESS_MAX, gq_text_str(&text));
@@ -242,6 +243,7 @@ static gq_status renew(void *arg)
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);
     gq_status status = try_suspects(s, suspects, count);
+    keep_retries(remote);
     if (status == GQ_OK)
         status = take_over(s);
     forget_endings(s);
