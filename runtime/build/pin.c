@@ -78,16 +78,24 @@ static bool names(const char *folder, const char *written, const char *real)
     return same;
 }
 
-/* True: this file is pinned, to out->hex. */
-static bool find_pin(const char *text, const char *folder, const char *path, struct pin *out)
+/* True: this file is pinned, to out->hex. A file may have several pins, one for each version that may run: of these the
+ * one for `hex` counts, else the last. */
+static bool find_pin(const char *text, const char *folder, const char *path, const char *hex, struct pin *out)
 {
+    static _Thread_local struct pin pin;
     char real[PATH_MAX];
+    bool found = false;
     if (!realpath(path, real))
         return false;
-    while (next_pin(&text, out))
-        if (names(folder, out->path, real))
-            return true;
-    return false;
+    while (next_pin(&text, &pin)) {
+        if (!names(folder, pin.path, real))
+            continue;
+        *out = pin;
+        found = true;
+        if (strcmp(pin.hex, hex) == 0)
+            break;
+    }
+    return found;
 }
 
 static gq_status check_file(const char *pins, const char *text, const char *folder, const struct gq_scan_file *file,
@@ -96,7 +104,7 @@ static gq_status check_file(const char *pins, const char *text, const char *fold
     static _Thread_local struct pin pin;
     char hex[GQ_DIGEST_HEX];
     digest_file(file, hex);
-    if (!find_pin(text, folder, file->path, &pin))
+    if (!find_pin(text, folder, file->path, hex, &pin))
         return gq_error_set(GQ_ERR_PLUGIN, "%s has no pin in %s; if you trust it, add what gpuq plugin pin %s prints",
                             file->path, pins, plugin);
     if (strcmp(pin.hex, hex) != 0)
@@ -122,6 +130,13 @@ gq_status gq_pins_check(const char *pins, const struct gq_scan *scan)
         status = refuse_writable_file(pins);
     for (size_t i = 0; i < scan->file_count && status == GQ_OK; i++)
         status = check_file(pins, gq_text_str(&text), folder, &scan->file[i], plugin);
+    if (status == GQ_OK && scan->open_ended)
+        status =
+            gq_error_set(GQ_ERR_PLUGIN,
+                         "%s includes what its text does not name (by a macro, __has_include, include_next, import, "
+                         "or from another folder), and plugins are pinned; write #include \"FILE\", with FILE below "
+                         "the plugin's folder",
+                         plugin);
     gq_text_finish(&text);
     free(folder);
     return status;
@@ -175,18 +190,36 @@ gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_fo
 /* --- making pins ----------------------------------------------------------------------------------------------------
  */
 
-gq_status gq_pins_print(const char *path, struct gq_text *out)
+static bool has_line(const struct gq_text *lines, const char *path)
+{
+    struct gq_text end = {0};
+    gq_text_printf(&end, "  %s\n", path);
+    bool has = strstr(gq_text_str(lines), gq_text_str(&end)) != NULL;
+    gq_text_finish(&end);
+    return has;
+}
+
+static gq_status print_files(const char *path, enum gq_scan_target target, struct gq_text *out)
 {
     struct gq_scan *scan = calloc(1, sizeof *scan);
     if (!scan)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
-    gq_status status = gq_scan_plugin(path, GQ_SCAN_CUDA, scan);
-    for (size_t i = 0; i < scan->file_count && status == GQ_OK; i++) {
+    gq_status status = gq_scan_plugin(path, target, scan);
+    for (size_t i = 0; i < scan->file_count; i++) {
         char hex[GQ_DIGEST_HEX];
         digest_file(&scan->file[i], hex);
-        gq_text_printf(out, "%s  %s\n", hex, scan->file[i].path);
+        if (!has_line(out, scan->file[i].path))
+            gq_text_printf(out, "%s  %s\n", hex, scan->file[i].path);
     }
     gq_scan_finish(scan);
     free(scan);
+    return status;
+}
+
+gq_status gq_pins_print(const char *path, struct gq_text *out)
+{
+    gq_status status = print_files(path, GQ_SCAN_CUDA, out);
+    if (status == GQ_OK)
+        (void)print_files(path, GQ_SCAN_CPU, out); /* which may not run it, and may read other headers */
     return status;
 }

@@ -10,8 +10,9 @@
 #include "base/text.h"
 #include "build/scan.h"
 
-/* Every file that was read for this plugin has a pin, its bytes as they were read are those of the pin, and neither it
- * nor its folder, nor the file of pins, can be written by others. GQ_ERR_PLUGIN says which is not so. */
+/* Every file that was read for this plugin has a pin, its bytes as they were read are those of the pin, neither it nor
+ * its folder, nor the file of pins, can be written by others, and a compiler reads no other. GQ_ERR_PLUGIN says which
+ * is not so. */
 gq_status gq_pins_check(const char *pins, const struct gq_scan *scan);
 
 /* Writes the headers that were read into `folder`, which is emptied first, as they lie below the plugin's. */
@@ -19,7 +20,7 @@ gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_fo
 /* Removes the folder with all that is in it. */
 void gq_pins_remove(const char *folder);
 
-/* Appends a line for the plugin and one for each header of the user's that it includes. */
+/* Appends a line for the plugin and one for each header of the user's that it includes, on a GPU or on the CPU. */
 gq_status gq_pins_print(const char *path, struct gq_text *out);
 
 #endif

@@ -141,8 +141,11 @@ static void directive(struct walk *w)
         include_line(w);
     else if (live && gq_token_is(&name, "define"))
         gq_lex_next(&w->lexer);
-    else
+    else {
+        const bool includes = gq_token_is(&name, "include_next") || gq_token_is(&name, "import");
+        w->scan->open_ended = w->scan->open_ended || (live && includes);
         gq_lex_skip_line(&w->lexer);
+    }
 }
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */

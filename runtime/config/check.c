@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include "base/assert.h"
 #include "base/file.h"
 #include "config/read.h"
 #include "config/value.h"
@@ -147,6 +148,19 @@ static void check_names(struct gq_reading *r, struct gq_yaml *root)
 /* --- files ---------------------------------------------------------------------------------------------------------
  */
 
+/* The file is there without its section, and so is the section's default. */
+static void default_dead_letter_bytes(struct gq_conf *conf)
+{
+    const struct gq_schema_row *row = NULL;
+    static const char *const keys[] = {"on_error", "dead_letter", "file", "max_bytes"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        row = gq_schema_find(row, keys[i]);
+    struct gq_text why = {0};
+    const bool good = gq_value_number(row, row->fallback, &conf->dead_bytes, &why);
+    gq_assert(good);
+    gq_text_finish(&why);
+}
+
 static void default_dead_letter(struct gq_reading *r, struct gq_yaml *root)
 {
     struct gq_conf *conf = r->conf;
@@ -156,6 +170,7 @@ static void default_dead_letter(struct gq_reading *r, struct gq_yaml *root)
     gq_text_printf(&file, "%s.dlq", conf->name);
     conf->dead_letter = file.failed ? NULL : gq_path_join(conf->folder, file.data);
     r->no_memory = r->no_memory || !conf->dead_letter;
+    default_dead_letter_bytes(conf);
     gq_text_finish(&file);
 }
 

@@ -88,6 +88,7 @@ struct gq_conf {
     enum gq_delivery_kind delivery;
     uint32_t retries;
     char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
+    uint64_t dead_bytes;  /* of its file, at most */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
     struct gq_conf_swap swap;

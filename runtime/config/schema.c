@@ -30,6 +30,9 @@ static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 #define TIMEOUT_MAX 86400000u       /* a day */
 #define BUDGET_MAX 600000u          /* ten minutes */
 #define VERSIONS_MAX 16u
+#define DEAD_LETTER_BYTES_MIN 4096u
+#define DEAD_LETTER_BYTES_MAX ((uint64_t)1 << 50)
+#define TEXT_DEAD_LETTER_BYTES "how long the file may grow; a letter that would make it longer stops the pipeline"
 #define TEXT_SPLIT "how the bytes are cut into messages; fixed also needs record_bytes"
 #define TEXT_RECORD "length of every message, with split: fixed"
 #define TEXT_JOIN "how results are told apart in the output; raw writes them one after another"
@@ -136,6 +139,8 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"on_error.dead_letter.file", GQ_SCHEMA_MAP, .sentence = "into a file, with its error"},
     {"on_error.dead_letter.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(dead_letter), .example = "out.dlq",
      .sentence = "the file to append to"},
+    {"on_error.dead_letter.file.max_bytes", GQ_SCHEMA_SIZE, .fallback = "1GiB", .min = DEAD_LETTER_BYTES_MIN,
+     .max = DEAD_LETTER_BYTES_MAX, AT(dead_bytes), .sentence = TEXT_DEAD_LETTER_BYTES},
 
     {"cpu", GQ_SCHEMA_MAP, .sentence = "the CPU backend"},
     {"cpu.threads", GQ_SCHEMA_COUNT, .fallback = "auto", .min = 1, .max = GQ_BLOCKS_MAX, .words = automatic, AT(cpu_threads),

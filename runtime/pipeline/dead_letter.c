@@ -1,86 +1,278 @@
 #include "pipeline/dead_letter.h"
-#include "base/digest.h"
-#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+#include "base/file.h"
+#include "pipeline/dead_letter_format.h"
+#include "pipeline/dead_letter_read.h"
 
-#define MAGIC 0x31445147u /* "GQD1" */
+#define FILE_MODE 0640u
+#define LOCK_TRIES 100 /* a file that is written anew between our open and our lock is opened again */
 
-static void put_le(struct gq_text *t, uint64_t value, size_t bytes)
+static uint64_t unix_ns(void)
 {
-    unsigned char le[8];
-    for (size_t i = 0; i < bytes; i++)
-        le[i] = (unsigned char)(value >> (8 * i));
-    gq_text_add(t, le, bytes);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void put_piece(struct gq_text *t, const void *bytes, size_t len)
+/* --- opening ------------------------------------------------------------------------------------------------------ */
+
+static gq_status refuse_open(const char *path, int err)
 {
-    put_le(t, len, 4);
-    gq_text_add(t, bytes, len);
+    if (err == ELOOP)
+        return gq_error_set(GQ_ERR_IO,
+                            "%s: is a symbolic link, and dead letters are kept in a file: name the file itself", path);
+    return gq_error_errno(GQ_ERR_IO, err, "opening the dead letters %s", path);
 }
 
-static void put_body(struct gq_text *t, const struct gq_dead_letter *l)
+/* Is what the descriptor opened still what the path names? */
+static bool is_same_file(int fd, const char *path)
 {
-    put_le(t, l->id, 8);
-    put_le(t, l->unix_ns, 8);
-    put_le(t, l->attempts, 4);
-    put_le(t, l->status, 2);
-    put_le(t, l->code, 2);
-    put_le(t, l->stage, 4);
-    put_piece(t, l->stage_name, strlen(l->stage_name));
-    put_piece(t, l->plugin, strlen(l->plugin));
-    put_piece(t, l->digest, strlen(l->digest));
-    put_piece(t, l->reason, strlen(l->reason));
-    put_piece(t, l->message, l->message_len);
+    struct stat ours, named;
+    return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
 }
 
-static gq_status open_once(struct gq_dead_file *file)
+static gq_status lock(const char *path, int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", path);
+    if (!S_ISREG(info.st_mode))
+        return gq_error_set(GQ_ERR_IO, "%s: is not a regular file, and dead letters are kept in one", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return GQ_OK;
+    if (errno == EWOULDBLOCK)
+        return gq_error_set(
+            GQ_ERR_IO,
+            "%s: another pipeline or command is writing these dead letters: give each pipeline a file of "
+            "its own, or wait for the command",
+            path);
+    return gq_error_errno(GQ_ERR_IO, errno, "locking the dead letters %s", path);
+}
+
+/* O_NONBLOCK: a FIFO without a reader must be refused, not waited for. */
+static gq_status open_locked(const char *path, int flags, int *out)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, FILE_MODE);
+        if (fd < 0 && errno == ENOENT && !(flags & O_CREAT))
+            return GQ_OK;
+        if (fd < 0)
+            return refuse_open(path, errno);
+        gq_status status = lock(path, fd);
+        if (status == GQ_OK && is_same_file(fd, path)) {
+            *out = fd;
+            return GQ_OK;
+        }
+        close(fd);
+        if (status != GQ_OK)
+            return status;
+    }
+    return gq_error_set(GQ_ERR_IO, "%s: is replaced again and again by somebody else", path);
+}
+
+/* A name in a folder is durable when the folder is. */
+static gq_status sync_folder(const char *path)
+{
+    char *folder = gq_path_folder(path);
+    if (!folder)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gq_status status = GQ_OK;
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s", folder);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return status;
+}
+
+/* All letters are read: a file that is damaged is found before a message depends on it. */
+static gq_status look_through(struct gq_dead_file *file)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    gq_status status = gq_dead_reader_begin(&r, file->fd, file->path);
+    while (status == GQ_OK)
+        status = gq_dead_read(&r, &letter);
+    file->bytes = r.at;
+    file->torn_bytes = r.torn_bytes;
+    gq_dead_reader_close(&r);
+    return status == GQ_ERR_NOT_FOUND ? GQ_OK : status;
+}
+
+static gq_status write_all(struct gq_dead_file *file, const struct gq_text *bytes)
+{
+    gq_status status = gq_file_write_all(file->fd, bytes->data, bytes->len);
+    if (status == GQ_OK) {
+        file->bytes += bytes->len;
+        return GQ_OK;
+    }
+    gq_error_prefix(status, "%s: ", file->path);
+    /* Half a letter is taken away again. What comes after a failure is not known, so nothing is written behind it. */
+    file->broken = true;
+    if (ftruncate(file->fd, (off_t)file->bytes) != 0)
+        return status; /* the next to open the file cuts it */
+    return status;
+}
+
+static gq_status begin_file(struct gq_dead_file *file)
+{
+    struct gq_text header = {0};
+    gq_dead_write_header(&header, unix_ns());
+    gq_status status =
+        header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
+    gq_text_finish(&header);
+    return status == GQ_OK ? sync_folder(file->path) : status;
+}
+
+static void let_go(struct gq_dead_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+static gq_status open_file(struct gq_dead_file *file, int flags)
 {
     if (file->fd >= 0)
         return GQ_OK;
-    file->fd = open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    return file->fd >= 0 ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "opening the dead letters %s", file->path);
+    file->bytes = file->torn_bytes = 0;
+    gq_status status = open_locked(file->path, flags, &file->fd);
+    if (status != GQ_OK || file->fd < 0)
+        return status;
+    status = look_through(file);
+    if (status == GQ_OK && file->torn_bytes > 0 && ftruncate(file->fd, (off_t)file->bytes) != 0)
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s: cutting a torn tail", file->path);
+    if (status == GQ_OK && file->bytes == 0)
+        status = begin_file(file);
+    if (status != GQ_OK)
+        let_go(file);
+    return status;
+}
+
+gq_status gq_dead_open(struct gq_dead_file *file)
+{
+    file->fd = -1;
+    file->broken = false;
+    return open_file(file, 0);
+}
+
+/* --- letters ------------------------------------------------------------------------------------------------------ */
+
+static gq_status check_room(const struct gq_dead_file *file, const struct gq_dead_letter *letter, size_t len)
+{
+    if (len <= file->max_bytes && file->bytes <= file->max_bytes - len)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_IO,
+                        "%s: the dead letters are full: they are %" PRIu64 " bytes, the letter of message %" PRIu64
+                        " is %zu more, and on_error.dead_letter.file.max_bytes allows %" PRIu64
+                        "; replay or drop some with gpuq dlq, or allow more",
+                        file->path, file->bytes, letter->id, len, file->max_bytes);
 }
 
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter)
 {
-    gq_status status = open_once(file);
-    if (status != GQ_OK)
-        return status;
-    struct gq_text body = {0}, record = {0};
-    uint8_t digest[32];
-    put_body(&body, letter);
-    gq_digest_bytes(gq_text_str(&body), body.len, digest);
-    put_le(&record, MAGIC, 4);
-    put_le(&record, body.len, 4);
-    gq_text_add(&record, digest, 8);
-    gq_text_add(&record, gq_text_str(&body), body.len);
-    if (body.failed || record.failed)
-        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter");
-    else if ((status = gq_file_write_all(file->fd, record.data, record.len)) != GQ_OK)
-        gq_error_prefix(status, "%s: ", file->path);
-    else
+    struct gq_text record = {0};
+    if (file->broken)
+        return gq_error_set(GQ_ERR_IO, "%s: writing a dead letter failed before, and the file is given up", file->path);
+    gq_status status = open_file(file, O_CREAT);
+    if (status == GQ_OK)
+        status = gq_dead_write_letter(&record, letter);
+    if (status == GQ_OK)
+        status = check_room(file, letter, record.len);
+    if (status == GQ_OK)
+        status = write_all(file, &record);
+    if (status == GQ_OK)
         __atomic_store_n(&file->written, file->written + 1, __ATOMIC_RELAXED);
-    gq_text_finish(&body);
     gq_text_finish(&record);
     return status;
 }
 
 gq_status gq_dead_sync(struct gq_dead_file *file)
 {
-    if (file->fd < 0 || fdatasync(file->fd) == 0 || errno == EINVAL) /* no letter, or a file that is none */
+    if (file->fd < 0)
         return GQ_OK;
-    return gq_error_errno(GQ_ERR_IO, errno, "%s", file->path);
+    if (file->unsynced)
+        return gq_error_set(GQ_ERR_IO, "%s: making dead letters durable failed before", file->path);
+    if (fdatasync(file->fd) == 0)
+        return GQ_OK;
+    /* The kernel may have let go of the bytes: asking again would say that all is well. */
+    file->broken = file->unsynced = true;
+    return gq_error_errno(GQ_ERR_IO, errno, "%s: making dead letters durable", file->path);
 }
 
 gq_status gq_dead_close(struct gq_dead_file *file)
 {
     gq_status status = gq_dead_sync(file);
-    if (file->fd >= 0)
-        close(file->fd);
-    file->fd = -1;
+    let_go(file);
+    return status;
+}
+
+/* --- written anew ------------------------------------------------------------------------------------------------- */
+
+/* Letters that stay go into `to`; with NULL nowhere. */
+static gq_status go_through(struct gq_dead_file *from, gq_dead_judge stays, void *context, struct gq_dead_file *to)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    gq_status status = gq_dead_reader_begin(&r, from->fd, from->path);
+    while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
+        if (stays(&letter, r.name, r.number, context) && to)
+            status = gq_dead_put(to, &letter);
+    gq_dead_reader_close(&r);
+    return status == GQ_ERR_NOT_FOUND ? GQ_OK : status;
+}
+
+gq_status gq_dead_walk(struct gq_dead_file *file, gq_dead_judge each, void *context)
+{
+    return go_through(file, each, context, NULL);
+}
+
+/* The new file has the old one's place, its mode, and a lock of its own before anybody can see it. */
+static gq_status take_place(struct gq_dead_file *file, struct gq_dead_file *fresh)
+{
+    struct stat info;
+    gq_status status = gq_dead_sync(fresh);
+    if (status != GQ_OK)
+        return status;
+    if (fstat(file->fd, &info) != 0 || fchmod(fresh->fd, info.st_mode & 07777) != 0 ||
+        rename(fresh->path, file->path) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s: taking the place of the old letters", file->path);
+    close(file->fd);
+    file->fd = fresh->fd;
+    file->bytes = fresh->bytes;
+    fresh->fd = -1;
+    return sync_folder(file->path);
+}
+
+gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *context)
+{
+    struct gq_text name = {0};
+    gq_text_printf(&name, "%s.XXXXXX", file->path);
+    if (name.failed)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", file->path);
+    struct gq_dead_file fresh = {.path = name.data, .max_bytes = UINT64_MAX};
+    fresh.fd = mkostemp(name.data, O_CLOEXEC | O_APPEND);
+    gq_status status = fresh.fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "%s", name.data) : lock(name.data, fresh.fd);
+    if (status == GQ_OK)
+        status = begin_file(&fresh);
+    if (status == GQ_OK)
+        status = go_through(file, stays, context, &fresh);
+    if (status == GQ_OK)
+        status = take_place(file, &fresh);
+    if (fresh.fd >= 0)
+        unlink(name.data);
+    let_go(&fresh);
+    gq_text_finish(&name);
     return status;
 }

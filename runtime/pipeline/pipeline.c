@@ -185,7 +185,10 @@ static gq_status open_connectors(struct gq_pipeline *p)
     struct gq_checkpoint_mark from;
     gq_status status = gq_delivery_open(&p->delivery, p->conf, &from);
     p->dead_file.path = p->conf->dead_letter;
-    if (source && status == GQ_OK)
+    p->dead_file.max_bytes = p->conf->dead_bytes;
+    if (status == GQ_OK && sink && p->dead_file.path)
+        status = gq_dead_open(&p->dead_file);
+    if (status == GQ_OK && source)
         status = source->open(p->conf, p->interrupt_fd, &p->source);
     if (status == GQ_OK && sink)
         status = sink->open(p->conf, p->abandon_fd, &p->sink);

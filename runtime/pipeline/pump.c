@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 #include "pipeline/handle.h"
-#include "pipeline/suspects.h"
 #include "ring/counted.h"
 
 #define BATCH 256u
@@ -104,19 +103,6 @@ void *gq_pump_source(void *pipeline)
 /* --- sink ------------------------------------------------------------------------------------------------------------
  */
 
-static void reason_of(const struct gq_lane_result *r, char *text, size_t size)
-{
-    char how[64];
-    if (gq_meta_status(r->meta) == GQ_RESULT_FAULTED) {
-        gq_fault_describe(gq_meta_code(r->meta), how, sizeof how);
-        snprintf(text, size, "the plugin %s each time the message was tried", how);
-    } else if (gq_meta_status(r->meta) == GQ_RESULT_FAILED) {
-        snprintf(text, size, "the plugin failed the message with code %u", gq_meta_code(r->meta));
-    } else {
-        snprintf(text, size, "the plugin reported a result of %u bytes, more than queue.slot_bytes", r->len);
-    }
-}
-
 /* Whose fault it was. */
 struct culprit {
     const char *stage;
@@ -138,37 +124,44 @@ static void find_culprit(const struct gq_pipeline *p, uint64_t meta, struct culp
     }
 }
 
-static uint32_t attempts_of(const struct gq_pipeline *p, uint32_t status)
+static uint64_t position_of(const struct gq_pipeline *p, const struct gq_lane *lane, uint64_t seq)
 {
-    if (status == GQ_RESULT_FAULTED)
-        return gq_trials_of(p->conf) + 1;
-    return status == GQ_RESULT_FAILED ? p->conf->retries + 1 : 1;
+    if (lane->generated)
+        return lane->view.in_head->first_index + seq * lane->view.in_head->index_step;
+    return p->source ? p->delivery.resumed + seq + 1 : 0;
+}
+
+static void set_times(const struct gq_lane *lane, uint64_t seq, struct gq_dead_letter *letter)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    letter->dead_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (lane->sent_ns)
+        letter->first_ns = letter->dead_ns - (gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, seq)]);
 }
 
 static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const struct gq_lane_result *r)
 {
     char reason[160];
-    struct timespec now;
     struct culprit culprit;
+    const struct gq_dead_end end = {gq_meta_status(r->meta), gq_meta_code(r->meta), r->len, p->conf->retries};
     find_culprit(p, r->meta, &culprit);
-    reason_of(r, reason, sizeof reason);
-    clock_gettime(CLOCK_REALTIME, &now);
     uint32_t len = (uint32_t)lane->view.in_desc[gq_slot_index(&lane->view, r->seq)];
     struct gq_dead_letter letter = {
         .id = gq_slot_id(lane->view.lane, r->seq),
-        .unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
-        .attempts = attempts_of(p, gq_meta_status(r->meta)),
+        .position = position_of(p, lane, r->seq),
         .stage = gq_meta_stage(r->meta),
-        .status = (uint16_t)gq_meta_status(r->meta),
-        .code = (uint16_t)gq_meta_code(r->meta),
+        .version = culprit.code.number,
+        .bodiless = lane->generated,
         .stage_name = culprit.stage,
         .plugin = culprit.code.plugin,
         .digest = culprit.code.digest,
-        .reason = reason,
         /* A generated message has no bytes on this side; its id says which index makes it again. */
         .message = lane->generated ? NULL : gq_slot_in(&lane->view, r->seq),
         .message_len = lane->generated ? 0 : len,
     };
+    gq_dead_tell(&letter, &end, reason, sizeof reason);
+    set_times(lane, r->seq, &letter);
     return gq_dead_put(&p->dead_file, &letter);
 }
 

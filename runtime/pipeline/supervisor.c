@@ -121,7 +121,7 @@ static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspe
 static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
-    const uint32_t trials = gq_trials_of(s->p->conf);
+    const uint32_t trials = gq_trials_of(s->p->conf->retries);
     enum gq_verdict verdict = GQ_VERDICT_FAULTED;
     struct gq_lane_ending ending;
     uint32_t fault = 0;

@@ -41,7 +41,7 @@ uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *qu
     return n;
 }
 
-uint32_t gq_trials_of(const struct gq_conf *conf) { return conf->retries ? conf->retries : 1; }
+uint32_t gq_trials_of(uint32_t retries) { return retries ? retries : 1; }
 
 uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status)
 {

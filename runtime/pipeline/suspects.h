@@ -20,7 +20,7 @@ uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *qu
                           struct gq_suspect *out, uint32_t max);
 
 /* How often a suspect is tried alone before it is given up. */
-uint32_t gq_trials_of(const struct gq_conf *conf);
+uint32_t gq_trials_of(uint32_t retries);
 
 /* `code` of GQ_RESULT_FAULTED for a worker that ended so. */
 uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status);

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """dead_letters.py - what no retry could save is kept, whole, with its reason; and a run that cannot keep it stops."""
+import fcntl
 import itertools
+import json
 import os
 import time
 import harness
@@ -8,6 +10,7 @@ from dead_letter_file import records
 from harness import ECHO, lines
 
 FAILS = "if (in.len && in.payload[0] == 'f') return gq_fail(out, 4242);" + ECHO
+FAILED, TOO_LONG = 1, 2
 
 
 class DeadLetters(harness.Scenario):
@@ -30,10 +33,11 @@ class DeadLetters(harness.Scenario):
             found = records(self.read(f"{retries}.dlq"))
             self.assertEqual([(r["id"], r["message"]) for r in found], [(i + 1, messages[i]) for i in failed])
             for r in found:
-                self.assertEqual((r["attempts"], r["status"], r["code"], r["stage"], r["stage_name"]), (retries + 1, 2, 4242, 1, b"second"))
+                self.assertEqual((r["attempts"], r["class"], r["code"], r["stage"], r["stage_name"]), (retries + 1, FAILED, 4242, 1, b"second"))
+                self.assertEqual((r["position"], r["version"], r["flags"]), (r["id"], 1, 0))
                 self.assertEqual((r["plugin"].decode(), len(r["digest"])), (self.path("fails.cu"), 64))
                 self.assertIn(b"code 4242", r["reason"])
-                self.assertTrue(before <= r["unix_ns"] <= time.time_ns())
+                self.assertTrue(before <= r["first_ns"] <= r["dead_ns"] <= time.time_ns())
             self.assertEqual((summary["failed"], summary["dead"], summary["messages_out"]), (100, 100, 200))
             self.assertEqual(self.read(), lines(m for m in messages if m[:1] != b"f"))
 
@@ -56,8 +60,8 @@ class DeadLetters(harness.Scenario):
             on_error = {"dead_letter": {"file": {"path": f"{count}-{len(messages)}.dlq"}}}
             self.run_ok(self.pipeline(self.stages(too_long)[:count], source=self.source(messages), on_error=on_error))
             (record,) = records(self.read(f"{count}-{len(messages)}.dlq"))
-            self.assertEqual((record["id"], record["message"], record["status"], record["attempts"], record["stage_name"]),
-                             (messages.index(b"f") + 1, b"f", 3, 1, b"second"))
+            self.assertEqual((record["id"], record["message"], record["class"], record["attempts"], record["stage_name"]),
+                             (messages.index(b"f") + 1, b"f", TOO_LONG, 1, b"second"))
             self.assertIn(b"5000 bytes", record["reason"])
             self.assertEqual(self.read(), lines([m for m in messages if m != b"f"]))
 
@@ -76,19 +80,165 @@ class DeadLetters(harness.Scenario):
         source = {"plugin": {"path": harness.ours("counter"), "count": 20, "first": 100}}
         body = "if (in.payload[2] == '7') return gq_fail(out, 1);" + ECHO
         self.run_ok(self.pipeline([{"plugin": self.plugin("seven", body)}], source=source))
-        self.assertEqual([(r["id"], r["message"]) for r in records(self.read("pipeline.dlq"))], [(8, b""), (18, b"")])
+        found = records(self.read("pipeline.dlq"))
+        self.assertEqual([(r["id"], r["message"], r["position"], r["flags"]) for r in found], [(8, b"", 107, 1), (18, b"", 117, 1)])
 
     def test_dead_letters_that_cannot_be_written_stop_the_run(self):
         messages = [b"good%d" % i for i in range(50)] + [b"f1"] + [b"more%d" % i for i in range(5000)]
-        for place, words in (("/dev/full", "No space left"), ("/proc/dead", "dead")):
+        for place, words in (("/dev/full", "not a regular file"), ("/proc/dead", "dead")):
             code, _, err = self.gpuq("run", self.failing(messages, dead=place, queue={"capacity": 8, "slot_bytes": 64}))
             self.assertEqual(code, 74, err)
             self.assertIn(place, err)
             self.assertIn(words, err)
             if "messages " in err:
                 self.assert_adds_up(err)
-            self.assertEqual(self.read()[:len(lines(messages[:50]))], lines(messages[:50]))
-            self.assertNotIn(b"f1", self.read())
+            if place == "/dev/full":
+                self.assertFalse(os.path.exists(self.out), "it is found out before a message is read")
+            else:
+                self.assertEqual(self.read()[:len(lines(messages[:50]))], lines(messages[:50]))
+                self.assertNotIn(b"f1", self.read())
+
+    # --- a file that is full, damaged, torn, another's or another thing -------------------------------------------------
+
+    def test_a_full_file_stops_the_run_and_keeps_what_it_has(self):
+        messages = [b"f" + b"x" * 500] * 20 + [b"good"]
+        path = self.failing(messages, dead="out.dlq", queue={"capacity": 4, "slot_bytes": 1024})
+        text = self.read("pipeline.yaml").replace(b'"path": "out.dlq"', b'"path": "out.dlq", "max_bytes": "4KiB"')
+        self.write("pipeline.yaml", text)
+        code, _, err = self.gpuq("run", path)
+        self.assertEqual(code, 74, err)
+        self.assertIn("the dead letters are full", err)
+        self.assertIn("4096", err)
+        kept = records(self.read("out.dlq"))
+        self.assertIn(f"; {len(kept)} in the dead letters", err)
+        self.assertEqual([r["position"] for r in kept], list(range(1, len(kept) + 1)))
+        self.assertTrue(0 < len(kept) < 20 and len(self.read("out.dlq")) <= 4096)
+        self.assertEqual(self.read(), b"", "nothing behind a message that is not kept came out")
+
+    def test_a_torn_tail_is_shown_and_cut_and_damage_is_refused(self):
+        pipeline = self.failing([b"f1", b"f2"])
+        self.run_ok(pipeline)
+        whole = self.read("out.dlq")
+        end = len(whole) - 100
+        for tail in (whole[-100:-1], b"\0" * 5000, whole[32:52], b"GQ"):
+            self.write("out.dlq", whole + tail if tail != whole[-100:-1] else whole[:-1])
+            code, out, err = self.gpuq("dlq", "ls", "--json", self.path("out.dlq"))
+            self.assertEqual((code, bool(json.loads(out)["torn_bytes"])), (0, True), err)
+            self.assertIn("no whole letter", err)
+            code, _, err = self.gpuq("run", pipeline)
+            self.assertEqual(code, 0, err)
+            self.assertIn("cut off", err)
+            first = [b"f1"] if tail == whole[-100:-1] else [b"f1", b"f2"]
+            self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], first + [b"f1", b"f2"])
+        self.write("out.dlq", whole[:90] + b"?" + whole[91:])
+        for command in (("run", pipeline), ("dlq", "ls", self.path("out.dlq")), ("dlq", "drop", self.path("out.dlq"), "--all")):
+            code, _, err = self.gpuq(*command)
+            self.assertEqual(code, 65, err)
+            self.assertIn("damaged at byte 32", err)
+        self.assertEqual(len(self.read("out.dlq")), len(whole))
+        self.assertGreater(end, 0)
+
+    def test_another_kind_of_file_a_later_version_and_a_link_are_refused_before_a_message_is_read(self):
+        pipeline = self.failing([b"ok"], dead="x")
+        self.run_ok(self.failing([b"f1"], name="first"))
+        whole = self.read("out.dlq")
+        for content, code, words in ((b"{}\n" * 20, 65, "no file of dead letters"), (whole[:8] + b"\2" + whole[9:], 65, "version 2")):
+            self.write("x", content)
+            got, _, err = self.gpuq("run", pipeline)
+            self.assertEqual(got, code, err)
+            self.assertIn(words, err)
+            self.assertEqual(self.read("x"), content)
+        os.unlink(self.path("x"))
+        os.symlink("out.dlq", self.path("x"))
+        got, _, err = self.gpuq("run", pipeline)
+        self.assertEqual(got, 74, err)
+        self.assertIn("symbolic link", err)
+
+    def test_two_writers_are_refused(self):
+        self.run_ok(self.failing([b"f1"]))
+        with open(self.path("out.dlq"), "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            for command in (("run", self.failing([b"ok"])), ("dlq", "drop", self.path("out.dlq"), "--all")):
+                code, _, err = self.gpuq(*command)
+                self.assertEqual(code, 74, err)
+                self.assertIn("another pipeline or command", err)
+            self.assertEqual(self.gpuq("dlq", "ls", self.path("out.dlq"))[0], 0)
+        self.run_ok(self.failing([b"ok"]))
+
+    # --- gpuq dlq ---------------------------------------------------------------------------------------------------------
+
+    def dlq(self, *arguments, code=0):
+        got, out, err = self.gpuq("dlq", *arguments)
+        self.assertEqual(got, code, err)
+        return out
+
+    def letters(self):
+        return json.loads(self.dlq("ls", "--json", self.path("out.dlq")))["letters"]
+
+    def test_letters_are_listed_shown_and_dropped_by_number_and_by_name(self):
+        messages = [b"f\xff\x1b[2J", b"f2", b"f3"]
+        self.run_ok(self.failing(messages))
+        file = self.path("out.dlq")
+        found = self.letters()
+        self.assertEqual([(r["number"], r["id"], r["class"], r["code"], r["bytes"]) for r in found],
+                         [(1, 1, "failed", 4242, 6), (2, 2, "failed", 4242, 2), (3, 3, "failed", 4242, 2)])
+        self.assertEqual([r["letter"] for r in found], [r["name"] for r in records(self.read("out.dlq"))])
+        self.assertEqual(self.dlq("show", file, "1", "--raw"), messages[0])
+        self.assertEqual(bytes.fromhex(json.loads(self.dlq("show", "--json", file, found[0]["letter"]))["message_hex"]), messages[0])
+        self.assertNotIn(b"\x1b", self.dlq("ls", file) + self.dlq("show", file, "1"))
+        self.dlq("drop", file, "2", "9", code=1)
+        self.assertEqual(len(self.letters()), 3)
+        self.dlq("drop", file, "2")
+        self.dlq("drop", file, found[2]["letter"])
+        self.assertEqual([r["letter"] for r in self.letters()], [found[0]["letter"]])
+        self.dlq("drop", file, "--all")
+        self.assertEqual(self.letters(), [])
+        for wrong in (("drop", file), ("show", file), ("ls",), ("show", file, "x"), ("ls", "--raw", file), ("eat", file), ()):
+            self.dlq(*wrong, code=64)
+        self.dlq("ls", self.path("none"), code=74)
+        self.run_ok(self.failing([b"f9"]))
+        self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f9"])
+
+    def test_a_replay_keeps_what_fails_again_and_counts_its_attempts(self):
+        self.run_ok(self.failing([b"f1", b"f2", b"fdrop", b"f4"], retries=1))
+        body = "if (in.len == 2 && in.payload[1] == '2') return gq_fail(out, 7); if (in.len == 5) return gq_drop(out);" + ECHO
+        self.plugin("mended", body)
+        self.write("live", b"untouched")
+        mended = self.pipeline([{"name": "better", "plugin": self.path("mended.cu")}], name="mended", on_error={"retries": 2},
+                               sink={"file": {"path": self.path("live"), "join": "length32"}})
+        out = self.dlq("replay", self.path("out.dlq"), mended, code=1)
+        self.assertEqual(out, harness.length32([b"f1", b"f4"]))
+        self.assertEqual(self.read("live"), b"untouched")
+        (left,) = records(self.read("out.dlq"))
+        self.assertEqual((left["message"], left["attempts"], left["code"], left["stage_name"], left["id"]), (b"f2", 2 + 3, 7, b"better", 2))
+        self.assertEqual(left["position"], 2)
+        echo = self.pipeline(name="echo")
+        self.dlq("replay", self.path("out.dlq"), echo, "2", code=1)
+        self.assertEqual(self.dlq("replay", self.path("out.dlq"), echo, "1"), b"f2\n")
+        self.assertEqual(records(self.read("out.dlq")), [])
+
+    def test_a_replay_that_cannot_write_or_is_killed_by_a_letter_loses_none(self):
+        self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
+        before = self.read("out.dlq")
+        with open("/dev/full", "wb") as full:
+            code, _, err = self.finish(self.start("dlq", "replay", self.path("out.dlq"), self.pipeline(name="echo"), stdout=full))
+        self.assertEqual(code, 74, err)
+        self.assertEqual(self.read("out.dlq"), before)
+        crash = self.pipeline([{"plugin": self.plugin("crash", "if (in.len == 3 && in.payload[2] == '7') __trap();" + ECHO)}], name="crash")
+        code, out, err = self.gpuq("dlq", "replay", self.path("out.dlq"), crash)
+        self.assertEqual(code, 1, err)
+        left = [r["message"] for r in records(self.read("out.dlq"))]
+        self.assertIn(b"f17", left)
+        self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
+
+    def test_a_generated_letter_stays_and_says_why(self):
+        source = {"plugin": {"path": harness.ours("counter"), "count": 20, "first": 100}}
+        pipeline = self.pipeline([{"plugin": self.plugin("seven", "if (in.payload[2] == '7') return gq_fail(out, 1);" + ECHO)}], source=source)
+        self.run_ok(pipeline)
+        file = self.path("pipeline.dlq")
+        self.dlq("show", file, "1", "--raw", code=1)
+        self.assertEqual(self.dlq("replay", file, self.pipeline(name="echo"), code=1), b"")
+        self.assertEqual(len(records(self.read("pipeline.dlq"))), 2)
 
 
 harness.main()

@@ -120,18 +120,71 @@ START_TEST(a_header_replaced_after_the_check_is_not_compiled)
 }
 END_TEST
 
-/* A name that the scan does not see: the file is beside the plugin, and the compiler has no way to it. */
-START_TEST(a_header_that_was_not_checked_cannot_be_included)
+/* What the text does not name was not checked. */
+START_TEST(only_what_the_text_names_is_included)
 {
-    setenv(GQ_JAIL_FOLDERS_VARIABLE, in_folder("plugins"), 1);
-    write_file("plugins/p.cu", "#define NAME \"size.h\"\n#include NAME\n" HEAD BODY);
-    pin();
-    refused("p.cu", "size.h");
+    static const char *const ways[] = {
+        "#define NAME \"size.h\"\n#include NAME\n", "#if __has_include(\"size.h\")\n#include \"size.h\"\n#endif\n",
+        "#include_next \"size.h\"\n", "#import \"size.h\"\n", "#include \"/etc/hosts\"\n"};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "%s" HEAD BODY, ways[i]);
+        write_file("plugins/p.cu", text);
+        pin();
+        refused("p.cu", "includes what its text does not name");
+    }
+}
+END_TEST
+
+/* A directive that the host overlooks: the file is beside the plugin, and the compiler has no way to it. */
+START_TEST(a_header_that_was_not_checked_cannot_be_read)
+{
     char text[1024];
-    snprintf(text, sizeof text, "#define NAME \"%s\"\n#include NAME\n" HEAD BODY, in_folder("plugins/size.h"));
+    setenv(GQ_JAIL_FOLDERS_VARIABLE, in_folder("plugins"), 1);
+    snprintf(text, sizeof text, "%%:include \"%s\"\n" HEAD BODY, in_folder("plugins/size.h"));
     write_file("plugins/p.cu", text);
     pin();
     refused("p.cu", "size.h");
+    write_file("plugins/p.cu", "%:include \"size.h\"\n" HEAD BODY);
+    pin();
+    refused("p.cu", "size.h");
+}
+END_TEST
+
+/* gpuq plugin pin FILE >>PINS, for each version that may run. */
+START_TEST(a_file_may_have_several_pins)
+{
+    static const char *const headers[] = {"#define SIZE 3\n", "#define SIZE 4\n", "#define SIZE 5\n"};
+    struct gq_text all = {0};
+    for (size_t i = 0; i < 2; i++) {
+        struct gq_text lines = {0};
+        write_file("plugins/size.h", headers[i]);
+        ck_assert_int_eq(gq_pins_print(in_folder("plugins/p.cu"), &lines), GQ_OK);
+        gq_text_puts(&all, gq_text_str(&lines));
+        gq_text_finish(&lines);
+    }
+    write_file("pins", gq_text_str(&all));
+    gq_text_finish(&all);
+    for (size_t i = 0; i < 2; i++) {
+        write_file("plugins/size.h", headers[i]);
+        ck_assert_uint_eq(built(), 3 + (uint32_t)i);
+    }
+    write_file("plugins/size.h", headers[2]);
+    refused("size.h", "pins it to");
+}
+END_TEST
+
+/* What only the CPU reads is pinned as well. */
+START_TEST(headers_of_both_backends_are_printed)
+{
+    struct gq_text lines = {0};
+    write_file("plugins/other.h", "#define OTHER\n");
+    write_file("plugins/p.cu", "#include \"size.h\"\n#ifndef __CUDACC_RTC__\n#include \"other.h\"\n#endif\n" HEAD BODY);
+    ck_assert_int_eq(gq_pins_print(in_folder("plugins/p.cu"), &lines), GQ_OK);
+    ck_assert_msg(strstr(gq_text_str(&lines), "other.h\n") != NULL, "%s", gq_text_str(&lines));
+    gq_text_finish(&lines);
+    pin();
+    ck_assert_uint_eq(built(), 3);
 }
 END_TEST
 
@@ -177,8 +230,11 @@ int main(void)
     tcase_add_test(tests, other_bytes_are_refused_with_both_digests);
     tcase_add_test(tests, a_header_is_pinned_as_the_plugin_is);
     tcase_add_test(tests, a_header_replaced_after_the_check_is_not_compiled);
+    tcase_add_test(tests, only_what_the_text_names_is_included);
     if (gq_jail_version() > 0)
-        tcase_add_test(tests, a_header_that_was_not_checked_cannot_be_included);
+        tcase_add_test(tests, a_header_that_was_not_checked_cannot_be_read);
+    tcase_add_test(tests, a_file_may_have_several_pins);
+    tcase_add_test(tests, headers_of_both_backends_are_printed);
     tcase_add_test(tests, what_others_can_write_is_refused);
     tcase_add_test(tests, nothing_is_taken_from_the_cache_and_nothing_kept);
     suite_add_tcase(suite, tests);

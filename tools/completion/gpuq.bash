@@ -3,7 +3,7 @@ _gpuq()
 {
     local word=${COMP_WORDS[COMP_CWORD]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run plugins swap rollback use discard reload stats lint explain schema plugin new doctor bench cache version help"
+        words="run plugins swap rollback use discard reload stats lint explain schema plugin new doctor bench cache dlq version help"
     else
         case ${COMP_WORDS[1]} in
         run) words="--backend --threads --no-cache --watch --json --quiet --help" ;;
@@ -22,6 +22,7 @@ _gpuq()
         doctor) words="--json --help" ;;
         bench) words="echo latency sizes oneway paced stages source swap sha256 bus --json --backend --seconds --threads --help" ;;
         cache) words="ls clear --help" ;;
+        dlq) words="ls show replay drop --json --raw --all --backend --help" ;;
         version) words="--help" ;;
         help) words="--man --completion --status" ;;
         esac

@@ -178,6 +178,10 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
         status = run_control_start(&control, p, opts->watch, p->conf->control_socket != NULL);
     if (status != GQ_OK)
         return report_error(status);
+    if (p->dead_file.torn_bytes)
+        fprintf(stderr,
+                "gpuq run: %s: a crash had left %" PRIu64 " bytes of an unfinished letter, which were cut off\n",
+                p->dead_file.path, p->dead_file.torn_bytes);
     wait_with_progress(p, show);
     gq_interrupt(p); /* a canary that is watched still has nothing more to prove itself with */
     run_control_stop(&control);

@@ -97,6 +97,21 @@
     "Compiled plugins are kept in $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue under the digest of everything "    \
     "that reached the compiler. ls lists them, clear removes them; GPUQ_CACHE=off, or =FOLDER, in the environment " \
     "changes where they are kept."
+#define TEXT_dlq                                                                                                       \
+    "Dead letters are messages that no retry could save; a pipeline appends them to the file on_error.dead_letter, "   \
+    "by "                                                                                                              \
+    "default NAME.dlq. A LETTER is its number in ls, or its name there, 16 hexadecimal digits, which does not change " \
+    "when others are dropped.\n"                                                                                       \
+    "ls FILE has a line for each letter. show FILE LETTER says all of one, with its message; --raw writes the "        \
+    "message's bytes alone. --json prints either as one JSON object, the message in hexadecimal.\n"                    \
+    "replay FILE PIPELINE.yaml [LETTER...] sends the letters, by default all, through the pipeline's stages, and "     \
+    "writes results to standard output, joined as the pipeline's sink says: its own sink, which would be emptied, is " \
+    "left alone. Letters that pass leave the file when their results are written; those that fail again stay, with "   \
+    "the attempts added up, and the exit code is 1. A crash loses none, but results may be written twice. --backend "  \
+    "is as for run.\n"                                                                                                 \
+    "drop FILE LETTER... takes letters away, drop FILE --all all of them.\n"                                           \
+    "replay and drop are refused while a pipeline has the file open: it holds a lock from its first letter on, or "    \
+    "from its start when the file is there."
 #define TEXT_version "One line each: the release, the API version, the layout version and the plugin ABI."
 #define TEXT_help                                                                                              \
     "--man prints this manual as a manual page, --completion bash prints completions for the shell, --status " \
@@ -124,6 +139,7 @@
 #define WORDS_bench \
     "echo latency sizes oneway paced stages source swap sha256 bus --json --backend --seconds --threads --help"
 #define WORDS_cache "ls clear --help"
+#define WORDS_dlq "ls show replay drop --json --raw --all --backend --help"
 #define WORDS_version "--help"
 #define WORDS_help "--man --completion --status"
 

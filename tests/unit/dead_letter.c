@@ -1,0 +1,180 @@
+/* What a disk does wrong while a letter is written: the letters before it are whole, and nothing follows it. */
+#include "unit.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "pipeline/dead_letter.h"
+#include "pipeline/dead_letter_read.h"
+
+static char folder[] = "/tmp/dead-XXXXXX", path[64];
+static int write_error, sync_error, truncate_error, rename_error;
+static size_t written_first; /* bytes that arrive before the error */
+
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_ftruncate(int fd, off_t len);
+int __wrap_ftruncate(int fd, off_t len);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+    if (!write_error)
+        return __real_write(fd, bytes, len);
+    if (written_first > 0 && written_first < len) {
+        const size_t some = written_first;
+        written_first = 0;
+        return __real_write(fd, bytes, some);
+    }
+    errno = write_error;
+    return -1;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    errno = sync_error;
+    return sync_error ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_ftruncate(int fd, off_t len)
+{
+    errno = truncate_error;
+    return truncate_error ? -1 : __real_ftruncate(fd, len);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    errno = rename_error;
+    return rename_error ? -1 : __real_rename(from, to);
+}
+
+static void set_up(void)
+{
+    strcpy(folder, "/tmp/dead-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/x.dlq", folder);
+}
+
+static void tear_down(void)
+{
+    unlink(path);
+    ck_assert_int_eq(rmdir(folder), 0); /* no temporary file is left */
+}
+
+static gq_status put(struct gq_dead_file *file, uint64_t id)
+{
+    const struct gq_dead_letter letter = {.id = id,
+                                          .kind = GQ_DEAD_FAULT,
+                                          .attempts = 2,
+                                          .stage_name = "s",
+                                          .plugin = "p.cu",
+                                          .digest = "d",
+                                          .reason = "it killed its worker twice with SIGSEGV",
+                                          .message = "bytes",
+                                          .message_len = 5};
+    return gq_dead_put(file, &letter);
+}
+
+static struct gq_dead_file open_file(void)
+{
+    struct gq_dead_file file = {.path = path, .max_bytes = 1 << 20};
+    ck_assert_msg(gq_dead_open(&file) == GQ_OK, "%s", gq_error_text());
+    return file;
+}
+
+/* The letters are 1 to `count`, and behind them are so many bytes. */
+static void expect(uint64_t count, bool torn)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    ck_assert_int_eq(gq_dead_reader_open(&r, path), GQ_OK);
+    for (uint64_t i = 1; i <= count; i++) {
+        ck_assert_int_eq(gq_dead_read(&r, &letter), GQ_OK);
+        ck_assert_uint_eq(letter.id, i);
+        ck_assert_str_eq(gq_dead_class_name(letter.kind), "fault");
+        ck_assert_str_eq(letter.reason, "it killed its worker twice with SIGSEGV");
+    }
+    ck_assert_int_eq(gq_dead_read(&r, &letter), GQ_ERR_NOT_FOUND);
+    ck_assert(torn == (r.torn_bytes > 0));
+    gq_dead_reader_close(&r);
+}
+
+START_TEST(a_write_that_fails_leaves_whole_letters_and_ends_the_file)
+{
+    for (int truncates = 0; truncates < 2; truncates++) {
+        struct gq_dead_file file = open_file();
+        ck_assert_int_eq(put(&file, 1), GQ_OK);
+        write_error = truncates ? EIO : ENOSPC;
+        truncate_error = truncates ? EIO : 0;
+        written_first = 30;
+        ck_assert_int_eq(put(&file, 2), GQ_ERR_IO);
+        ck_assert_ptr_nonnull(strstr(gq_error_text(), path));
+        ck_assert_ptr_nonnull(strstr(gq_error_text(), strerror(write_error)));
+        write_error = truncate_error = 0;
+        ck_assert_int_eq(put(&file, 2), GQ_ERR_IO); /* what lies behind is not known */
+        ck_assert_uint_eq(file.written, 1);
+        ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+        expect(1, truncates);
+        file = open_file();
+        ck_assert_int_eq(file.torn_bytes > 0, truncates);
+        ck_assert_int_eq(put(&file, 2), GQ_OK);
+        ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+        expect(2, false);
+        unlink(path);
+    }
+}
+END_TEST
+
+START_TEST(a_sync_that_fails_is_not_tried_again)
+{
+    struct gq_dead_file file = open_file();
+    ck_assert_int_eq(put(&file, 1), GQ_OK);
+    sync_error = EIO;
+    ck_assert_int_eq(gq_dead_sync(&file), GQ_ERR_IO);
+    sync_error = 0;
+    ck_assert_int_eq(put(&file, 2), GQ_ERR_IO);
+    ck_assert_int_eq(gq_dead_sync(&file), GQ_ERR_IO);
+    ck_assert_int_eq(gq_dead_close(&file), GQ_ERR_IO);
+}
+END_TEST
+
+static bool leave_all(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
+{
+    (void)letter, (void)name, (void)number, (void)context;
+    return false;
+}
+
+START_TEST(a_rewrite_that_fails_leaves_the_old_file)
+{
+    int *const errors[] = {&write_error, &sync_error, &rename_error};
+    struct gq_dead_file file = open_file();
+    ck_assert_int_eq(put(&file, 1), GQ_OK);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        *errors[i] = ENOSPC;
+        ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_ERR_IO);
+        *errors[i] = 0;
+        expect(1, false);
+    }
+    ck_assert_int_eq(put(&file, 2), GQ_OK);
+    expect(2, false);
+    ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_OK);
+    expect(0, false);
+    ck_assert_int_eq(put(&file, 1), GQ_OK); /* the lock and the place are the new file's */
+    expect(1, false);
+    struct gq_dead_file other = {.path = path, .max_bytes = 1 << 20};
+    ck_assert_int_eq(gq_dead_open(&other), GQ_ERR_IO);
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
+                                  a_sync_that_fails_is_not_tried_again, a_rewrite_that_fails_leaves_the_old_file};
+    return unit_run("dead letters", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}

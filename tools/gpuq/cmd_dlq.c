@@ -1,0 +1,184 @@
+/* gpuq dlq: dead letters, seen, replayed and dropped. */
+#include "commands.h"
+#include "dlq.h"
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_DIGITS 16
+
+/* --- letters ------------------------------------------------------------------------------------------------------ */
+
+bool dlq_picked(struct dlq_args *args, uint64_t name, uint64_t number)
+{
+    bool any = args->pick_count == 0;
+    for (size_t i = 0; i < args->pick_count; i++) {
+        struct dlq_pick *pick = &args->picks[i];
+        if (pick->value != (pick->by_name ? name : number))
+            continue;
+        pick->found = true;
+        any = true;
+    }
+    return any;
+}
+
+gq_status dlq_check_found(const struct dlq_args *args)
+{
+    for (size_t i = 0; i < args->pick_count; i++)
+        if (!args->picks[i].found)
+            return gq_error_set(GQ_ERR_NOT_FOUND, "%s: has no letter %s: `gpuq dlq ls` lists those that it has",
+                                args->file, args->picks[i].word);
+    return GQ_OK;
+}
+
+static bool mark(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
+{
+    (void)letter;
+    return dlq_picked(context, name, number);
+}
+
+gq_status dlq_find(struct dlq_args *args, struct gq_dead_file *file)
+{
+    gq_status status = args->pick_count > 0 ? gq_dead_walk(file, mark, args) : GQ_OK;
+    return status == GQ_OK ? dlq_check_found(args) : status;
+}
+
+gq_status dlq_open(const struct dlq_args *args, struct gq_dead_file *file)
+{
+    *file = (struct gq_dead_file){.path = args->file, .max_bytes = UINT64_MAX};
+    gq_status status = gq_dead_open(file);
+    if (status == GQ_OK && file->fd < 0)
+        status = gq_error_set(GQ_ERR_IO, "%s: there is no such file", args->file);
+    if (status == GQ_OK && file->torn_bytes)
+        fprintf(stderr,
+                "gpuq dlq: %s: a crash had left %" PRIu64 " bytes of an unfinished letter, which were cut off\n",
+                args->file, file->torn_bytes);
+    return status;
+}
+
+/* --- drop --------------------------------------------------------------------------------------------------------- */
+
+struct drop {
+    struct dlq_args *args;
+    uint64_t dropped, kept;
+};
+
+static bool stays(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
+{
+    struct drop *drop = context;
+    const bool stay = !dlq_picked(drop->args, name, number);
+    (void)letter;
+    drop->dropped += !stay;
+    drop->kept += stay;
+    return stay;
+}
+
+static gq_status drop(struct dlq_args *args)
+{
+    struct gq_dead_file file;
+    struct drop counts = {.args = args};
+    if (args->all == (args->pick_count > 0))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "drop takes the letters to drop, or --all");
+    gq_status status = dlq_open(args, &file);
+    if (status != GQ_OK)
+        return status;
+    status = dlq_find(args, &file);
+    if (status == GQ_OK)
+        status = gq_dead_rewrite(&file, stays, &counts);
+    gq_status closed = gq_dead_close(&file);
+    if (status == GQ_OK)
+        status = closed;
+    if (status == GQ_OK)
+        fprintf(stderr, "dropped %" PRIu64 " letter%s, %" PRIu64 " stay%s\n", counts.dropped,
+                counts.dropped == 1 ? "" : "s", counts.kept, counts.kept == 1 ? "s" : "");
+    return status;
+}
+
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    gq_status (*run)(struct dlq_args *args);
+    const char *options; /* those that it takes, as in `options` below */
+} verbs[] = {{"ls", dlq_ls, "j"}, {"show", dlq_show, "jr"}, {"replay", dlq_replay, "b"}, {"drop", drop, "a"}};
+
+static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                        {"raw", no_argument, NULL, 'r'},
+                                        {"all", no_argument, NULL, 'a'},
+                                        {"backend", required_argument, NULL, 'b'},
+                                        {0}};
+
+static gq_status read_pick(const char *word, struct dlq_pick *pick)
+{
+    char *end;
+    *pick = (struct dlq_pick){.word = word, .by_name = strlen(word) == NAME_DIGITS};
+    const bool good = strspn(word, pick->by_name ? "0123456789abcdef" : "0123456789") == strlen(word) && *word;
+    pick->value = strtoull(word, &end, pick->by_name ? 16 : 10);
+    return good && strlen(word) <= NAME_DIGITS
+               ? GQ_OK
+               : gq_error_set(
+                     GQ_ERR_INVALID_ARG,
+                     "'%s' is no letter: a number of `gpuq dlq ls`, or a name there of %d digits, was expected", word,
+                     NAME_DIGITS);
+}
+
+static gq_status take_options(int argc, char **argv, const char *allowed, struct dlq_args *args)
+{
+    opterr = 0;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == '?' || !strchr(allowed, c))
+            return gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take '%s'; try `gpuq help dlq`", args->verb,
+                                argv[optind - 1]);
+        args->json = args->json || c == 'j';
+        args->raw = args->raw || c == 'r';
+        args->all = args->all || c == 'a';
+        if (c == 'b')
+            args->backend = optarg;
+    }
+    return GQ_OK;
+}
+
+static gq_status take_words(int count, char **words, struct dlq_args *args)
+{
+    const bool replay = strcmp(args->verb, "replay") == 0;
+    if (count < 1 + replay)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "%s takes a file of dead letters%s; try `gpuq help dlq`", args->verb,
+                            replay ? " and a pipeline file" : "");
+    args->file = words[0];
+    args->pipeline = replay ? words[1] : NULL;
+    args->pick_count = (size_t)(count - 1 - replay);
+    args->picks = calloc(args->pick_count + 1, sizeof *args->picks);
+    if (!args->picks)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the command line");
+    gq_status status = GQ_OK;
+    for (size_t i = 0; i < args->pick_count && status == GQ_OK; i++)
+        status = read_pick(words[1 + replay + (int)i], &args->picks[i]);
+    return status;
+}
+
+static gq_status run(int argc, char **argv, struct dlq_args *args)
+{
+    for (size_t i = 0; argc > 0 && i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(argv[0], verbs[i].name) != 0)
+            continue;
+        args->verb = argv[0];
+        gq_status status = take_options(argc, argv, verbs[i].options, args);
+        if (status == GQ_OK)
+            status = take_words(argc - optind, argv + optind, args);
+        return status == GQ_OK ? verbs[i].run(args) : status;
+    }
+    return gq_error_set(GQ_ERR_INVALID_ARG, "ls, show, replay or drop was expected; try `gpuq help dlq`");
+}
+
+int cmd_dlq(int argc, char **argv)
+{
+    struct dlq_args args = {0};
+    gq_status status = run(argc - 1, argv + 1, &args);
+    free(args.picks);
+    if (status != GQ_OK && *gq_error_text())
+        fprintf(stderr, status == GQ_ERR_CONFIG ? "%s\n" : "gpuq dlq: %s\n", gq_error_text());
+    return gq_status_exit_code(status);
+}
