@@ -4,8 +4,8 @@
  * one from a plugin file, runs its golden vectors in a spare worker process, and makes it live; the one before is kept,
  * loaded, so that gq_rollback() is a matter of microseconds. Every change of a pipeline's running code has the next
  * generation number, from 1 for the code that it started with. Each result carries the number of the newest change that
- * its message met (QResult.generation), so within a lane generations never fall, but for a canary's, and of a pipeline
- * of one stage they say exactly which version served which message.
+ * its message met (QResult.generation), so within a lane generations never fall, but beside a canary and behind the
+ * death of a worker, and of a pipeline of one stage they say exactly which version served which message.
  *
  *   below some message S of a lane    the old version served it, and no other
  *   from message S on                 the new one

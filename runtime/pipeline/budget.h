@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include "config/conf.h"
 
+#define GQ_BUDGET_SILENT_NS 15000000000u /* in which nobody touches a message that waits */
+
 struct gq_budget {
     uint64_t look_ns; /* time of the last look; 0: there was none */
     struct gq_budget_block {

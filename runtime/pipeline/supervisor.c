@@ -10,7 +10,6 @@
 
 #define FRUITLESS_MAX 5u          /* epochs in a row that end no message */
 #define FRUITLESS_NS 60000000000u /* within so long */
-#define SILENT_NS 15000000000u    /* in which nobody touches a message that waits */
 #define STARTS_MAX 5u             /* of one epoch's worker */
 
 /* --- watching -------------------------------------------------------------------------------------------------------
@@ -41,7 +40,7 @@ static void look(void *arg)
         return;
     page = p->remote->link.worker;
     s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
-    if (s->budget.moved_ns > SILENT_NS && !anybody_inside(&s->budget, page)) {
+    if (s->budget.moved_ns > GQ_BUDGET_SILENT_NS && !anybody_inside(&s->budget, page)) {
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
@@ -68,7 +67,7 @@ static const char *stage_name(const struct gq_pipeline *p, uint32_t stage)
 static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
 {
     struct gq_pipeline *p = s->p;
-    if (s->hung && count)
+    if (s->hung && count && suspect->stage < p->conf->stage_count) /* a crumb's word */
         gq_text_printf(out, "message %" PRIu64 " did not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
                        p->conf->stages[suspect->stage].timeout_ms, stage_name(p, suspect->stage));
     else if (s->hung)
@@ -180,6 +179,8 @@ static gq_status begin_epoch(struct gq_supervisor *s)
         status = give_lanes(s);
     if (status != GQ_OK)
         return status;
+    /* What was finished before may be older than what is handed out after it: see link.h. */
+    __atomic_store_n(&s->p->remote->link.canary, s->p->versions->generation, __ATOMIC_RELAXED);
     /* It may meet the next message that ends it before it can answer: that is a death like any other. */
     status = gq_remote_run(s->p->remote);
     return status == GQ_ERR_DEVICE ? GQ_OK : status;

@@ -31,8 +31,8 @@ uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *qu
 {
     const uint32_t threads = page->threads < GQ_BLOCKS_MAX ? page->threads : GQ_BLOCKS_MAX;
     uint32_t n = 0;
-    if (hung < threads && add(&page->crumb[hung], queue, out))
-        return 1;
+    if (hung < threads) /* nobody else is to blame, also when it ended at the last moment */
+        return add(&page->crumb[hung], queue, out);
     for (uint32_t i = 0; i < threads; i++)
         if (__atomic_load_n(&page->crumb[i].signal, __ATOMIC_ACQUIRE) && add(&page->crumb[i], queue, out))
             return 1;

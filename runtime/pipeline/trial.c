@@ -72,6 +72,8 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
             *hung = true;
             gq_remote_kill(trial->remote);
         }
+        if (trial->budget.moved_ns > GQ_BUDGET_SILENT_NS) /* it stands still beside the message */
+            gq_remote_kill(trial->remote);
         if (look < SOON)
             gq_cpu_relax();
         else

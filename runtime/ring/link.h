@@ -27,8 +27,9 @@ struct gq_link {
     struct gq_link_wait wait;      /* host side */
     bool express;                  /* host side: the worker reads express lines; set before lanes are made */
     uint32_t generation;           /* host side, atomic: of the newest change that the worker has answered */
-    uint32_t canary;               /* host side, atomic: of the newest canary, 0: there was none; in a lane, results of
-                                      later generations come one generation after another, others may come mixed */
+    uint32_t canary;               /* host side, atomic: of the newest canary, or when the newest worker took over, 0:
+                                      neither was; in a lane, results of later generations come one generation after
+                                      another, others may come mixed */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 
