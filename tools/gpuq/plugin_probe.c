@@ -28,6 +28,27 @@ static gq_status make_text(const struct probe_opts *opts, struct gq_text *out)
     return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out while the pipeline was written") : GQ_OK;
 }
 
+/* Only the first death tells how it was: the later ones are trials of the same message. */
+static void note_death(void *context, const char *sentence)
+{
+    static const char goes_on[] = "; another worker takes over";
+    struct probe *probe = context;
+    const char *end = strstr(sentence, goes_on);
+    pthread_mutex_lock(&probe->lock);
+    if (end && probe->death[0] == '\0')
+        snprintf(probe->death, sizeof probe->death, "%.*s", (int)(end - sentence), sentence);
+    pthread_mutex_unlock(&probe->lock);
+}
+
+static gq_status tell_death(struct probe *probe)
+{
+    pthread_mutex_lock(&probe->lock);
+    gq_status status = gq_error_set(GQ_ERR_DEVICE, "%s", probe->death[0] ? probe->death : "the worker died");
+    probe->death[0] = '\0';
+    pthread_mutex_unlock(&probe->lock);
+    return status;
+}
+
 static gq_status start(const struct probe_opts *opts, const char *text, struct probe *probe)
 {
     const gq_open_opts open = {.size = sizeof open,
@@ -35,7 +56,9 @@ static gq_status start(const struct probe_opts *opts, const char *text, struct p
                                .text = text,
                                .backend = opts->backend,
                                .cpu_threads = 1, /* so that a mean time is that of one thread */
-                               .no_cache = opts->no_cache};
+                               .no_cache = opts->no_cache,
+                               .note = note_death,
+                               .note_context = probe};
     gq_status status = gq_open(&open, &probe->pipeline);
     if (status == GQ_OK)
         status = gq_prepare(probe->pipeline);
@@ -60,6 +83,7 @@ static void close_failed(struct probe *probe, gq_status status)
 gq_status probe_open(const struct probe_opts *opts, struct probe *probe)
 {
     *probe = (struct probe){.makes = opts->text.kind == GQ_IMAGE_SOURCE, .timeout_s = opts->timeout_s};
+    pthread_mutex_init(&probe->lock, NULL);
     struct gq_text text = {0};
     gq_status status = make_text(opts, &text);
     if (status == GQ_OK)
@@ -97,8 +121,10 @@ static enum gq_golden_ending ending_of(const QResult *result)
     }
 }
 
-static gq_status keep(const QResult *from, struct gq_golden_result *result)
+static gq_status keep(struct probe *probe, const QResult *from, struct gq_golden_result *result)
 {
+    if (from->status == Q_RESULT_FAULTED)
+        return tell_death(probe);
     *result = (struct gq_golden_result){.ending = ending_of(from), .code = from->code};
     return result->ending == GQ_GOLDEN_OUT ? gq_golden_result_keep(result, from->data, from->len) : GQ_OK;
 }
@@ -144,7 +170,7 @@ gq_status probe_take(struct probe *probe, struct gq_golden_result *result)
     *result = (struct gq_golden_result){.ending = GQ_GOLDEN_DROPPED};
     gq_status status = wait_any(probe, &found, 1, &count);
     if (status == GQ_OK && count)
-        status = keep(&found, result);
+        status = keep(probe, &found, result);
     release(probe, &found, count);
     return status;
 }
@@ -197,6 +223,7 @@ gq_status probe_close(struct probe *probe)
 {
     const gq_status status = probe->queue ? gq_stop(probe->pipeline, 1) : GQ_OK;
     gq_close(probe->pipeline);
+    pthread_mutex_destroy(&probe->lock);
     *probe = (struct probe){0};
     return status == GQ_ERR_DEVICE ? status : GQ_OK; /* what is still in flight is of no interest */
 }

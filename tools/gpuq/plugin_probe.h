@@ -3,6 +3,7 @@
 #ifndef GPUQ_PLUGIN_PROBE_H
 #define GPUQ_PLUGIN_PROBE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <gpuqueue/runtime.h>
@@ -22,8 +23,11 @@ struct probe {
     bool makes;     /* a source: messages come by themselves */
     uint64_t ended; /* messages known to have ended */
     uint32_t timeout_s;
+    pthread_mutex_t lock; /* of `death`, which a thread of the pipeline writes */
+    char death[1024];     /* what the worker first died of, since a result was taken; "" if it lives */
 };
 
+/* The probe stays where it is until it is closed. */
 gq_status probe_open(const struct probe_opts *opts, struct probe *probe);
 /* Feeds one message and waits for its end. */
 gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct gq_golden_result *result);

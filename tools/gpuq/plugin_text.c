@@ -47,7 +47,7 @@ static void add_stage(struct gq_text *out, const struct plugin_text *p)
 {
     gq_text_puts(out, "source: { api: {} }\nstages:\n  - plugin: ");
     add_string(out, p->file);
-    gq_text_puts(out, "\n");
+    gq_text_puts(out, "\n    timeout: off\n"); /* --timeout is one for everything */
     add_params(out, "    ", p);
 }
 
