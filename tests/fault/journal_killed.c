@@ -11,7 +11,7 @@
 #include "support.h"
 
 #define LANES 256u
-#define MOST 16384u /* messages of a lane */
+#define MOST 65536u /* messages of a lane */
 #define PRODUCERS 3u
 #define TAKERS 2u
 #define ROUND_S 60u
