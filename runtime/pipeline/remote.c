@@ -336,7 +336,6 @@ static bool renew(struct gq_remote *remote)
             snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
         __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&remote->restarts, remote->restarts + serves, __ATOMIC_RELAXED);
     remote->away = false;
     pthread_cond_broadcast(&remote->renewed);
     pthread_mutex_unlock(&remote->lock);
@@ -384,7 +383,11 @@ gq_status gq_remote_begin(struct gq_remote *remote)
     gq_status status = gq_link_renew(&remote->link);
     if (status == GQ_OK)
         status = start_worker(&remote->process);
-    return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
+    if (status == GQ_OK)
+        status = set_up(remote, remote->backend, remote->threads);
+    if (status == GQ_OK) /* before it serves: who has its first result sees it counted */
+        __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
+    return status;
 }
 
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
@@ -432,11 +435,14 @@ uint64_t gq_remote_restarts(const struct gq_remote *remote)
     return __atomic_load_n(&remote->restarts, __ATOMIC_RELAXED);
 }
 
-void gq_remote_kill(struct gq_remote *remote)
+void gq_remote_kill(struct gq_remote *remote, const char *why)
 {
     pthread_mutex_lock(&remote->lock);
-    if (remote->process.pid > 0 && !remote->away)
+    if (remote->process.pid > 0 && !remote->away) {
+        if (why)
+            snprintf(remote->last_word, sizeof remote->last_word, "%s", why);
         kill(remote->process.pid, SIGKILL);
+    }
     pthread_mutex_unlock(&remote->lock);
 }
 
@@ -454,7 +460,7 @@ gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
     }
     pthread_mutex_unlock(&remote->lock);
     if (!wait_dead(remote, grace_ms))
-        gq_remote_kill(remote);
+        gq_remote_kill(remote, NULL);
     pthread_join(remote->watcher, NULL);
     remote->watched = false;
     return remote->said_why ? gq_remote_check(remote) : GQ_OK;

@@ -45,7 +45,7 @@ static void look(void *arg)
         s->silent = waiting_messages(p) > 0;
     }
     if (s->hung || s->silent)
-        gq_remote_kill(p->remote);
+        gq_remote_kill(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
     else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
-        gq_text_puts(out, "the worker stood still beside messages that wait");
+        gq_text_puts(out, GQ_BUDGET_SILENT);
     else
         gq_text_puts(out, p->remote->why);
 }
@@ -180,7 +180,7 @@ static gq_status begin_epoch(struct gq_supervisor *s)
     if (status != GQ_OK)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
-    __atomic_store_n(&s->p->remote->link.canary, s->p->versions->generation, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
     /* It may meet the next message that ends it before it can answer: that is a death like any other. */
     status = gq_remote_run(s->p->remote);
     return status == GQ_ERR_DEVICE ? GQ_OK : status;

@@ -232,13 +232,15 @@ class DeviceFaults(Crashing):
 class Killed(Crashing):
     def test_a_worker_killed_from_outside_is_replaced_while_it_idles_or_works(self):
         process = self.start("run", self.pipeline(source={"stdin": {"split": "lines"}}), stdin=subprocess.PIPE)
-        written = b""
+        written, worker = b"", None
         for sent in (b"one\ntwo\n", b"", b"three\n", b"four\n"):
             process.stdin.write(sent)
             process.stdin.flush()
             written += sent
             self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == written))
-            os.kill(self.worker_of(process), signal.SIGKILL)
+            self.assertTrue(harness.until(lambda: self.worker_of(process) != worker))  # the one before is seen until it is reaped
+            worker = self.worker_of(process)
+            os.kill(worker, signal.SIGKILL)
         code, _, err = self.finish(process, b"five\n")
         self.assertEqual(code, 0, err)
         self.assertEqual(err.count("SIGKILL"), 4, err)
