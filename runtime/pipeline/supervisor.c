@@ -221,6 +221,17 @@ static void keep_retries(struct gq_remote *remote)
     __atomic_store_n(&remote->retries, sum, __ATOMIC_RELAXED);
 }
 
+/* Does any stage have memory, which is gone? */
+static bool has_state(struct gq_pipeline *p)
+{
+    bool any = false;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        any |= p->versions->stage[i].state_bytes > 0;
+    pthread_mutex_unlock(&p->versions->lock);
+    return any;
+}
+
 static gq_status renew(void *arg)
 {
     struct gq_supervisor *s = arg;
@@ -240,6 +251,7 @@ static gq_status renew(void *arg)
         return status;
     }
     gq_text_puts(&text, "; another worker takes over");
+    gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);

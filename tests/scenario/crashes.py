@@ -118,6 +118,12 @@ class Crashes(Crashing):
             err = self.survive([{"name": "victim", "plugin": self.crashing("abort")}], [b"a", b"!", b"b"], retries=retries)
             self.assertIn(f"each of {max(retries, 1) + 1} times", err)
 
+    def test_that_memory_of_a_stage_is_gone_is_said_where_there_is_some(self):
+        for memory, said in (("GQ_STATE(8, 1);\n", True), ("", False)):
+            plugin = self.plugin("keeps", "if (in.payload[0] == '!') abort();" + ECHO, memory + "#include <stdlib.h>\n")
+            err = self.survive([{"plugin": plugin}], [b"a", b"!", b"b"])
+            self.assertEqual("another worker takes over, and gq_state is zero again\n" in err, said, err)
+
     def test_a_block_of_threads_that_faults_together_is_one_message(self):
         messages = [b"m%d" % i for i in range(600)]
         messages[300] = b"!"
