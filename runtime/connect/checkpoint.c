@@ -1,6 +1,6 @@
 #include "connect/checkpoint.h"
 #include "base/digest.h"
-#include "base/file.h"
+#include "base/hold.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -114,22 +114,6 @@ gq_status gq_checkpoint_sync(int fd, const char *name)
                         name, strerror(errno));
 }
 
-/* A file that is new is durable when its folder is, too; the output lies in the same one. */
-static gq_status sync_folder(const char *path)
-{
-    char *folder = gq_path_folder(path);
-    if (!folder)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a path");
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gq_status status = GQ_OK;
-    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL) /* a file system that has nothing to do for it */
-        status = gq_error_errno(GQ_ERR_IO, errno, "making the folder %s durable", folder);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return status;
-}
-
 static gq_status open_locked(struct gq_checkpoint *c)
 {
     c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -191,7 +175,7 @@ gq_status gq_checkpoint_commit(struct gq_checkpoint *c, const struct gq_checkpoi
     struct record r = {.magic = MAGIC, .number = c->number + 1, .mark = *mark};
     memcpy(r.what, c->what, sizeof r.what);
     seal(&r);
-    gq_status status = c->settled ? GQ_OK : sync_folder(c->path);
+    gq_status status = c->settled ? GQ_OK : gq_hold_sync_folder(c->path);
     c->settled = true;
     if (status == GQ_OK)
         status = write_place(c, &r);
