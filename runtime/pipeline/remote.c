@@ -383,11 +383,14 @@ gq_status gq_remote_begin(struct gq_remote *remote)
     gq_status status = gq_link_renew(&remote->link);
     if (status == GQ_OK)
         status = start_worker(&remote->process);
-    if (status == GQ_OK)
-        status = set_up(remote, remote->backend, remote->threads);
-    if (status == GQ_OK) /* before it serves: who has its first result sees it counted */
-        __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
-    return status;
+    return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
+}
+
+gq_status gq_remote_succeed(struct gq_remote *remote)
+{
+    __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
+    const gq_status status = gq_remote_run(remote);
+    return status == GQ_ERR_DEVICE ? GQ_OK : status;
 }
 
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,

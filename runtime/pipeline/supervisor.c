@@ -181,9 +181,7 @@ static gq_status begin_epoch(struct gq_supervisor *s)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
-    /* It may meet the next message that ends it before it can answer: that is a death like any other. */
-    status = gq_remote_run(s->p->remote);
-    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+    return gq_remote_succeed(s->p->remote);
 }
 
 static gq_status take_over(struct gq_supervisor *s)
