@@ -196,11 +196,26 @@ static gq_status take_over(struct gq_supervisor *s)
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
+/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
+ * this it can say no more than there are messages. */
+static uint64_t ended_messages(const struct gq_pipeline *p)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        struct gq_lane_counts c;
+        gq_lane_get_counts(p->queue->lane[i], &c);
+        sum += c.submitted - gq_lane_unfinished_below(p->queue->lane[i], c.submitted);
+    }
+    return sum;
+}
+
 /* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
 static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 {
-    const uint64_t now = gq_clock_ns();
-    if (suspects || gq_page_done(s->p->remote->link.worker) || now - s->fruitless_since_ns > FRUITLESS_NS) {
+    const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
+    const bool any = ended > s->ended;
+    s->ended = any ? ended : s->ended;
+    if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
         s->fruitless = 0;
         s->fruitless_since_ns = now;
     }

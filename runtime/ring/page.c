@@ -28,12 +28,3 @@ uint64_t gq_page_retries(const struct gq_worker_page *page)
         sum += load(&page->crumb[i].retries);
     return sum;
 }
-
-uint64_t gq_page_done(const struct gq_worker_page *page)
-{
-    const uint32_t threads = gq_page_threads(page);
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < threads; i++)
-        sum += load(&page->crumb[i].done);
-    return sum;
-}

@@ -17,8 +17,7 @@ static inline uint32_t gq_page_threads(const struct gq_worker_page *page)
 /* What a block left; block < gq_page_threads(). The signal first: it was written last. */
 struct gq_crumb gq_page_crumb(const struct gq_worker_page *page, uint32_t block);
 
-/* Sums over all blocks. */
+/* The sum over all blocks. */
 uint64_t gq_page_retries(const struct gq_worker_page *page);
-uint64_t gq_page_done(const struct gq_worker_page *page);
 
 #endif
