@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
+#include "ring/page.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static uint64_t waiting_messages(const struct gq_pipeline *p)
 
 static bool anybody_inside(const struct gq_budget *b, const struct gq_worker_page *page)
 {
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
+    const uint32_t threads = gq_page_threads(page);
+    for (uint32_t i = 0; i < threads; i++)
         if (b->block[i].current)
             return true;
     return false;
@@ -192,19 +194,26 @@ static gq_status take_over(struct gq_supervisor *s)
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
-static bool ended_any(const struct gq_worker_page *page)
+/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
+ * this it can say no more than there are messages. */
+static uint64_t ended_messages(const struct gq_pipeline *p)
 {
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        done |= page->crumb[i].done;
-    return done != 0;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        struct gq_lane_counts c;
+        gq_lane_get_counts(p->queue->lane[i], &c);
+        sum += c.submitted - gq_lane_unfinished_below(p->queue->lane[i], c.submitted);
+    }
+    return sum;
 }
 
 /* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
 static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 {
-    const uint64_t now = gq_clock_ns();
-    if (suspects || ended_any(s->p->remote->link.worker) || now - s->fruitless_since_ns > FRUITLESS_NS) {
+    const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
+    const bool any = ended > s->ended;
+    s->ended = any ? ended : s->ended;
+    if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
         s->fruitless = 0;
         s->fruitless_since_ns = now;
     }
@@ -213,10 +222,7 @@ static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 
 static void keep_retries(struct gq_remote *remote)
 {
-    uint64_t sum = remote->retries;
-    for (uint32_t i = 0; i < remote->link.worker->threads && i < GQ_BLOCKS_MAX; i++)
-        sum += remote->link.worker->crumb[i].retries;
-    __atomic_store_n(&remote->retries, sum, __ATOMIC_RELAXED);
+    __atomic_store_n(&remote->retries, remote->retries + gq_page_retries(remote->link.worker), __ATOMIC_RELAXED);
 }
 
 /* Does any stage have memory, which is gone? */
