@@ -75,18 +75,29 @@ static gq_status read_place(const struct gq_checkpoint *c, unsigned place, struc
     return GQ_OK;
 }
 
-/* The newest whole one; number 0: there is none. */
-static gq_status read_newest(const struct gq_checkpoint *c, struct record *newest)
+/* The newest whole one; number 0: none was ever written to its end. The first one goes to the second place, so whatever
+ * lies in the first place says that there was one. */
+static gq_status read_newest(const struct gq_checkpoint *c, const char *output, struct record *newest)
 {
-    gq_status status = GQ_OK;
-    *newest = (struct record){0};
-    for (unsigned place = 0; place < PLACES && status == GQ_OK; place++) {
+    static const struct record nothing;
+    bool had_one = false;
+    *newest = nothing;
+    for (unsigned place = 0; place < PLACES; place++) {
         struct record r;
-        status = read_place(c, place, &r);
-        if (status == GQ_OK && is_whole(&r) && r.number > newest->number)
+        const gq_status status = read_place(c, place, &r);
+        if (status != GQ_OK)
+            return status;
+        had_one |= place == 0 && memcmp(&r, &nothing, sizeof r) != 0;
+        if (is_whole(&r) && r.number > newest->number)
             *newest = r;
     }
-    return status;
+    if (newest->number || !had_one)
+        return GQ_OK;
+    return gq_error_set(
+        GQ_ERR_DATA,
+        "the checkpoint %s has no whole record: it is damaged, or another program's; restore it, or remove "
+        "it to begin anew, which empties %s",
+        c->path, output);
 }
 
 static gq_status write_place(const struct gq_checkpoint *c, const struct record *r)
@@ -133,7 +144,7 @@ static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, st
     if (status == GQ_OK)
         status = open_locked(c);
     if (status == GQ_OK)
-        status = read_newest(c, &newest);
+        status = read_newest(c, conf->sink.path, &newest);
     if (status != GQ_OK)
         return status;
     if (newest.number && memcmp(newest.what, c->what, sizeof c->what) != 0)

@@ -206,8 +206,11 @@ static bool is_open(const struct gq_lane *lane, uint64_t seq)
     return state == LIVE || state == MUTE;
 }
 
-/* What became of a message that is still open. */
-enum fate { UNFINISHED, FINISHED, VANISHED };
+/* What became of a message that is still open, or SEEN. The words that tell are the worker's, which may write others
+ * there at any time: they are read once, and this is what they said. */
+enum fate { UNFINISHED, FINISHED, DROPPED, LOST };
+
+static bool has_vanished(enum fate fate) { return fate == DROPPED || fate == LOST; }
 
 static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
@@ -217,19 +220,20 @@ static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result 
         if (!ok && !has_no_bytes(gq_meta_status(r->meta)))
             r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
         const bool nobodys = gq_meta_status(r->meta) == GQ_RESULT_DROPPED || state_of(lane, seq) == MUTE;
-        return nobodys ? VANISHED : FINISHED;
+        return nobodys ? DROPPED : FINISHED;
     }
-    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? VANISHED : UNFINISHED;
+    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? LOST : UNFINISHED;
 }
 
-static void count_vanished(struct gq_lane *lane, uint64_t seq)
+/* One that was SEEN before is counted as a result, and is none. */
+static void count_vanished(struct gq_lane *lane, uint64_t seq, enum fate fate)
 {
-    struct gq_lane_result r;
-    const bool was_ready = ready(lane, seq, &r), mute = state_of(lane, seq) == MUTE;
-    uint64_t *counter = mute ? &lane->unmuted : was_ready ? &lane->dropped : &lane->lost;
-    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+    const uint8_t state = state_of(lane, seq);
+    uint64_t *counter = state == MUTE ? &lane->unmuted : fate == DROPPED ? &lane->dropped : &lane->lost;
+    if (state == LIVE || state == MUTE)
+        __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
     set_state(lane, seq, TAKEN);
-    if (was_ready && !mute) /* one that is lost may be run again by another process */
+    if (fate == DROPPED && state != MUTE) /* one that is lost may be run again by another process */
         tell_keeper(lane, seq, 1);
 }
 
@@ -238,7 +242,7 @@ static bool is_over(struct gq_lane *lane, uint64_t seq)
 {
     struct gq_lane_result r;
     if (state_of(lane, seq) == MUTE && ready(lane, seq, &r))
-        count_vanished(lane, seq);
+        count_vanished(lane, seq, DROPPED);
     return state_of(lane, seq) == TAKEN;
 }
 
@@ -288,8 +292,8 @@ static bool take_one(struct gq_lane *lane, bool hold, struct gq_lane_result *r, 
         const enum fate fate = look(lane, seq, r);
         if (fate == UNFINISHED)
             return false;
-        if (fate == VANISHED)
-            count_vanished(lane, seq);
+        if (has_vanished(fate))
+            count_vanished(lane, seq, fate);
         else if (!hold || lane->marks)
             set_state(lane, seq, hold ? HELD : SEEN);
         if (fate == FINISHED) {
@@ -332,9 +336,10 @@ static void reap(struct gq_lane *lane)
         struct gq_lane_result r;
         if (state_of(lane, seq) == TAKEN)
             continue;
-        if (!is_open(lane, seq) || look(lane, seq, &r) != VANISHED)
+        const enum fate fate = is_open(lane, seq) ? look(lane, seq, &r) : FINISHED;
+        if (!has_vanished(fate))
             break;
-        count_vanished(lane, seq);
+        count_vanished(lane, seq, fate);
     }
     advance(lane);
 }
@@ -456,19 +461,17 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     uint8_t state = state_of(lane, seq);
     if (state == TAKEN || state == HELD || state == MUTE)
         return GQ_ERR_NOT_FOUND;
-    switch (look(lane, seq, &r)) {
-    case UNFINISHED:
+    const enum fate fate = look(lane, seq, &r);
+    if (fate == UNFINISHED && state == LIVE)
         return GQ_ERR_NOT_READY;
-    case VANISHED:
-        *meta = ready(lane, seq, &r) ? r.meta : 0;
-        count_vanished(lane, seq);
-        advance(lane);
-        return *meta ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
-    case FINISHED:
-        break;
+    if (fate == FINISHED) {
+        *meta = r.meta;
+        return fetch_finished(lane, &r, buffer, len);
     }
-    *meta = r.meta;
-    return fetch_finished(lane, &r, buffer, len);
+    *meta = fate == DROPPED ? r.meta : 0;
+    count_vanished(lane, seq, fate);
+    advance(lane);
+    return fate == DROPPED ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
 }
 
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
