@@ -255,13 +255,15 @@ END_TEST
 START_TEST(a_journal_has_one_queue)
 {
     const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    int wait_status, start[2];
+    ck_assert_int_eq(pipe(start), 0);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(read(start[0], &start[1], 1) != 1 || q_init(&cfg) != NULL);
     GpuQueue *q = open_queue(16, 64);
     ck_assert_ptr_null(q_init(&cfg));
     ck_assert_msg(strstr(q_last_error(), "queue.journal: another queue has this journal"), "%s", q_last_error());
-    int wait_status;
-    const pid_t child = fork();
-    if (child == 0)
-        _exit(q_init(&cfg) != NULL);
+    ck_assert_int_eq(write(start[1], "", 1), 1);
     ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
     ck_assert_int_eq(wait_status, 0);
     const pid_t heir = fork(); /* what it inherited must not keep the file from others */
