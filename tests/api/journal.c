@@ -27,6 +27,7 @@ static void set_up(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/queue.journal", folder);
     setenv("GPUQ_JOURNAL", path, 1);
+    setenv("GPUQ_BACKEND", "cpu", 1);
     unsetenv("GPUQ_DURABILITY");
     unsetenv("GPUQ_PLUGIN");
     ids = mmap(NULL, IDS * sizeof *ids, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -304,6 +305,38 @@ START_TEST(what_does_not_fit_is_refused_and_stays)
 }
 END_TEST
 
+static void take_note(void *context, const char *sentence) { snprintf(context, 512, "%s", sentence); }
+
+static gq_pipeline *open_pipeline(char note[512])
+{
+    char text[512];
+    gq_pipeline *p = NULL;
+    snprintf(text, sizeof text,
+             "version: 1\nqueue: { capacity: 16, slot_bytes: 64, journal: %s, durability: memory }\n"
+             "stages: [{ plugin: 'builtin:echo' }]\n",
+             path);
+    const gq_open_opts opts = {
+        .size = sizeof opts, .path = "t.yaml", .text = text, .note = take_note, .note_context = note};
+    ck_assert_msg(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+START_TEST(a_journal_runs_on_the_cpu_backend)
+{
+    const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    char note[512] = "";
+    setenv("GPUQ_BACKEND", "cuda", 1);
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(), "backend cuda was asked for by GPUQ_BACKEND, and a journal"), "%s",
+                  q_last_error());
+    setenv("GPUQ_BACKEND", "auto", 1);
+    gq_pipeline *p = open_pipeline(note);
+    ck_assert_str_eq(gq_backend(p), "cpu");
+    ck_assert_str_eq(gq_backend_reason(p), "auto: a journal (queue.durability: memory) is for this backend");
+    gq_close(p);
+}
+END_TEST
+
 static off_t length(void)
 {
     struct stat info;
@@ -349,22 +382,6 @@ START_TEST(a_full_disk_accepts_nothing_and_loses_nothing)
     q_shutdown(q);
 }
 END_TEST
-
-static void take_note(void *context, const char *sentence) { snprintf(context, 512, "%s", sentence); }
-
-static gq_pipeline *open_pipeline(char note[512])
-{
-    char text[512];
-    gq_pipeline *p = NULL;
-    snprintf(text, sizeof text,
-             "version: 1\nqueue: { capacity: 16, slot_bytes: 64, journal: %s, durability: memory }\n"
-             "stages: [{ plugin: 'builtin:echo' }]\n",
-             path);
-    const gq_open_opts opts = {
-        .size = sizeof opts, .path = "t.yaml", .text = text, .note = take_note, .note_context = note};
-    ck_assert_msg(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK, "%s", gq_last_error());
-    return p;
-}
 
 static void put_one(void)
 {
@@ -414,6 +431,7 @@ int main(void)
                             batches_and_claims_are_kept_too,
                             a_journal_has_one_queue,
                             what_does_not_fit_is_refused_and_stays,
+                            a_journal_runs_on_the_cpu_backend,
                             a_full_disk_accepts_nothing_and_loses_nothing,
                             a_torn_tail_is_cut_and_said_and_statistics_count,
                             damage_is_refused_with_its_place};

@@ -212,6 +212,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     snprintf(path, sizeof path, "/tmp/gpuq-fault-%d.journal", (int)getpid());
     setenv("GPUQ_JOURNAL", path, 1);
+    setenv("GPUQ_BACKEND", "cpu", 1);
     app = mmap(NULL, sizeof *app, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     REQUIRE(app != MAP_FAILED, "mmap");
     for (uint64_t i = 0; i < rounds; i++)

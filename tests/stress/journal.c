@@ -63,9 +63,10 @@ static gq_pipeline *open_pipeline(uint32_t durability)
     gq_pipeline *p = NULL;
     if (durability)
         snprintf(journal, sizeof journal, ", journal: %s, durability: %s", path, durabilities[durability]);
-    snprintf(text, sizeof text,
-             "version: 1\nqueue: { capacity: 1024, slot_bytes: %u%s }\nstages: [{ plugin: 'builtin:echo' }]\n", BYTES,
-             journal);
+    snprintf(
+        text, sizeof text,
+        "version: 1\nbackend: cpu\nqueue: { capacity: 1024, slot_bytes: %u%s }\nstages: [{ plugin: 'builtin:echo' }]\n",
+        BYTES, journal);
     const gq_open_opts opts = {.size = sizeof opts, .path = "journal.yaml", .text = text};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "the pipeline");
     return p;
