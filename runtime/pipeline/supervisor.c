@@ -189,8 +189,13 @@ static gq_status begin_epoch(struct gq_supervisor *s)
 static gq_status take_over(struct gq_supervisor *s)
 {
     gq_status status = GQ_ERR_DEVICE;
-    for (uint32_t i = 0; i < STARTS_MAX && status != GQ_OK && !gq_remote_expected(s->p->remote); i++)
+    const uint64_t deadline = gq_clock_deadline(GQ_SCARCE_MS);
+    for (uint32_t starts = 0; starts < STARTS_MAX && !gq_remote_expected(s->p->remote);) {
         status = begin_epoch(s);
+        if (status == GQ_OK)
+            break;
+        starts += !gq_epoch_may_ask_again(deadline);
+    }
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 

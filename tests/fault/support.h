@@ -93,19 +93,30 @@ static inline bool fault_was_started_as(pid_t process, const char *what)
     return first < len && strcmp(words + first, what) == 0;
 }
 
-/* A living child of ours of that kind, other than `but`; 0: none. */
-static inline pid_t fault_find(const char *what, pid_t but)
+/* Living children of ours of that kind; returns how many. */
+static inline size_t fault_list(const char *what, pid_t *found, size_t max)
 {
-    pid_t found = 0;
+    size_t count = 0;
     DIR *proc = opendir("/proc");
     REQUIRE(proc, "/proc");
-    for (struct dirent *e; (e = readdir(proc));) {
+    for (struct dirent *e; (e = readdir(proc)) && count < max;) {
         const pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        if (pid > 0 && pid != but && fault_parent(e->d_name) == getpid() && fault_was_started_as(pid, what))
-            found = pid;
+        if (pid > 0 && fault_parent(e->d_name) == getpid() && fault_was_started_as(pid, what))
+            found[count++] = pid;
     }
     closedir(proc);
-    return found;
+    return count;
+}
+
+/* One of them, other than `but`; 0: none. */
+static inline pid_t fault_find(const char *what, pid_t but)
+{
+    pid_t found[16];
+    const size_t count = fault_list(what, found, sizeof found / sizeof *found);
+    for (size_t i = count; i > 0; i--)
+        if (found[i - 1] != but)
+            return found[i - 1];
+    return 0;
 }
 
 /* What may come of a call on a queue that may be dead or shut down: codes of trouble have a sentence. */
