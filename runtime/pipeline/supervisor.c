@@ -132,11 +132,13 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
     if (verdict == GQ_VERDICT_ENDED)
         return keep_ending(s, &ending);
     struct gq_text said = {0};
-    const bool fell_back = verdict == GQ_VERDICT_FAULTED && gq_fall_back(trial, suspect, &said);
+    if (verdict == GQ_VERDICT_NONE)
+        return gq_error_status();
+    const enum gq_fall fall = gq_fall_back(trial, suspect, &said);
     note(s, &said);
-    if (fell_back)
-        return GQ_OK; /* the next epoch serves it */
-    return verdict == GQ_VERDICT_NONE ? gq_error_status() : convict(s, suspect, trials + 1, fault, code.generation);
+    if (fall != GQ_FALL_NONE)
+        return GQ_OK; /* the next epoch serves it, or meets it again */
+    return convict(s, suspect, trials + 1, fault, code.generation);
 }
 
 static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
