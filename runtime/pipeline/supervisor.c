@@ -102,25 +102,25 @@ static void forget_endings(struct gq_supervisor *s)
     s->ending_count = 0;
 }
 
-static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t attempts, uint32_t fault,
-                         uint32_t generation)
+static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t fault, uint32_t generation)
 {
     struct gq_text text = {0};
     char how[64];
     gq_fault_describe(fault, how, sizeof how);
     gq_text_printf(&text, "message %" PRIu64 " is given up: in stage '%s' it %s each of %u times, alone too",
-                   suspect->id, stage_name(s->p, suspect->stage), how, attempts);
+                   suspect->id, stage_name(s->p, suspect->stage), how, gq_deaths_of(s->p->conf->retries));
     note(s, &text);
     const struct gq_lane_ending ending = {.id = suspect->id,
                                           .meta = gq_meta(generation, suspect->stage, GQ_RESULT_FAULTED, fault)};
     return keep_ending(s, &ending);
 }
 
-/* Alone until it ends, or has ended its worker as often as a message may fail. */
+/* Alone until it ends, or has ended its worker as often as a message may fail. The death that made it a suspect is one
+ * of those if it was its own; a message that only was there owes nothing for it. */
 static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
-    const uint32_t trials = gq_trials_of(s->p->conf->retries);
+    const uint32_t trials = gq_deaths_of(s->p->conf->retries) - suspect->caused;
     enum gq_verdict verdict = GQ_VERDICT_FAULTED;
     struct gq_lane_ending ending;
     uint32_t fault = 0;
@@ -138,7 +138,7 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
     note(s, &said);
     if (fall != GQ_FALL_NONE)
         return GQ_OK; /* the next epoch serves it, or meets it again */
-    return convict(s, suspect, trials + 1, fault, code.generation);
+    return convict(s, suspect, fault, code.generation);
 }
 
 static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)

@@ -16,9 +16,9 @@ static uint64_t id_of(const struct gq_crumb *c, const struct gq_queue *queue)
 
 static bool is_inside(const struct gq_crumb *c) { return c->holds && (c->current || c->stage == GQ_CRUMB_SOURCE); }
 
-static uint32_t add(const struct gq_crumb *c, struct gq_queue *queue, struct gq_suspect *out)
+static uint32_t add(const struct gq_crumb *c, struct gq_queue *queue, bool caused, struct gq_suspect *out)
 {
-    const struct gq_suspect suspect = {id_of(c, queue), (uint32_t)c->stage, (uint32_t)c->generation};
+    const struct gq_suspect suspect = {id_of(c, queue), (uint32_t)c->stage, (uint32_t)c->generation, caused};
     struct gq_lane *lane = is_inside(c) && suspect.id ? gq_queue_lane_of(queue, suspect.id) : NULL;
     if (!lane || !gq_lane_is_open(lane, suspect.id))
         return 0;
@@ -32,16 +32,16 @@ uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *qu
     const uint32_t threads = page->threads < GQ_BLOCKS_MAX ? page->threads : GQ_BLOCKS_MAX;
     uint32_t n = 0;
     if (hung < threads) /* nobody else is to blame, also when it ended at the last moment */
-        return add(&page->crumb[hung], queue, out);
+        return add(&page->crumb[hung], queue, true, out);
     for (uint32_t i = 0; i < threads; i++)
-        if (__atomic_load_n(&page->crumb[i].signal, __ATOMIC_ACQUIRE) && add(&page->crumb[i], queue, out))
+        if (__atomic_load_n(&page->crumb[i].signal, __ATOMIC_ACQUIRE) && add(&page->crumb[i], queue, true, out))
             return 1;
     for (uint32_t i = 0; i < threads && n < max; i++)
-        n += add(&page->crumb[i], queue, &out[n]);
+        n += add(&page->crumb[i], queue, false, &out[n]);
     return n;
 }
 
-uint32_t gq_trials_of(uint32_t retries) { return retries ? retries : 1; }
+uint32_t gq_deaths_of(uint32_t retries) { return (retries ? retries : 1) + 1; }
 
 uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status)
 {
