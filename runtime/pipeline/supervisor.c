@@ -23,14 +23,6 @@ static uint64_t waiting_messages(const struct gq_pipeline *p)
     return sum;
 }
 
-static bool anybody_inside(const struct gq_budget *b, const struct gq_worker_page *page)
-{
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        if (b->block[i].current)
-            return true;
-    return false;
-}
-
 static void look(void *arg)
 {
     struct gq_supervisor *s = arg;
@@ -40,7 +32,7 @@ static void look(void *arg)
         return;
     page = p->remote->link.worker;
     s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
-    if (s->budget.moved_ns > GQ_BUDGET_SILENT_NS && !anybody_inside(&s->budget, page)) {
+    if (gq_budget_is_silent(&s->budget, page, gq_supervisor_silent_ms(s))) {
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
@@ -260,9 +252,14 @@ static gq_status renew(void *arg)
 
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
 {
-    *s = (struct gq_supervisor){.p = p};
+    *s = (struct gq_supervisor){.p = p, .silent_ms = GQ_BUDGET_SILENT_MS};
     s->keeper =
         (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
+}
+
+uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s)
+{
+    return __atomic_load_n(&s->silent_ms, __ATOMIC_RELAXED);
 }
 
 void gq_supervisor_arm(struct gq_supervisor *s) { __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE); }

@@ -81,7 +81,7 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
             *hung = true;
             gq_remote_kill(trial->remote);
         }
-        if (trial->budget.moved_ns > GQ_BUDGET_SILENT_NS) /* it stands still beside the message */
+        if (gq_budget_is_silent(&trial->budget, trial->remote->link.worker, gq_supervisor_silent_ms(&p->supervisor)))
             gq_remote_kill(trial->remote);
         if (look < SOON)
             gq_cpu_relax();

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <gpuqueue.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,37 @@ static inline pid_t fault_find(const char *what, pid_t but)
         if (found[i - 1] != but)
             return found[i - 1];
     return 0;
+}
+
+/* Is this thread stopped? Its state is the letter behind the name, which is in parentheses. */
+static inline bool fault_is_stopped(pid_t process, const char *thread)
+{
+    char path[300], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)process, thread);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return true; /* it ended */
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    const char *name_end = n ? strrchr(text, ')') : NULL;
+    return name_end && strlen(name_end) > 2 && name_end[2] == 'T';
+}
+
+/* SIGSTOP takes effect some time after kill() has returned, thread by thread. */
+static inline void fault_stop(pid_t worker)
+{
+    char path[64];
+    bool all = false;
+    REQUIRE(kill(worker, SIGSTOP) == 0, "kill");
+    snprintf(path, sizeof path, "/proc/%d/task", (int)worker);
+    while (!all) {
+        DIR *threads = opendir(path);
+        REQUIRE(threads, "%s", path);
+        all = true;
+        for (struct dirent *e = readdir(threads); e; e = readdir(threads))
+            all = all && (e->d_name[0] == '.' || fault_is_stopped(worker, e->d_name));
+        closedir(threads);
+    }
 }
 
 /* What may come of a call on a queue that may be dead or shut down: codes of trouble have a sentence. */
