@@ -33,6 +33,17 @@ static gq_status explain_fault(uint64_t id, const char *stage, uint32_t code)
     return gq_error_set(GQ_ERR_DEVICE, "message %" PRIu64 " %s each time it was tried, in stage '%s'", id, how, stage);
 }
 
+/* Of a worker that lives, no result is lost unless its words were written over. */
+static gq_status explain_loss(const struct gq_user *user, uint64_t id)
+{
+    const gq_status status = gq_remote_check(user->handle->queue->remote);
+    return status != GQ_OK ? status
+                           : gq_error_set(GQ_ERR_DEVICE,
+                                          "the result of message %" PRIu64 " was there, and is gone: a plugin may have "
+                                          "written over memory that is not its own",
+                                          id);
+}
+
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
     const struct gq_conf *conf = user->handle->pipeline->conf;
@@ -50,7 +61,7 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
         return gq_error_set(status, "message %" PRIu64 " was never issued, or its result was taken", id);
     case GQ_ERR_DEVICE:
         if (!meta)
-            return gq_remote_check(user->handle->queue->remote);
+            return explain_loss(user, id);
         if (gq_meta_status(meta) == GQ_RESULT_OVERFLOW)
             return gq_error_set(status, "message %" PRIu64 ": stage '%s' reported a result longer than slot_bytes", id,
                                 name);

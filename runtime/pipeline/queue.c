@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "pipeline/version.h"
+#include "ring/page.h"
 #include <sched.h>
 #include <time.h>
 #include <stdlib.h>
@@ -273,9 +274,5 @@ void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, str
 
 uint64_t gq_queue_retries(const struct gq_queue *queue)
 {
-    const struct gq_worker_page *page = queue->remote->link.worker;
-    uint64_t sum = __atomic_load_n(&queue->remote->retries, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        sum += __atomic_load_n(&page->crumb[i].retries, __ATOMIC_RELAXED);
-    return sum;
+    return __atomic_load_n(&queue->remote->retries, __ATOMIC_RELAXED) + gq_page_retries(queue->remote->link.worker);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
+#include "ring/page.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static void look(void *arg)
         s->silent = waiting_messages(p) > 0;
     }
     if (s->hung || s->silent)
-        gq_remote_kill(p->remote);
+        gq_remote_kill(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
@@ -65,7 +66,7 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
     else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
-        gq_text_puts(out, "the worker stood still beside messages that wait");
+        gq_text_puts(out, GQ_BUDGET_SILENT);
     else
         gq_text_puts(out, p->remote->why);
 }
@@ -174,10 +175,8 @@ static gq_status begin_epoch(struct gq_supervisor *s)
     if (status != GQ_OK)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
-    __atomic_store_n(&s->p->remote->link.canary, s->p->versions->generation, __ATOMIC_RELAXED);
-    /* It may meet the next message that ends it before it can answer: that is a death like any other. */
-    status = gq_remote_run(s->p->remote);
-    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+    __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
+    return gq_remote_succeed(s->p->remote);
 }
 
 static gq_status take_over(struct gq_supervisor *s)
@@ -193,19 +192,26 @@ static gq_status take_over(struct gq_supervisor *s)
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
-static bool ended_any(const struct gq_worker_page *page)
+/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
+ * this it can say no more than there are messages. */
+static uint64_t ended_messages(const struct gq_pipeline *p)
 {
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        done |= page->crumb[i].done;
-    return done != 0;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        struct gq_lane_counts c;
+        gq_lane_get_counts(p->queue->lane[i], &c);
+        sum += c.submitted - gq_lane_unfinished_below(p->queue->lane[i], c.submitted);
+    }
+    return sum;
 }
 
 /* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
 static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 {
-    const uint64_t now = gq_clock_ns();
-    if (suspects || ended_any(s->p->remote->link.worker) || now - s->fruitless_since_ns > FRUITLESS_NS) {
+    const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
+    const bool any = ended > s->ended;
+    s->ended = any ? ended : s->ended;
+    if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
         s->fruitless = 0;
         s->fruitless_since_ns = now;
     }
@@ -214,10 +220,18 @@ static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 
 static void keep_retries(struct gq_remote *remote)
 {
-    uint64_t sum = remote->retries;
-    for (uint32_t i = 0; i < remote->link.worker->threads && i < GQ_BLOCKS_MAX; i++)
-        sum += remote->link.worker->crumb[i].retries;
-    __atomic_store_n(&remote->retries, sum, __ATOMIC_RELAXED);
+    __atomic_store_n(&remote->retries, remote->retries + gq_page_retries(remote->link.worker), __ATOMIC_RELAXED);
+}
+
+/* Does any stage have memory, which is gone? */
+static bool has_state(struct gq_pipeline *p)
+{
+    bool any = false;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        any |= p->versions->stage[i].state_bytes > 0;
+    pthread_mutex_unlock(&p->versions->lock);
+    return any;
 }
 
 static gq_status renew(void *arg)
@@ -239,6 +253,7 @@ static gq_status renew(void *arg)
         return status;
     }
     gq_text_puts(&text, "; another worker takes over");
+    gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);

@@ -24,6 +24,7 @@ struct gq_supervisor {
     bool silent;        /* it was ended because nothing moved */
     uint32_t hung_block;
     uint32_t fruitless; /* epochs in a row that ended no message */
+    uint64_t ended;     /* messages, when an epoch ended */
     uint64_t fruitless_since_ns;
     struct gq_lane_ending *endings; /* of the messages that were tried */
     uint32_t ending_count;

@@ -306,8 +306,11 @@ static bool has_no_bytes(uint32_t status)
     return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
 }
 
-/* What became of a message that is still LIVE. */
-enum fate { UNFINISHED, FINISHED, VANISHED };
+/* What became of a message that is still LIVE, or SEEN. The words that tell are the worker's, which may write others
+ * there at any time: they are read once, and this is what they said. */
+enum fate { UNFINISHED, FINISHED, DROPPED, LOST };
+
+static bool has_vanished(enum fate fate) { return fate == DROPPED || fate == LOST; }
 
 static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
@@ -316,16 +319,17 @@ static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result 
         bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
         if (!ok && !has_no_bytes(gq_meta_status(r->meta)))
             r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
-        return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? VANISHED : FINISHED;
+        return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? DROPPED : FINISHED;
     }
-    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? VANISHED : UNFINISHED;
+    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? LOST : UNFINISHED;
 }
 
-static void count_vanished(struct gq_lane *lane, uint64_t seq)
+/* One that was SEEN before is counted as a result, and is none. */
+static void count_vanished(struct gq_lane *lane, uint64_t seq, enum fate fate)
 {
-    struct gq_lane_result r;
-    uint64_t *counter = ready(lane, seq, &r) ? &lane->dropped : &lane->lost;
-    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+    uint64_t *counter = fate == DROPPED ? &lane->dropped : &lane->lost;
+    if (state_of(lane, seq) == LIVE)
+        __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
     set_state(lane, seq, TAKEN);
 }
 
@@ -366,8 +370,8 @@ static bool take_one(struct gq_lane *lane, bool hold, struct gq_lane_result *r, 
         const enum fate fate = look(lane, seq, r);
         if (fate == UNFINISHED)
             return false;
-        if (fate == VANISHED)
-            count_vanished(lane, seq);
+        if (has_vanished(fate))
+            count_vanished(lane, seq, fate);
         else if (!hold || lane->marks)
             set_state(lane, seq, hold ? HELD : SEEN);
         if (fate == FINISHED) {
@@ -410,9 +414,10 @@ static void reap(struct gq_lane *lane)
         struct gq_lane_result r;
         if (state_of(lane, seq) == TAKEN)
             continue;
-        if (state_of(lane, seq) != LIVE || look(lane, seq, &r) != VANISHED)
+        const enum fate fate = state_of(lane, seq) == LIVE ? look(lane, seq, &r) : FINISHED;
+        if (!has_vanished(fate))
             break;
-        count_vanished(lane, seq);
+        count_vanished(lane, seq, fate);
     }
     advance(lane);
 }
@@ -523,19 +528,17 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     uint8_t state = state_of(lane, seq);
     if (state == TAKEN || state == HELD)
         return GQ_ERR_NOT_FOUND;
-    switch (look(lane, seq, &r)) {
-    case UNFINISHED:
+    const enum fate fate = look(lane, seq, &r);
+    if (fate == UNFINISHED && state == LIVE)
         return GQ_ERR_NOT_READY;
-    case VANISHED:
-        *meta = ready(lane, seq, &r) ? r.meta : 0;
-        count_vanished(lane, seq);
-        advance(lane);
-        return *meta ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
-    case FINISHED:
-        break;
+    if (fate == FINISHED) {
+        *meta = r.meta;
+        return fetch_finished(lane, &r, buffer, len);
     }
-    *meta = r.meta;
-    return fetch_finished(lane, &r, buffer, len);
+    *meta = fate == DROPPED ? r.meta : 0;
+    count_vanished(lane, seq, fate);
+    advance(lane);
+    return fate == DROPPED ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
 }
 
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)

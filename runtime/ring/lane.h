@@ -131,8 +131,8 @@ gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t c
 gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t count);
 
 /* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND,
- * GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or
- * lost). Without a sentence. */
+ * GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or,
+ * with *meta 0, lost: the worker is dead, or what was there is gone). Without a sentence. */
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
 
 /* Tells of the results handed out since the last time. */
