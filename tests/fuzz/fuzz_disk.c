@@ -181,14 +181,15 @@ static void read_entry(struct input *in, bool forge)
 static void read_pins(struct input *in, bool pinned)
 {
     static struct gq_scan scan;
-    struct gq_text pins = {0};
+    struct gq_text pins = {0}, own_pin = {0};
     add_text(in, &pins);
     gq_text_puts(&pins, "\n");
     folder_write("plugin.cu", PLUGIN, sizeof PLUGIN - 1);
     gq_status status = gq_scan_plugin(folder_path("plugin.cu"), GQ_SCAN_CPU, &scan);
     gq_assert(status == GQ_OK);
     if (pinned)
-        gq_pins_print(folder_path("plugin.cu"), &pins);
+        gq_pins_print(folder_path("plugin.cu"), &own_pin);
+    gq_text_puts(&pins, gq_text_str(&own_pin));
     folder_write("pins", pins.data, pins.len);
     status = gq_pins_check(folder_path("pins"), &scan);
     const bool own = memmem(pins.data, pins.len, "plugin.cu", 9) != NULL, cut = strlen(pins.data) != pins.len;
@@ -196,6 +197,7 @@ static void read_pins(struct input *in, bool pinned)
     gq_assert(status != GQ_OK || own);
     gq_assert(!pinned || cut || status == GQ_OK);
     gq_scan_finish(&scan);
+    gq_text_finish(&own_pin);
     gq_text_finish(&pins);
 }
 
