@@ -11,6 +11,10 @@
 
 #define GQ_BUDGET_SILENT_NS 15000000000u /* in which nobody touches a message that waits */
 
+/* Why a worker was ended. */
+#define GQ_BUDGET_HUNG "a message did not end within its stage's timeout: the worker was ended"
+#define GQ_BUDGET_SILENT "the worker stood still beside messages that wait, and was ended"
+
 struct gq_budget {
     uint64_t look_ns; /* time of the last look; 0: there was none */
     struct gq_budget_block {

@@ -306,7 +306,6 @@ static bool renew(struct gq_remote *remote)
             snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
         __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&remote->restarts, remote->restarts + serves, __ATOMIC_RELAXED);
     remote->away = false;
     pthread_cond_broadcast(&remote->renewed);
     pthread_mutex_unlock(&remote->lock);
@@ -357,6 +356,13 @@ gq_status gq_remote_begin(struct gq_remote *remote)
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
 }
 
+gq_status gq_remote_succeed(struct gq_remote *remote)
+{
+    __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
+    const gq_status status = gq_remote_run(remote);
+    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+}
+
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_versions *versions, const struct gq_remote_keeper *keeper,
                            struct gq_process *probed, struct gq_remote **out)
@@ -402,11 +408,14 @@ uint64_t gq_remote_restarts(const struct gq_remote *remote)
     return __atomic_load_n(&remote->restarts, __ATOMIC_RELAXED);
 }
 
-void gq_remote_kill(struct gq_remote *remote)
+void gq_remote_kill(struct gq_remote *remote, const char *why)
 {
     pthread_mutex_lock(&remote->lock);
-    if (remote->process.pid > 0 && !remote->away)
+    if (remote->process.pid > 0 && !remote->away) {
+        if (why)
+            snprintf(remote->last_word, sizeof remote->last_word, "%s", why);
         kill(remote->process.pid, SIGKILL);
+    }
     pthread_mutex_unlock(&remote->lock);
 }
 
@@ -424,7 +433,7 @@ gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
     }
     pthread_mutex_unlock(&remote->lock);
     if (!wait_dead(remote, grace_ms))
-        gq_remote_kill(remote);
+        gq_remote_kill(remote, NULL);
     pthread_join(remote->watcher, NULL);
     remote->watched = false;
     return remote->said_why ? gq_remote_check(remote) : GQ_OK;

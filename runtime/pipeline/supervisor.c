@@ -47,7 +47,7 @@ static void look(void *arg)
         s->silent = waiting_messages(p) > 0;
     }
     if (s->hung || s->silent)
-        gq_remote_kill(p->remote);
+        gq_remote_kill(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
     else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
-        gq_text_puts(out, "the worker stood still beside messages that wait");
+        gq_text_puts(out, GQ_BUDGET_SILENT);
     else
         gq_text_puts(out, p->remote->why);
 }
@@ -182,10 +182,8 @@ static gq_status begin_epoch(struct gq_supervisor *s)
     if (status != GQ_OK)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
-    __atomic_store_n(&s->p->remote->link.canary, s->p->versions->generation, __ATOMIC_RELAXED);
-    /* It may meet the next message that ends it before it can answer: that is a death like any other. */
-    status = gq_remote_run(s->p->remote);
-    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+    __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
+    return gq_remote_succeed(s->p->remote);
 }
 
 static gq_status take_over(struct gq_supervisor *s)
@@ -227,6 +225,17 @@ static void keep_retries(struct gq_remote *remote)
     __atomic_store_n(&remote->retries, remote->retries + gq_page_retries(remote->link.worker), __ATOMIC_RELAXED);
 }
 
+/* Does any stage have memory, which is gone? */
+static bool has_state(struct gq_pipeline *p)
+{
+    bool any = false;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        any |= p->versions->stage[i].state_bytes > 0;
+    pthread_mutex_unlock(&p->versions->lock);
+    return any;
+}
+
 static gq_status renew(void *arg)
 {
     struct gq_supervisor *s = arg;
@@ -246,6 +255,7 @@ static gq_status renew(void *arg)
         return status;
     }
     gq_text_puts(&text, "; another worker takes over");
+    gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);

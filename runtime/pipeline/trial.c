@@ -17,6 +17,7 @@ struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p)
         if (code.stage[i]->generation > code.generation)
             code.generation = code.stage[i]->generation;
     }
+    code.newest = p->versions->generation;
     pthread_mutex_unlock(&p->versions->lock);
     return code;
 }
@@ -70,10 +71,10 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
         }
         if (!*hung && gq_budget_look(&trial->budget, trial->remote->link.worker, p->conf, &block)) {
             *hung = true;
-            gq_remote_kill(trial->remote);
+            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG);
         }
         if (trial->budget.moved_ns > GQ_BUDGET_SILENT_NS) /* it stands still beside the message */
-            gq_remote_kill(trial->remote);
+            gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
         if (look < SOON)
             gq_cpu_relax();
         else

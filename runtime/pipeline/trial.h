@@ -10,6 +10,7 @@
 struct gq_epoch_code {
     const struct gq_code *stage[GQ_STAGES_MAX];
     uint32_t generation; /* of results */
+    uint32_t newest;     /* of all changes, canaries and what was undone among them */
 };
 /* What is live now. */
 struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p);

@@ -392,6 +392,15 @@ START_TEST(a_checkpoint_belongs_to_one_run_and_one_source)
 }
 END_TEST
 
+static void expect_damage(void)
+{
+    struct gq_checkpoint *c;
+    struct gq_checkpoint_mark from;
+    ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_ERR_DATA);
+    ck_assert_ptr_null(c);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "out.txt.checkpoint has no whole record: it is damaged, or "));
+}
+
 START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
 {
     struct gq_checkpoint *c;
@@ -408,7 +417,14 @@ START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
         ck_assert_uint_ge(from.records, MESSAGES - 2 * AT_ONCE - 8); /* one of the two is whole */
         gq_checkpoint_close(c);
     }
+    good.data[100] ^= 1;
+    good.data[4096 + 100] ^= 1; /* neither of the two */
+    ck_assert_int_eq(gq_file_write_atomic(in_folder("out.txt.checkpoint"), good.data, good.len, 0644), GQ_OK);
+    expect_damage();
     ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 7), 0);
+    expect_damage();
+    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 0), 0);        /* before the first record */
+    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 4096 + 7), 0); /* in the midst of it */
     ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
     ck_assert_uint_eq(from.records + from.position + from.out_bytes, 0); /* none: it begins anew */
     gq_checkpoint_close(c);
