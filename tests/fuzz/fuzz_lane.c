@@ -1,6 +1,7 @@
 /* Any bytes in what a worker may write, while the host uses a lane: results, counts, express lines, the control page.
- * In a second mode a thread goes on changing them during the host's calls, so that a word that is read twice may be two
- * words. Nothing is read out of bounds, every message ends in one way, and no result is longer than its slot.
+ * Some inputs run once more, beside a thread that goes on changing them during the host's calls, so that a word that is
+ * read twice may be two words. Nothing is read out of bounds, every message ends in one way, and no result is longer
+ * than its slot.
  */
 #include "fuzz.h"
 #include <pthread.h>
@@ -20,11 +21,11 @@
 #define COUNTED 2u /* with GENERATED */
 #define EXPRESS 4u
 #define TIMED 8u
-#define RACING 48u /* both bits: it takes long */
 
 #define MESSAGES_MAX 4096u /* of one input */
 #define TAKE_MAX 8u
-#define ROUNDS 6u               /* of the same calls beside the thread */
+#define RACE_EVERY 4u           /* inputs: it takes long */
+#define ROUNDS 12u              /* of the same calls beside the thread */
 #define DRAIN_MAX 10000u        /* calls; a lane has 16 slots */
 #define GUARD_BYTES (64u << 10) /* behind what the worker shares: an address there is a fault */
 
@@ -211,7 +212,7 @@ static void leave_crumb(struct input *in)
                                              .stage = stage < 0xf0 ? stage & 1 : stage,
                                              .done = input_byte(in),
                                              .retries = input_byte(in),
-                                             .signal = (uint32_t)input_any(in),
+                                             .signal = input_choice(in, 4) == 3 ? (uint32_t)input_any(in) : 0,
                                              .address = seq,
                                              .generation = input_any(in)};
 }
@@ -400,8 +401,9 @@ static void take_counted(void)
 static void look_at_page(struct input *in)
 {
     static struct gq_suspect suspects[GQ_BLOCKS_MAX];
-    const uint32_t n = gq_suspects_find(w.remote.link.worker, &w.queue, (uint32_t)input_any(in) - 1, suspects,
-                                        1 + input_choice(in, GQ_BLOCKS_MAX));
+    const uint32_t hung = input_choice(in, 4) == 3 ? (uint32_t)input_any(in) : GQ_BLOCK_NONE;
+    const uint32_t n =
+        gq_suspects_find(w.remote.link.worker, &w.queue, hung, suspects, 1 + input_choice(in, GQ_BLOCKS_MAX));
     char how[64];
     struct gq_text text = {0};
     for (uint32_t i = 0; i < n; i++)
@@ -528,15 +530,13 @@ static void drain(void)
     gq_assert(w.results + c.dropped + c.lost == c.submitted);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+static void play(struct input in, bool racing)
 {
-    struct input in = {bytes, bytes + len};
-    make_versions();
+    const uint64_t seed = (uint64_t)(in.end - in.at) * 0x9e3779b97f4a7c15u;
     open_world(&in);
     const struct input calls = in;
-    const bool racing = (w.mode & RACING) == RACING;
     if (racing)
-        start_writer(len * 0x9e3779b97f4a7c15u);
+        start_writer(seed);
     for (uint32_t round = 0; round < (racing ? ROUNDS : 1); round++)
         for (in = calls; !input_ended(&in) && !w.broken;)
             if (input_byte(&in) & 1)
@@ -545,5 +545,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
                 host_acts(&in);
     drain();
     close_world();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    static unsigned turn;
+    const struct input in = {bytes, bytes + len};
+    make_versions();
+    play(in, false);
+    if (turn++ % RACE_EVERY == 0)
+        play(in, true);
     return 0;
 }
