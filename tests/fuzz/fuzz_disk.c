@@ -177,6 +177,21 @@ static void read_entry(struct input *in, bool forge)
 
 #define PLUGIN "void process_message() {}\n"
 
+static const char *digest_of_plugin(void)
+{
+    static char hex[2 * DIGEST_BYTES + 1];
+    uint8_t raw[DIGEST_BYTES];
+    gq_digest_bytes(PLUGIN, sizeof PLUGIN - 1, raw);
+    for (size_t i = 0; i < sizeof raw; i++)
+        snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+    return hex;
+}
+
+static bool has(const struct gq_text *text, const char *part)
+{
+    return memmem(text->data, text->len, part, strlen(part)) != NULL;
+}
+
 /* The plugin's own pin, behind whatever there is: it counts if what is before it ends its line. */
 static void read_pins(struct input *in, bool pinned)
 {
@@ -192,7 +207,7 @@ static void read_pins(struct input *in, bool pinned)
     gq_text_puts(&pins, gq_text_str(&own_pin));
     folder_write("pins", pins.data, pins.len);
     status = gq_pins_check(folder_path("pins"), &scan);
-    const bool own = memmem(pins.data, pins.len, "plugin.cu", 9) != NULL, cut = strlen(pins.data) != pins.len;
+    const bool own = has(&pins, "plugin.cu") && has(&pins, digest_of_plugin()), cut = strlen(pins.data) != pins.len;
     gq_assert(status == GQ_OK || status == GQ_ERR_PLUGIN);
     gq_assert(status != GQ_OK || own);
     gq_assert(!pinned || cut || status == GQ_OK);
