@@ -71,7 +71,11 @@ GpuQueue *q_init(const QueueConfig *cfg)
     gq_text_puts(&yaml, text);
     gq_text_printf(&yaml, "stages:\n  - { name: plugin, plugin: %s }\n", gq_text_str(&quoted));
     gq_open_opts opts = {.size = sizeof opts, .path = "q_init", .text = gq_text_str(&yaml)};
-    GpuQueue *q = quoted.failed || yaml.failed ? NULL : run(&opts);
+    GpuQueue *q = NULL;
+    if (quoted.failed || yaml.failed)
+        gq_error_set(GQ_ERR_NO_MEMORY, "q_init: out of memory");
+    else
+        q = run(&opts);
     gq_text_finish(&quoted);
     gq_text_finish(&yaml);
     return q;
