@@ -76,7 +76,11 @@ GpuQueue *q_init(const QueueConfig *cfg)
     put_string(&yaml, plugin && *plugin ? plugin : "builtin:echo");
     gq_text_puts(&yaml, " }\n");
     gq_open_opts opts = {.size = sizeof opts, .path = "q_init", .text = gq_text_str(&yaml)};
-    GpuQueue *q = yaml.failed ? NULL : run(&opts);
+    GpuQueue *q = NULL;
+    if (yaml.failed)
+        gq_error_set(GQ_ERR_NO_MEMORY, "q_init: out of memory");
+    else
+        q = run(&opts);
     gq_text_finish(&yaml);
     return q;
 }

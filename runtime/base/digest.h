@@ -8,13 +8,14 @@
 
 #define GQ_DIGEST_HEX 65 /* 64 hex digits and NUL */
 
+/* Lies where its owner lies: whoever has one cannot run out of memory for it. */
 struct gq_digest {
-    void *context;
+    _Alignas(8) unsigned char state[128];
 };
 
 void gq_digest_start(struct gq_digest *d);
 void gq_digest_part(struct gq_digest *d, const char *name, const void *bytes, size_t len);
-void gq_digest_finish(struct gq_digest *d, char hex[GQ_DIGEST_HEX]);     /* frees the context */
+void gq_digest_finish(struct gq_digest *d, char hex[GQ_DIGEST_HEX]);
 void gq_digest_bytes(const void *bytes, size_t len, uint8_t digest[32]); /* plain SHA-256 of one piece */
 
 #endif

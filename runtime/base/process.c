@@ -23,13 +23,15 @@ extern char **environ;
 #define GQ_LIBEXEC_DIR "/usr/local/libexec/gpuqueue"
 #endif
 
-/* True, with the candidate in `path`, when `folder/name` can be executed; else the candidate joins `tried`. */
+/* True, with the candidate in `path`, when `folder/name` can be executed; else the candidate joins `tried`, which has
+ * failed when memory ran out for any. */
 static bool try_folder(const char *folder, const char *name, struct gq_text *path, struct gq_text *tried)
 {
     gq_text_clear(path);
     gq_text_printf(path, "%s/%s", folder, name);
     if (!path->failed && access(path->data, X_OK) == 0)
         return true;
+    tried->failed |= path->failed;
     gq_text_printf(tried, "%s%s", tried->len ? ", " : "", gq_text_str(path));
     return false;
 }
@@ -37,6 +39,7 @@ static bool try_folder(const char *folder, const char *name, struct gq_text *pat
 static bool try_beside(const char *file, const char *name, struct gq_text *path, struct gq_text *tried)
 {
     char *folder = gq_path_folder(file);
+    tried->failed |= !folder;
     if (!folder)
         return false;
     struct gq_text other = {0};
@@ -47,9 +50,15 @@ static bool try_beside(const char *file, const char *name, struct gq_text *path,
         gq_text_printf(&other, "%s/../bin", folder);
         found = try_folder(gq_text_str(&other), name, path, tried);
     }
+    tried->failed |= other.failed;
     gq_text_finish(&other);
     free(folder);
     return found;
+}
+
+static gq_status out_of_memory(const char *name)
+{
+    return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the path of %s", name);
 }
 
 gq_status gq_process_find(const char *name, struct gq_text *path)
@@ -58,9 +67,9 @@ gq_status gq_process_find(const char *name, struct gq_text *path)
     if (chosen && strcmp(name, "gpuq-worker") == 0) {
         gq_text_clear(path);
         gq_text_puts(path, chosen);
-        return access(chosen, X_OK) == 0
-                   ? GQ_OK
-                   : gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "GPUQ_WORKER=%s cannot be executed", chosen);
+        if (access(chosen, X_OK) != 0)
+            return gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "GPUQ_WORKER=%s cannot be executed", chosen);
+        return path->failed ? out_of_memory(name) : GQ_OK;
     }
     struct gq_text tried = {0};
     char self[PATH_MAX];
@@ -70,7 +79,9 @@ gq_status gq_process_find(const char *name, struct gq_text *path)
                  (gq_dl_self(self, sizeof self) && try_beside(self, name, path, &tried)) ||
                  try_folder(GQ_LIBEXEC_DIR, name, path, &tried);
     gq_status status = GQ_OK;
-    if (!found)
+    if (tried.failed) /* nor is one that was found behind it the one that was meant */
+        status = out_of_memory(name);
+    else if (!found)
         status = gq_error_set(GQ_ERR_UNAVAILABLE, "%s was not found; looked at %s; set GPUQ_WORKER to its path", name,
                               gq_text_str(&tried));
     gq_text_finish(&tried);

@@ -98,8 +98,10 @@ static gq_status scan(struct job *job)
         return status;
     }
     char *folder = gq_path_folder(r->path);
-    bool fits = folder && strlen(r->path) < PATH_MAX &&
-                snprintf(job->folder, sizeof job->folder, "%s", folder) < (int)sizeof job->folder;
+    if (!folder)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "plugin %s: out of memory for its folder's name", r->path);
+    bool fits =
+        strlen(r->path) < PATH_MAX && snprintf(job->folder, sizeof job->folder, "%s", folder) < (int)sizeof job->folder;
     free(folder);
     if (!fits)
         return gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is longer than a path can be");

@@ -121,7 +121,8 @@ static void write_request(const struct gq_builder *b, const struct gq_work *work
     snprintf(out->folder, sizeof out->folder, "%s", work->folder);
 }
 
-static gq_status send_request(const struct gq_builder *b, const struct gq_work *work)
+/* *sent: whether it was tried; before that the builder knows of nothing. */
+static gq_status send_request(const struct gq_builder *b, const struct gq_work *work, bool *sent)
 {
     static _Thread_local struct gq_wire_request request;
     int fds[2];
@@ -130,6 +131,7 @@ static gq_status send_request(const struct gq_builder *b, const struct gq_work *
     write_request(b, work, &request);
     for (; count < 2 && work->part[count] && status == GQ_OK; count += status == GQ_OK)
         status = gq_memfd_from("gpuqueue unit", gq_text_str(work->part[count]), work->part[count]->len, &fds[count]);
+    *sent = status == GQ_OK;
     if (status == GQ_OK)
         status = gq_channel_send(b->process.channel, &request, sizeof request, fds, count);
     while (count > 0)
@@ -147,8 +149,9 @@ static gq_status lost_builder(struct gq_builder *b, gq_status status)
     else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status))
         gq_process_describe(wait_status, &how);
     else
-        gq_text_puts(&how, "does not answer");
-    gq_process_end(&b->process, 0);
+        gq_text_printf(&how, "does not answer%s%s", status == GQ_OK ? "" : ": ",
+                       status == GQ_OK ? "" : gq_error_text());
+    gq_process_end(&b->process, GRACE_MS); /* for it to take its folder away */
     status = gq_error_set(status == GQ_ERR_TIMEOUT ? GQ_ERR_PLUGIN : GQ_ERR_INTERNAL, "the builder process %s",
                           gq_text_str(&how));
     gq_text_finish(&how);
@@ -193,8 +196,10 @@ gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct
     gq_status status = start_process(b);
     if (status != GQ_OK)
         return status;
-    if (send_request(b, work) != GQ_OK)
-        return lost_builder(b, GQ_ERR_INTERNAL);
+    bool sent;
+    status = send_request(b, work, &sent);
+    if (status != GQ_OK)
+        return sent ? lost_builder(b, status) : status;
     return receive_reply(b, out);
 }
 

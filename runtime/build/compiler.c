@@ -55,7 +55,10 @@ static const char *const linking[] = {"-shared", "-Wl,-z,defs", "-Wl,-z,noexecst
 static bool is_program(const char *path)
 {
     struct stat info;
-    return access(path, X_OK) == 0 && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    if (access(path, X_OK) != 0 || stat(path, &info) != 0)
+        return false;
+    errno = EACCES; /* where it is none */
+    return S_ISREG(info.st_mode);
 }
 
 static bool find_in_path(const char *name, char out[PATH_MAX])
@@ -84,9 +87,9 @@ gq_status gq_compiler_find(char path[PATH_MAX])
     if (chosen && *chosen) {
         if (find_program(chosen, path))
             return GQ_OK;
-        return gq_error_set(GQ_ERR_UNAVAILABLE,
-                            "GPUQ_CXX=%s is no program that can be run; it names a C++ compiler, without options",
-                            chosen);
+        return gq_error_errno(GQ_ERR_UNAVAILABLE, errno,
+                              "GPUQ_CXX=%s is no program that can be run; it names a C++ compiler, without options",
+                              chosen);
     }
     if (find_in_path("c++", path) || find_in_path("g++", path) || find_in_path("clang++", path))
         return GQ_OK;

@@ -67,9 +67,10 @@ static bool allow(int fd, const char *path, uint64_t rights)
     struct path_rule rule = {.allowed = rights, .parent = open(path, O_PATH | O_CLOEXEC)};
     if (rule.parent < 0)
         return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
-    if (fstat(rule.parent, &info) == 0 && !S_ISDIR(info.st_mode))
+    bool known = fstat(rule.parent, &info) == 0;
+    if (known && !S_ISDIR(info.st_mode))
         rule.allowed &= OF_FILES;
-    bool added = syscall(SYS_landlock_add_rule, fd, RULE_PATH, &rule, 0) == 0;
+    bool added = known && syscall(SYS_landlock_add_rule, fd, RULE_PATH, &rule, 0) == 0;
     close(rule.parent);
     return added;
 }

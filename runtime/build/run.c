@@ -13,8 +13,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* In the child, between fork and exec: only calls that are safe there. */
-static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *const env[])
+static _Noreturn void fail_to_start(int tell)
+{
+    const int err = errno;
+    ssize_t written = write(tell, &err, sizeof err);
+    _exit(written == sizeof err ? 127 : 126);
+}
+
+/* In the child, between fork and exec: only calls that are safe there. What fails goes to `tell` as an errno; exec
+ * closes that. */
+static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *const env[], int tell)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
@@ -22,10 +30,45 @@ static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *
     gq_jail_limit(RLIMIT_CPU, run->timeout_ms / 1000 + 2);
     int in = open("/dev/null", O_RDONLY), out = open(run->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || !gq_jail_enter(jail))
-        _exit(127);
-    syscall(SYS_close_range, 3u, ~0u, 0u); /* descriptors of ours are close-on-exec already; this is for strangers' */
+        fail_to_start(tell);
+    if (tell != 3 && dup3(tell, 3, O_CLOEXEC) < 0)
+        fail_to_start(tell);
+    syscall(SYS_close_range, 4u, ~0u, 0u); /* descriptors of ours are close-on-exec already; this is for strangers' */
     execve(run->args[0], (char *const *)(uintptr_t)run->args, env);
-    _exit(127);
+    fail_to_start(3);
+}
+
+/* 0, or what kept the child from becoming the compiler. It says so at once: nothing in it waits. */
+static int heard(int fd)
+{
+    int err = 0;
+    ssize_t n;
+    do
+        n = read(fd, &err, sizeof err);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof err ? err : 0;
+}
+
+static gq_status start_in(const struct gq_run *run, int jail, char *const env[], pid_t *child)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting the compiler %s", run->jail.program);
+    *child = fork();
+    if (*child == 0)
+        become_compiler(run, jail, env, ends[1]);
+    int err = *child < 0 ? errno : 0;
+    close(ends[1]);
+    if (*child > 0) {
+        setpgid(*child, *child); /* the child does it too: whoever is first */
+        err = heard(ends[0]);
+    }
+    close(ends[0]);
+    if (!err)
+        return GQ_OK;
+    while (*child > 0 && waitpid(*child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return gq_error_errno(GQ_ERR_NO_MEMORY, err, "starting the compiler %s", run->jail.program);
 }
 
 static gq_status start(const struct gq_run *run, pid_t *child)
@@ -40,15 +83,10 @@ static gq_status start(const struct gq_run *run, pid_t *child)
     snprintf(temporary, sizeof temporary, "TMPDIR=%s", run->jail.scratch);
     char language[] = "LC_ALL=C";
     char *env[] = {path, temporary, language, NULL};
-    *child = fork();
-    if (*child == 0)
-        become_compiler(run, jail, env);
+    status = start_in(run, jail, env, child);
     if (jail >= 0)
         close(jail);
-    if (*child < 0)
-        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting the compiler %s", run->jail.program);
-    setpgid(*child, *child); /* the child does it too: whoever is first */
-    return GQ_OK;
+    return status;
 }
 
 static bool other_side_closed(int fd)
@@ -92,7 +130,7 @@ static gq_status wait_for(const struct gq_run *run, pid_t child, int child_fd, i
 
 gq_status gq_run_compiler(const struct gq_run *run, int *wait_status)
 {
-    pid_t child;
+    pid_t child = -1;
     gq_status status = start(run, &child);
     if (status != GQ_OK)
         return status;

@@ -1,5 +1,6 @@
 #include "connect/connect.h"
 #include <poll.h>
+#include <time.h>
 
 static const struct gq_source_ops *const sources[] = {&gq_source_file, &gq_source_stdin, &gq_source_generate};
 static const struct gq_sink_ops *const sinks[] = {&gq_sink_file, &gq_sink_stdout, &gq_sink_null};
@@ -20,8 +21,8 @@ const struct gq_sink_ops *gq_sink_find(enum gq_sink_kind kind)
     return NULL;
 }
 
-bool gq_connect_interrupted(int interrupt_fd, int timeout_ms)
+bool gq_connect_interrupted(int interrupt_fd, uint32_t timeout_ns)
 {
     struct pollfd p = {.fd = interrupt_fd, .events = POLLIN};
-    return poll(&p, 1, timeout_ms) > 0;
+    return ppoll(&p, 1, &(struct timespec){.tv_nsec = timeout_ns}, NULL) > 0;
 }

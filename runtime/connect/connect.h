@@ -63,7 +63,7 @@ const struct gq_sink_ops *gq_sink_find(enum gq_sink_kind kind);
 extern const struct gq_source_ops gq_source_file, gq_source_stdin, gq_source_generate;
 extern const struct gq_sink_ops gq_sink_file, gq_sink_stdout, gq_sink_null;
 
-/* True once the descriptor is readable; waits at most `timeout_ms`, for ever with -1. */
-bool gq_connect_interrupted(int interrupt_fd, int timeout_ms);
+/* True once the descriptor is readable; waits at most so long, below a second. */
+bool gq_connect_interrupted(int interrupt_fd, uint32_t timeout_ns);
 
 #endif

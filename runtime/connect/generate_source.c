@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAIT_NS 500000000u /* at a time */
+
 struct generate {
     struct gq_source base;
     int interrupt_fd;
@@ -53,8 +55,7 @@ static bool due(struct generate *g, bool may_wait, bool *interrupted)
     for (uint64_t now; (now = gq_clock_ns()) < at;) {
         if (!may_wait)
             return false;
-        uint64_t left_ms = (at - now) / 1000000;
-        *interrupted = gq_connect_interrupted(g->interrupt_fd, left_ms < 1000 ? (int)left_ms : 1000);
+        *interrupted = gq_connect_interrupted(g->interrupt_fd, (uint32_t)(at - now < WAIT_NS ? at - now : WAIT_NS));
         if (*interrupted)
             return false;
     }

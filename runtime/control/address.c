@@ -22,6 +22,8 @@
 #define LOCK_WAIT_MS 2000u
 #define ASK_WAIT_MS 2000u
 
+static gq_status out_of_memory(void) { return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a socket's path"); }
+
 /* --- folders ------------------------------------------------------------------------------------------------------ */
 
 static bool folder_of_session(struct gq_text *out)
@@ -30,7 +32,7 @@ static bool folder_of_session(struct gq_text *out)
     gq_text_clear(out);
     if (runtime && runtime[0] == '/') /* a relative one counts as none, says the XDG base directory specification */
         gq_text_printf(out, "%s/gpuqueue", runtime);
-    return out->len > 0;
+    return out->len > 0 || out->failed;
 }
 
 static void folder_of_user(struct gq_text *out)
@@ -48,10 +50,14 @@ static gq_status open_own(const char *path, int *fd)
     *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*fd < 0)
         return gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "the folder for control sockets, %s, cannot be opened", path);
-    if (fstat(*fd, &info) == 0 && info.st_uid == geteuid() && (info.st_mode & 077) == 0)
+    const bool known = fstat(*fd, &info) == 0;
+    if (known && info.st_uid == geteuid() && (info.st_mode & 077) == 0)
         return GQ_OK;
+    const int err = errno;
     close(*fd);
     *fd = -1;
+    if (!known)
+        return gq_error_errno(GQ_ERR_UNAVAILABLE, err, "the folder for control sockets, %s", path);
     return gq_error_set(GQ_ERR_UNAVAILABLE,
                         "the folder for control sockets, %s, is not this user's alone (mode 0700); remove it, or name "
                         "another place with control.socket in the pipeline file",
@@ -69,7 +75,7 @@ static gq_status open_default(struct gq_text *folder, int *fd)
 {
     if (!folder_of_session(folder))
         folder_of_user(folder);
-    gq_status status = make_folder(gq_text_str(folder));
+    gq_status status = folder->failed ? out_of_memory() : make_folder(gq_text_str(folder));
     return status == GQ_OK ? open_own(gq_text_str(folder), fd) : status;
 }
 
@@ -77,9 +83,10 @@ static gq_status open_default(struct gq_text *folder, int *fd)
 static gq_status open_chosen(const char *path, struct gq_text *folder, int *fd)
 {
     char *name = gq_path_folder(path);
-    gq_text_puts(folder, name ? name : ".");
+    gq_text_puts(folder, name ? name : "");
+    folder->failed |= !name;
     free(name);
-    gq_status status = make_folder(gq_text_str(folder));
+    gq_status status = folder->failed ? out_of_memory() : make_folder(gq_text_str(folder));
     if (status != GQ_OK)
         return status;
     *fd = open(gq_text_str(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -281,11 +288,13 @@ static gq_status open_for(const char *name, struct gq_address *a)
     if (status == GQ_OK) {
         lock_folder(a->folder);
         sweep(a->folder);
-        for (unsigned again = 0; again <= SAME_NAME_MAX && found == FOUND_LIVE; again++) {
+        for (unsigned again = 0; again <= SAME_NAME_MAX && found == FOUND_LIVE && !file.failed; again++) {
             make_name(name, room, again, &file);
             found = look(a->folder, gq_text_str(&file));
         }
-        status = set_path(a, gq_text_str(&folder), gq_text_str(&file));
+        status = file.failed ? out_of_memory() : GQ_OK;
+        if (status == GQ_OK)
+            status = set_path(a, gq_text_str(&folder), gq_text_str(&file));
         if (status == GQ_OK)
             status = listen_as(a, gq_text_str(&file));
         flock(a->folder, LOCK_UN);
@@ -327,7 +336,11 @@ static gq_status connect_to(const struct sockaddr_un *address, const char *path,
     if (*fd < 0)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "a socket cannot be made");
     setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait); /* a full backlog is waited for so long */
-    if (connect(*fd, (const struct sockaddr *)address, sizeof *address) == 0)
+    int got;
+    do
+        got = connect(*fd, (const struct sockaddr *)address, sizeof *address);
+    while (got != 0 && errno == EINTR);
+    if (got == 0)
         return GQ_OK;
     int err = errno;
     close(*fd);
@@ -354,7 +367,14 @@ struct search {
     int fd;
     unsigned count;
     struct gq_text all, looked;
+    struct gq_text trouble; /* the first that kept us from looking somewhere */
 };
+
+static void note_trouble(struct search *s, const char *what)
+{
+    if (!s->trouble.len && !s->trouble.failed)
+        gq_text_puts(&s->trouble, what);
+}
 
 static void found_one(struct search *s, const char *folder, const char *name, int fd)
 {
@@ -368,13 +388,23 @@ static void found_one(struct search *s, const char *folder, const char *name, in
     }
 }
 
-static void search_folder(struct search *s, const char *folder)
+static void search_folder(struct search *s, const struct gq_text *path)
 {
     int open_folder, fd;
+    struct stat info;
+    const char *folder = gq_text_str(path);
     gq_text_printf(&s->looked, "%s%s", s->looked.len ? " and " : "", folder);
-    if (open_own(folder, &open_folder) != GQ_OK)
+    if (path->failed)
+        note_trouble(s, "out of memory for its path");
+    if (path->failed || (stat(folder, &info) != 0 && errno == ENOENT))
         return;
+    if (open_own(folder, &open_folder) != GQ_OK) {
+        note_trouble(s, gq_error_text());
+        return;
+    }
     DIR *dir = list(open_folder);
+    if (!dir)
+        note_trouble(s, strerror(errno));
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         struct sockaddr_un address;
         if (!is_socket_name(entry->d_name) || !fits_in(open_folder, entry->d_name))
@@ -382,6 +412,8 @@ static void search_folder(struct search *s, const char *folder)
         address_in(open_folder, entry->d_name, &address);
         if (connect_to(&address, entry->d_name, ASK_WAIT_MS, &fd) == GQ_OK)
             found_one(s, folder, entry->d_name, fd);
+        else if (look(open_folder, entry->d_name) != FOUND_DEAD)
+            note_trouble(s, gq_error_text());
     }
     if (dir)
         closedir(dir);
@@ -394,14 +426,16 @@ gq_status gq_address_find(struct gq_text *path, int *fd)
     struct gq_text folder = {0};
     gq_status status = GQ_OK;
     if (folder_of_session(&folder))
-        search_folder(&s, gq_text_str(&folder));
+        search_folder(&s, &folder);
     folder_of_user(&folder);
-    search_folder(&s, gq_text_str(&folder));
+    search_folder(&s, &folder);
     if (s.count == 0)
         status = gq_error_set(GQ_ERR_UNAVAILABLE,
-                              "no pipeline of this user is running with a control socket (looked in %s); name its "
+                              "no pipeline of this user is running with a control socket (looked in %s%s%s); name its "
                               "socket with --socket PATH",
-                              gq_text_str(&s.looked));
+                              gq_text_str(&s.looked), s.trouble.len ? ": " : "", gq_text_str(&s.trouble));
+    else if (path->failed || s.all.failed)
+        status = out_of_memory();
     else if (s.count > 1)
         status =
             gq_error_set(GQ_ERR_INVALID_ARG, "%u pipelines of this user are running; choose one with --socket PATH: %s",
@@ -412,5 +446,6 @@ gq_status gq_address_find(struct gq_text *path, int *fd)
     gq_text_finish(&folder);
     gq_text_finish(&s.all);
     gq_text_finish(&s.looked);
+    gq_text_finish(&s.trouble);
     return status;
 }

@@ -50,9 +50,8 @@ START_TEST(without_a_compiler_there_is_a_sentence)
 {
     setenv("GPUQ_CXX", "/no/such/compiler", 1);
     ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
-    ck_assert_str_eq(
-        gq_error_text(),
-        "GPUQ_CXX=/no/such/compiler is no program that can be run; it names a C++ compiler, without options");
+    ck_assert_str_eq(gq_error_text(), "GPUQ_CXX=/no/such/compiler is no program that can be run; it names a C++ "
+                                      "compiler, without options: No such file or directory");
     unsetenv("GPUQ_CXX");
     setenv("PATH", "/nonexistent", 1);
     ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
