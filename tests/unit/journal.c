@@ -328,7 +328,9 @@ START_TEST(the_file_stays_short)
     const struct gq_journal_opts opts = {path, GQ_DURABILITY_MEMORY, CAPACITY, SLOT_BYTES, 10000};
     struct gq_journal *j;
     uint64_t longest = 0;
+    struct stat info;
     ck_assert_int_eq(gq_journal_open(&opts, &j), GQ_OK);
+    ck_assert_int_eq(chmod(path, 0640), 0);
     for (uint64_t i = 0; i < 5000; i++) {
         ck_assert_int_eq(put(j, 0, 100), GQ_OK);
         if (i >= 8)
@@ -337,6 +339,8 @@ START_TEST(the_file_stays_short)
     }
     ck_assert_uint_le(longest, 10000 + 2 * 2500 + 500);
     ck_assert_int_eq(gq_journal_close(j), GQ_OK);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0640); /* its owner's choice */
 }
 END_TEST
 
