@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "input.h"
 #include "pipeline/budget.h"
+#include "pipeline/dead_letter_format.h"
 #include "pipeline/suspects.h"
 #include "pipeline/version.h"
 #include "ring/counted.h"
@@ -298,13 +299,27 @@ static void send(struct input *in)
     gq_link_ring_worker(&w.remote.link);
 }
 
+/* What a dead letter would say of it. */
+static void tell_of(const struct gq_lane_result *r)
+{
+    char reason[160] = "";
+    struct gq_version_name name;
+    struct gq_dead_letter letter = {0};
+    const struct gq_dead_end end = {gq_meta_status(r->meta), gq_meta_code(r->meta), r->len, 1};
+    gq_dead_tell(&letter, &end, reason, sizeof reason);
+    gq_versions_name(versions, gq_meta_stage(r->meta) % 2, gq_meta_generation(r->meta), &name);
+    gq_assert(reason[0] && letter.kind > 0 && letter.kind < GQ_DEAD_CLASS_END && name.number > 0);
+}
+
 /* Reads what a user would, into just as many bytes. */
 static void check_result(const struct gq_lane_result *r)
 {
     const uint32_t status = gq_meta_status(r->meta);
     gq_assert(status != GQ_RESULT_DROPPED && status <= GQ_RESULT_FAULTED);
-    if (status != GQ_RESULT_OK)
+    if (status != GQ_RESULT_OK) {
+        tell_of(r);
         return;
+    }
     gq_assert(r->len <= w.slot_bytes);
     uint8_t *copy = malloc(r->len ? r->len : 1);
     gq_assert(copy);
@@ -392,7 +407,8 @@ static void take_counted(void)
     gq_assert(c.ok + c.dropped + c.failed == c.end - c.first && c.bytes <= c.ok * w.slot_bytes);
     for (uint64_t seq = c.first; seq < c.end; seq++) {
         struct gq_lane_result r;
-        gq_counted_failed(w.lane, seq, &r);
+        if (gq_counted_failed(w.lane, seq, &r))
+            tell_of(&r);
     }
     gq_counted_release(w.lane, &c);
 }
