@@ -81,6 +81,8 @@ static gq_status fetch(struct gq_user *user, uint64_t id, void *buffer, size_t *
     if (!len || (!buffer && *len))
         return gq_error_set(GQ_ERR_INVALID_ARG, "q_try_dequeue_result: out_buf or inout_len is NULL");
     gq_status status = lane ? gq_lane_fetch(lane, gq_id_seq(id), buffer, len, &meta) : GQ_ERR_NOT_FOUND;
+    if (lane && lane->keeper && (status == GQ_OK || (status == GQ_ERR_DEVICE && meta)))
+        user->owed = id; /* the lane holds it until the application comes back: only then is it safe with it */
     return status == GQ_OK ? GQ_OK : explain(user, status, id, *len, meta);
 }
 
@@ -192,6 +194,20 @@ static gq_status stats(struct gq_user *user, QueueStats *out)
         .queue_depth = c.submitted - c.released,
     };
     return GQ_OK;
+}
+
+QueueStatus q_recovered(GpuQueue *q, uint64_t *out_count)
+{
+    gq_status status = GQ_OK;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return gq_to_queue_status(status);
+    if (out_count)
+        *out_count = user->handle->pipeline->recovered;
+    else
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "q_recovered: out_count is NULL");
+    gq_handle_leave(user);
+    return gq_to_queue_status(status);
 }
 
 QueueStatus q_stats(GpuQueue *q, QueueStats *out)
@@ -330,6 +346,8 @@ QueueStatus q_release(GpuQueue *q, const QResult *results, size_t count)
         return gq_to_queue_status(status);
     status = !results && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_release: results is NULL")
                                : release(user, results, count);
+    if (user->handle->queue->journal)
+        gq_journal_flush(user->handle->queue->journal);
     gq_handle_leave(user);
     return gq_to_queue_status(status);
 }

@@ -52,3 +52,14 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
     budget->moved_ns = moved ? 0 : budget->moved_ns + passed;
     return over;
 }
+
+bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms)
+{
+    if (budget->moved_ns <= silent_ms * UINT64_C(1000000))
+        return false;
+    const uint32_t threads = gq_page_threads(page);
+    for (uint32_t i = 0; i < threads; i++)
+        if (budget->block[i].current)
+            return false;
+    return true;
+}

@@ -37,7 +37,7 @@ void gq_dead_tell(struct gq_dead_letter *letter, const struct gq_dead_end *end, 
     letter->code = (uint16_t)end->code;
     letter->reason = text;
     if (end->status == GQ_RESULT_FAULTED) {
-        letter->attempts += 1 + gq_trials_of(end->retries);
+        letter->attempts += gq_deaths_of(end->retries);
         tell_fault(letter, end->code, text, size);
     } else if (end->status == GQ_RESULT_FAILED) {
         letter->attempts += 1 + end->retries;

@@ -153,7 +153,7 @@ gq_status gq_remote_fit(struct gq_remote *remote)
 gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
 {
     struct gq_packet packet = {.type = GQ_PACKET_LANE,
-                               .lane = {.capacity = lane->view.mask + 1, .range = GQ_RANGE_ALL}};
+                               .lane = {.capacity = lane->view.mask + 1, .range = {lane->first_seq, 0, UINT64_MAX}}};
     struct gq_packet reply;
     int fds[] = {lane->in_fd, lane->out_fd};
     pthread_mutex_lock(&remote->lock);

@@ -28,10 +28,11 @@ static bool is_listed(const struct gq_suspect *list, uint32_t count, uint64_t id
     return false;
 }
 
-static uint32_t add(const struct gq_crumb *c, struct gq_queue *queue, struct gq_suspect *list, uint32_t count)
+static uint32_t add(const struct gq_crumb *c, struct gq_queue *queue, bool caused, struct gq_suspect *list,
+                    uint32_t count)
 {
     const uint32_t stage = c->stage <= GQ_CRUMB_SOURCE ? (uint32_t)c->stage : NO_STAGE;
-    const struct gq_suspect suspect = {id_of(c, queue), stage, (uint32_t)c->generation};
+    const struct gq_suspect suspect = {id_of(c, queue), stage, (uint32_t)c->generation, caused};
     struct gq_lane *lane = is_inside(c) && suspect.id ? gq_queue_lane_of(queue, suspect.id) : NULL;
     if (!lane || is_listed(list, count, suspect.id) || !gq_lane_is_open(lane, suspect.id))
         return 0;
@@ -47,21 +48,21 @@ uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *qu
     uint32_t n = 0;
     if (hung < threads) { /* nobody else is to blame, also when it ended at the last moment */
         c = gq_page_crumb(page, hung);
-        return add(&c, queue, out, 0);
+        return add(&c, queue, true, out, 0);
     }
     for (uint32_t i = 0; i < threads; i++) {
         c = gq_page_crumb(page, i);
-        if (c.signal && add(&c, queue, out, 0))
+        if (c.signal && add(&c, queue, true, out, 0))
             return 1;
     }
     for (uint32_t i = 0; i < threads && n < max; i++) {
         c = gq_page_crumb(page, i);
-        n += add(&c, queue, out, n);
+        n += add(&c, queue, false, out, n);
     }
     return n;
 }
 
-uint32_t gq_trials_of(uint32_t retries) { return retries ? retries : 1; }
+uint32_t gq_deaths_of(uint32_t retries) { return (retries ? retries : 1) + 1; }
 
 uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status)
 {

@@ -76,7 +76,9 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
 static gq_status map_file(int fd, size_t bytes, int protection, uint8_t **out)
 {
     struct stat info;
-    if (fstat(fd, &info) != 0 || (size_t)info.st_size < bytes)
+    if (fstat(fd, &info) != 0)
+        return gq_error_errno(GQ_ERR_INTERNAL, errno, "a lane's file");
+    if ((size_t)info.st_size < bytes)
         return gq_error_set(GQ_ERR_INTERNAL, "a lane's file is smaller than its %zu bytes", bytes);
     void *p = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)

@@ -116,7 +116,8 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
                 file);
 }
 
-static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status status)
+/* The status that the command ends with: what was asked for in JSON is not left out in silence. */
+static gq_status summary_json(const gq_pipeline *p, const gq_stats *s, gq_status status)
 {
     struct gq_text t = {0};
     const char *error = status == GQ_OK ? "" : gq_last_error();
@@ -136,8 +137,13 @@ static void summary_json(const gq_pipeline *p, const gq_stats *s, gq_status stat
     gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
     gq_text_puts(&t, ", \"error\": ");
     gq_text_json(&t, error, strlen(error));
-    fprintf(stderr, "%s}\n", gq_text_str(&t));
+    if (!t.failed)
+        fprintf(stderr, "%s}\n", gq_text_str(&t));
+    else
+        fprintf(stderr, "gpuq run: out of memory for the summary%s%s\n", *error ? "; the run failed: " : "", error);
+    const bool failed = t.failed;
     gq_text_finish(&t);
+    return failed && status == GQ_OK ? GQ_ERR_NO_MEMORY : status;
 }
 
 static void tell_note(void *context, const char *sentence)
@@ -190,7 +196,7 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
         gpuq_console_clear();
     gq_get_stats(p, &stats);
     if (opts->json)
-        summary_json(p, &stats, status);
+        status = summary_json(p, &stats, status);
     if (status != GQ_OK && !opts->json)
         report_error(status);
     if (!opts->json && !opts->quiet)
