@@ -30,7 +30,7 @@
 #define DRAIN_MAX 10000u        /* calls; a lane has 16 slots */
 #define GUARD_BYTES (64u << 10) /* behind what the worker shares: an address there is a fault */
 
-enum { WAITS, REPORTED, HELD, OVER };
+enum { WAITS, REPORTED, HELD, OVER, MUTE };
 
 static struct gq_conf_stage stages[] = {{.name = "one", .timeout_ms = 50}, {.name = "two"}};
 static const struct gq_conf conf = {.stages = stages, .stage_count = 2};
@@ -291,6 +291,10 @@ static void send(struct input *in)
         memset(gq_lane_slot(w.lane, first + i), (int)i, len[i]);
     }
     gq_assert(n <= want && (n == 0 || first == w.lane->submitted));
+    if (n && input_choice(in, 8) == 7) {
+        gq_lane_mute_next(w.lane);
+        w.state[first] = MUTE;
+    }
     if (w.mode & EXPRESS) /* which takes one at a time */
         for (uint32_t i = 0; i < n; i++)
             gq_lane_publish(w.lane, &len[i], 1, 1);
