@@ -58,7 +58,7 @@ static void take_all(GpuQueue *q, uint64_t first)
 }
 
 /* As many descriptors as are open, and `more`; or files of so many bytes. */
-static void die_without(gq_pipeline *p, int resource, uint64_t first, rlim_t more)
+static void die_without(gq_pipeline *p, __rlimit_resource_t resource, uint64_t first, rlim_t more)
 {
     struct rlimit usual, little;
     GpuQueue *q = gq_queue(p);

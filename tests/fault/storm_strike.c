@@ -56,7 +56,7 @@ static void stop_worker(struct storm *s, uint64_t *dice)
 /* For a short time the system gives no more, and meanwhile a worker dies. */
 static void starve(struct storm *s, enum storm_strike strike, uint64_t *dice)
 {
-    const int resource = strike == STORM_NO_FILES ? RLIMIT_NOFILE : RLIMIT_FSIZE;
+    const __rlimit_resource_t resource = strike == STORM_NO_FILES ? RLIMIT_NOFILE : RLIMIT_FSIZE;
     struct rlimit usual, little;
     const pid_t worker = find_worker(true);
     const int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
