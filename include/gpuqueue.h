@@ -20,6 +20,12 @@
  * Results   Taken once: by q_try_dequeue_result(), or by q_peek()/q_release(). A dropped message frees its slot by
  *           itself; asking for it gives Q_ERR_NOT_FOUND. A failed one yields a result without bytes: Q_ERR_CUDA, once.
  *
+ * Journal   With `queue.journal` in the pipeline file (or $GPUQ_JOURNAL, q_init) what is accepted survives a crash of
+ * the application: the next queue with that journal runs every message whose result was not taken, and the ids stay. A
+ * result is taken for good by q_release(), or, after q_try_dequeue_result(), by the same thread's next call on the
+ * queue, its end, or q_shutdown(); one that was handed out and not yet taken for good may come again. A journal without
+ * room makes Q_ERR_FULL of an enqueue, and one that broke Q_ERR_CUDA, for good.
+ *
  * Types, codes and functions up to q_stats() are those of the project's first specification; names and values are
  * fixed.
  */
@@ -81,7 +87,8 @@ typedef struct EnqueueItem {
  */
 
 /* Opens a queue with one stage and starts it: the plugin named by $GPUQ_PLUGIN (a .cu file), by default `echo`, on the
- * backend named by $GPUQ_BACKEND (auto, cuda, cpu), by default auto. NULL on failure. */
+ * backend named by $GPUQ_BACKEND (auto, cuda, cpu), by default auto. $GPUQ_JOURNAL names its journal, if it is to have
+ * one, and $GPUQ_DURABILITY (fdatasync, memory), by default fdatasync, how safe that is. NULL on failure. */
 GQ_API GpuQueue *q_init(const QueueConfig *cfg);
 
 /* Opens a queue on a pipeline file whose source and sink are `api: {}` and starts it. NULL on failure. */
@@ -89,7 +96,8 @@ GQ_API GpuQueue *q_open(const char *pipeline_file);
 
 /* Refuses new messages, waits for those in flight (10 s, or the pipeline file's `drain`), stops the worker and frees
  * what the queue holds; results that nobody took are gone. If the wait runs out it gives up and q_last_error() says how
- * many messages were not finished; else q_last_error() is "". Takes NULL. A second call does nothing. */
+ * many messages were not finished; else q_last_error() is "". Takes NULL. A second call does nothing. With a journal,
+ * the next queue gives what nobody took. */
 GQ_API void q_shutdown(GpuQueue *q);
 
 /* The calling thread's last error, "" if none. Valid until the thread's next call into gpuqueue. */
@@ -132,6 +140,10 @@ GQ_API QueueStatus q_wait_completions(GpuQueue *q, uint32_t timeout_ms);
 
 /* A snapshot of the counters. */
 GQ_API QueueStatus q_stats(GpuQueue *q, QueueStats *out);
+
+/* How many messages the journal gave back when the queue was opened: accepted before, and their results not taken. They
+ * are among those of q_stats(). 0 without a journal. */
+GQ_API QueueStatus q_recovered(GpuQueue *q, uint64_t *out_count);
 
 /* --- in place: for those who want every nanosecond -------------------------------------------------------------------
  */

@@ -57,7 +57,8 @@ typedef struct gq_stats {
         max_ns; /* accepted -> result seen by the host, with a sink other than `api`; within 6.25 % */
     uint64_t
         resumed; /* delivery: exactly_once: messages that earlier runs were done with; this one began behind them */
-    uint64_t restarts; /* workers that took the place of one that died */
+    uint64_t restarts;  /* workers that took the place of one that died */
+    uint64_t recovered; /* queue.journal: messages that earlier runs accepted, and whose results were not taken */
 } gq_stats;
 
 GQ_API gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out);

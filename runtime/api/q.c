@@ -52,31 +52,35 @@ static GpuQueue *run(const gq_open_opts *opts)
     return p->handle;
 }
 
+/* A JSON string is a YAML string. */
+static void put_string(struct gq_text *yaml, const char *s) { gq_text_json(yaml, s, strlen(s)); }
+
 GpuQueue *q_init(const QueueConfig *cfg)
 {
-    char text[512];
-    const char *plugin = getenv("GPUQ_PLUGIN");
+    const char *plugin = getenv("GPUQ_PLUGIN"), *journal = getenv("GPUQ_JOURNAL");
+    const char *durability = getenv("GPUQ_DURABILITY");
     if (!cfg) {
         gq_error_set(GQ_ERR_INVALID_ARG, "q_init: cfg is NULL");
         return NULL;
     }
-    struct gq_text quoted = {0};
-    if (plugin && *plugin)
-        gq_text_json(&quoted, plugin, strlen(plugin)); /* a JSON string is a YAML string */
-    else
-        gq_text_puts(&quoted, "builtin:echo");
     struct gq_text yaml = {0};
-    snprintf(text, sizeof text, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32 " }\n",
-             cfg->capacity, cfg->slot_bytes);
-    gq_text_puts(&yaml, text);
-    gq_text_printf(&yaml, "stages:\n  - { name: plugin, plugin: %s }\n", gq_text_str(&quoted));
+    gq_text_printf(&yaml, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32,
+                   cfg->capacity, cfg->slot_bytes);
+    if (journal && *journal) {
+        gq_text_puts(&yaml, ", journal: ");
+        put_string(&yaml, journal);
+        gq_text_puts(&yaml, ", durability: ");
+        put_string(&yaml, durability && *durability ? durability : "fdatasync");
+    }
+    gq_text_puts(&yaml, " }\nstages:\n  - { name: plugin, plugin: ");
+    put_string(&yaml, plugin && *plugin ? plugin : "builtin:echo");
+    gq_text_puts(&yaml, " }\n");
     gq_open_opts opts = {.size = sizeof opts, .path = "q_init", .text = gq_text_str(&yaml)};
     GpuQueue *q = NULL;
-    if (quoted.failed || yaml.failed)
+    if (yaml.failed)
         gq_error_set(GQ_ERR_NO_MEMORY, "q_init: out of memory");
     else
         q = run(&opts);
-    gq_text_finish(&quoted);
     gq_text_finish(&yaml);
     return q;
 }
@@ -162,6 +166,19 @@ static gq_status check_item(const struct gq_lane *lane, const void *data, size_t
 /* The time, for lanes that keep latencies: those whose results go to a sink of the pipeline. */
 static uint64_t sent_ns(const struct gq_lane *lane) { return lane->sent_ns ? gq_clock_ns() : 0; }
 
+/* Publishes messages that lie in their slots, once whoever keeps them has them; else their claims go back. */
+static gq_status publish(struct gq_lane *lane, const uint32_t *len, uint32_t count)
+{
+    const struct gq_lane_keeper *keeper = lane->keeper;
+    if (keeper && count) {
+        gq_status status = keeper->accept(keeper->arg, lane, lane->submitted, len, count);
+        if (status != GQ_OK)
+            return status;
+    }
+    gq_lane_publish(lane, len, count, sent_ns(lane));
+    return GQ_OK;
+}
+
 static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len, uint64_t *id, uint32_t timeout_ms)
 {
     struct gq_lane *lane;
@@ -178,7 +195,11 @@ static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len,
     if (len)
         memcpy(gq_lane_slot(lane, seq), data, len);
     uint32_t len32 = (uint32_t)len;
-    gq_lane_publish(lane, &len32, 1, sent_ns(lane));
+    status = publish(lane, &len32, 1);
+    if (status != GQ_OK) {
+        lane->claimed = seq;
+        return status;
+    }
     gq_link_ring_worker(lane->link);
     if (id)
         *id = gq_slot_id(lane->view.lane, seq);
@@ -232,8 +253,10 @@ static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *
             ids[*done + used] = gq_slot_id(lane->view.lane, first + used);
         len[used] = (uint32_t)item->len;
     }
-    gq_lane_publish(lane, len, used, sent_ns(lane));
-    lane->claimed = first + used; /* slots behind a bad item go back */
+    const gq_status kept = publish(lane, len, used);
+    lane->claimed = lane->submitted; /* slots behind a bad item go back, and those of messages that were not kept */
+    if (kept != GQ_OK)
+        return kept;
     *done += used;
     gq_link_ring_worker(lane->link);
     return status;
@@ -342,14 +365,17 @@ static gq_status check_claims(const struct gq_lane *lane, const QClaim *claims, 
     return GQ_OK;
 }
 
-static void publish_claims(struct gq_lane *lane, const QClaim *claims, size_t count, uint32_t *len)
+/* All of them or none: with a journal, those behind a group that is not kept stay held. */
+static gq_status publish_claims(struct gq_lane *lane, const QClaim *claims, size_t count, uint32_t *len)
 {
     uint32_t n = count < PUBLISH_MAX ? (uint32_t)count : PUBLISH_MAX;
     for (size_t done = n;; done += n) {
-        gq_lane_publish(lane, len, n, sent_ns(lane));
+        gq_status status = publish(lane, len, n);
+        if (status != GQ_OK)
+            return status;
         n = count - done < PUBLISH_MAX ? (uint32_t)(count - done) : PUBLISH_MAX;
         if (n == 0)
-            return;
+            return GQ_OK;
         for (uint32_t i = 0; i < n; i++)
             len[i] = claims[done + i].len;
     }
@@ -370,9 +396,9 @@ static gq_status commit(struct gq_user *user, const QClaim *claims, size_t count
     status = check_claims(lane, claims, count, len);
     if (status != GQ_OK)
         return status;
-    publish_claims(lane, claims, count, len);
+    status = publish_claims(lane, claims, count, len);
     gq_link_ring_worker(lane->link);
-    return GQ_OK;
+    return status;
 }
 
 QueueStatus q_commit(GpuQueue *q, const QClaim *claims, size_t count)

@@ -33,6 +33,17 @@ static gq_status explain_fault(uint64_t id, const char *stage, uint32_t code)
     return gq_error_set(GQ_ERR_DEVICE, "message %" PRIu64 " %s each time it was tried, in stage '%s'", id, how, stage);
 }
 
+/* Of a worker that lives, no result is lost unless its words were written over. */
+static gq_status explain_loss(const struct gq_user *user, uint64_t id)
+{
+    const gq_status status = gq_remote_check(user->handle->queue->remote);
+    return status != GQ_OK ? status
+                           : gq_error_set(GQ_ERR_DEVICE,
+                                          "the result of message %" PRIu64 " was there, and is gone: a plugin may have "
+                                          "written over memory that is not its own",
+                                          id);
+}
+
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
     const struct gq_conf *conf = user->handle->pipeline->conf;
@@ -50,7 +61,7 @@ static gq_status explain(const struct gq_user *user, gq_status status, uint64_t 
         return gq_error_set(status, "message %" PRIu64 " was never issued, or its result was taken", id);
     case GQ_ERR_DEVICE:
         if (!meta)
-            return gq_remote_check(user->handle->queue->remote);
+            return explain_loss(user, id);
         if (gq_meta_status(meta) == GQ_RESULT_OVERFLOW)
             return gq_error_set(status, "message %" PRIu64 ": stage '%s' reported a result longer than slot_bytes", id,
                                 name);
@@ -70,6 +81,8 @@ static gq_status fetch(struct gq_user *user, uint64_t id, void *buffer, size_t *
     if (!len || (!buffer && *len))
         return gq_error_set(GQ_ERR_INVALID_ARG, "q_try_dequeue_result: out_buf or inout_len is NULL");
     gq_status status = lane ? gq_lane_fetch(lane, gq_id_seq(id), buffer, len, &meta) : GQ_ERR_NOT_FOUND;
+    if (lane && lane->keeper && (status == GQ_OK || (status == GQ_ERR_DEVICE && meta)))
+        user->owed = id; /* the lane holds it until the application comes back: only then is it safe with it */
     return status == GQ_OK ? GQ_OK : explain(user, status, id, *len, meta);
 }
 
@@ -181,6 +194,20 @@ static gq_status stats(struct gq_user *user, QueueStats *out)
         .queue_depth = c.submitted - c.released,
     };
     return GQ_OK;
+}
+
+QueueStatus q_recovered(GpuQueue *q, uint64_t *out_count)
+{
+    gq_status status = GQ_OK;
+    struct gq_user *user = gq_handle_enter(q, &status);
+    if (!user)
+        return gq_to_queue_status(status);
+    if (out_count)
+        *out_count = user->handle->pipeline->recovered;
+    else
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "q_recovered: out_count is NULL");
+    gq_handle_leave(user);
+    return gq_to_queue_status(status);
 }
 
 QueueStatus q_stats(GpuQueue *q, QueueStats *out)
@@ -319,6 +346,8 @@ QueueStatus q_release(GpuQueue *q, const QResult *results, size_t count)
         return gq_to_queue_status(status);
     status = !results && count ? gq_error_set(GQ_ERR_INVALID_ARG, "q_release: results is NULL")
                                : release(user, results, count);
+    if (user->handle->queue->journal)
+        gq_journal_flush(user->handle->queue->journal);
     gq_handle_leave(user);
     return gq_to_queue_status(status);
 }

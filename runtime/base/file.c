@@ -47,8 +47,12 @@ gq_status gq_file_write_all(int fd, const void *bytes, size_t len)
         ssize_t n = write(fd, p, len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return gq_error_errno(GQ_ERR_IO, errno, "writing %zu bytes", len);
+        if (n < 0) {
+            const int err = errno;
+            gq_error_errno(GQ_ERR_IO, err, "writing %zu bytes", len);
+            errno = err;
+            return GQ_ERR_IO;
+        }
         p += n;
         len -= (size_t)n;
     }

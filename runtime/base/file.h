@@ -11,7 +11,7 @@
 gq_status gq_file_read(const char *path, size_t max, struct gq_text *out);
 /* Writes to a temporary name beside `path`, then renames: readers see the old bytes or the new ones. */
 gq_status gq_file_write_atomic(const char *path, const void *bytes, size_t len, unsigned mode);
-/* write(2) until done. */
+/* write(2) until done; errno is that of the write that failed. */
 gq_status gq_file_write_all(int fd, const void *bytes, size_t len);
 gq_status gq_file_make_folders(const char *path, unsigned mode);
 bool gq_file_exists(const char *path); /* a regular file, readable */

@@ -13,8 +13,10 @@ void *gq_mem_lines(size_t bytes)
 }
 
 /* By the system call itself: ThreadSanitizer takes the function mmap() for a write to every byte, which other threads
- * may be reading. The kernel changes the mapping under its lock, at once. */
+ * may be reading. The kernel changes the mapping under its lock, at once. An offset of the type int would bring 32 bits
+ * of whatever lay on the stack with it, for syscall() is variadic: the mapping then lies beyond the file's end. */
 bool gq_mem_replace(void *at, size_t bytes, int fd)
 {
-    return syscall(SYS_mmap, at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != -1;
+    const off_t offset = 0;
+    return syscall(SYS_mmap, at, bytes, (long)PROT_READ, (long)(MAP_SHARED | MAP_FIXED), (long)fd, offset) != -1;
 }

@@ -223,6 +223,42 @@ static void check_delivery(struct gq_reading *r, struct gq_yaml *root)
                        gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
 }
 
+/* --- journal -------------------------------------------------------------------------------------------------------
+ */
+
+static void check_journal_pair(struct gq_reading *r, struct gq_yaml *durability, struct gq_yaml *journal)
+{
+    const struct gq_conf *conf = r->conf;
+    if (conf->durability == GQ_DURABILITY_NONE && journal && !journal->bad)
+        gq_read_refuse(r, journal, true,
+                       "nothing is kept in it: set queue.durability to fdatasync or memory, or leave it out");
+    else if (conf->durability != GQ_DURABILITY_NONE && !journal)
+        gq_read_refuse(r, durability, false,
+                       "%s needs the key 'journal' beside it: the file that keeps accepted messages",
+                       gq_durability_name(conf->durability));
+}
+
+static void check_journal(struct gq_reading *r, struct gq_yaml *root)
+{
+    const struct gq_conf *conf = r->conf;
+    struct gq_yaml *durability = find(root, "queue.durability"), *journal = find(root, "queue.journal");
+    struct gq_yaml *letters = find(root, "on_error.dead_letter.file.path");
+    if (!is_good(find(root, "queue")) || !is_good(durability))
+        return;
+    check_journal_pair(r, durability, journal);
+    if (conf->durability == GQ_DURABILITY_NONE || !is_good(find(root, "source")) || !is_good(find(root, "sink")))
+        return;
+    if (conf->source.kind != GQ_SOURCE_API || conf->sink.kind != GQ_SINK_API)
+        gq_read_refuse(r, durability, false,
+                       "a journal is for source api with sink api, and these are %s and %s: it keeps what only the "
+                       "application has; leave it out",
+                       gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
+    if (!journal)
+        return;
+    check_output(r, journal, "the journal", conf->journal);
+    check_apart(r, journal, "the journal", conf->journal, "the dead letters", letters ? conf->dead_letter : NULL);
+}
+
 void gq_read_check(struct gq_reading *r, struct gq_yaml *root)
 {
     check_source(r, root);
@@ -230,5 +266,6 @@ void gq_read_check(struct gq_reading *r, struct gq_yaml *root)
     check_names(r, root);
     default_dead_letter(r, root);
     check_delivery(r, root);
+    check_journal(r, root);
     check_files(r, root);
 }

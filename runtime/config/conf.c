@@ -31,6 +31,7 @@ void gq_conf_destroy(struct gq_conf *conf)
     free(conf->source.path);
     free(conf->sink.path);
     free(conf->dead_letter);
+    free(conf->journal);
     free(conf->plugin_pins);
     free(conf->control_socket);
     free(conf->name);
@@ -203,6 +204,12 @@ const char *gq_sink_name(enum gq_sink_kind kind)
 {
     static const char *const names[] = {"file", "stdout", "null", "api"};
     return names[kind];
+}
+
+const char *gq_durability_name(enum gq_durability durability)
+{
+    static const char *const names[] = {"none", "memory", "fdatasync"};
+    return names[durability];
 }
 
 const char *gq_framing_name(enum gq_framing framing)

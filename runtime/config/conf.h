@@ -21,6 +21,8 @@ enum gq_framing { GQ_FRAME_LINES, GQ_FRAME_LENGTH32, GQ_FRAME_VARINT, GQ_FRAME_F
 enum gq_pattern { GQ_PATTERN_COUNTER, GQ_PATTERN_RANDOM };
 /* How often a message may have an effect on the output when runs are killed and started again. */
 enum gq_delivery_kind { GQ_DELIVERY_AT_LEAST_ONCE, GQ_DELIVERY_EXACTLY_ONCE };
+/* What becomes of a message that q_enqueue accepted when the application ends before its result is taken. */
+enum gq_durability { GQ_DURABILITY_NONE, GQ_DURABILITY_MEMORY, GQ_DURABILITY_FDATASYNC };
 enum gq_param_type { GQ_PARAM_BOOL, GQ_PARAM_INT, GQ_PARAM_FLOAT, GQ_PARAM_STRING };
 
 struct gq_conf_param {
@@ -82,6 +84,8 @@ struct gq_conf {
     uint32_t capacity; /* slots of each lane */
     uint32_t slot_bytes;
     enum gq_poll poll;
+    enum gq_durability durability;
+    char *journal; /* path; NULL: durability is none */
     struct gq_conf_stage *stages;
     size_t stage_count;
     struct gq_conf_sink sink;
@@ -133,6 +137,7 @@ void gq_conf_print(const struct gq_conf *conf, struct gq_text *out);
 const char *gq_backend_name(enum gq_backend_kind kind);
 const char *gq_source_name(enum gq_source_kind kind);
 const char *gq_sink_name(enum gq_sink_kind kind);
+const char *gq_durability_name(enum gq_durability durability);
 const char *gq_framing_name(enum gq_framing framing);
 
 #endif

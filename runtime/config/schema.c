@@ -19,6 +19,8 @@ static const struct gq_schema_word patterns[] = {
     {"counter", GQ_PATTERN_COUNTER}, {"random", GQ_PATTERN_RANDOM}, {NULL, 0}};
 static const struct gq_schema_word polls[] = {
     {"spin", GQ_POLL_SPIN}, {"adaptive", GQ_POLL_ADAPTIVE}, {"sleep", GQ_POLL_SLEEP}, {NULL, 0}};
+static const struct gq_schema_word durabilities[] = {
+    {"none", GQ_DURABILITY_NONE}, {"memory", GQ_DURABILITY_MEMORY}, {"fdatasync", GQ_DURABILITY_FDATASYNC}, {NULL, 0}};
 static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
 static const struct gq_schema_word never[] = {{"off", 0}, {NULL, 0}};
 static const struct gq_schema_word deliveries[] = {
@@ -102,6 +104,10 @@ const struct gq_schema_row gq_schema_rows[] = {
      .sentence = "the longest message and the longest result"},
     {"queue.poll", GQ_SCHEMA_WORD, .fallback = "adaptive", .words = polls, AT(poll),
      .sentence = "how host and workers wait for messages: spin answers soonest and never rests, sleep takes the least power"},
+    {"queue.durability", GQ_SCHEMA_WORD, .fallback = "none", .words = durabilities, AT(durability),
+     .sentence = "how safe an accepted message is: fdatasync, on the disk; memory, it survives the application, not a power loss"},
+    {"queue.journal", GQ_SCHEMA_OUTPUT, .otherwise = "none", AT(journal), .example = "queue.journal",
+     .sentence = "the file that keeps accepted messages until their results are taken; for source api with sink api"},
 
     {"stages", GQ_SCHEMA_LIST, .required = true, .min = 1, .max = GQ_STAGES_MAX, AT(stages), BESIDE(stage_count),
      .sentence = "the plugins that each message passes, in order"},

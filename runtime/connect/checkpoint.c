@@ -1,6 +1,6 @@
 #include "connect/checkpoint.h"
 #include "base/digest.h"
-#include "base/file.h"
+#include "base/hold.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -75,18 +75,29 @@ static gq_status read_place(const struct gq_checkpoint *c, unsigned place, struc
     return GQ_OK;
 }
 
-/* The newest whole one; number 0: there is none. */
-static gq_status read_newest(const struct gq_checkpoint *c, struct record *newest)
+/* The newest whole one; number 0: none was ever written to its end. The first one goes to the second place, so whatever
+ * lies in the first place says that there was one. */
+static gq_status read_newest(const struct gq_checkpoint *c, const char *output, struct record *newest)
 {
-    gq_status status = GQ_OK;
-    *newest = (struct record){0};
-    for (unsigned place = 0; place < PLACES && status == GQ_OK; place++) {
+    static const struct record nothing;
+    bool had_one = false;
+    *newest = nothing;
+    for (unsigned place = 0; place < PLACES; place++) {
         struct record r;
-        status = read_place(c, place, &r);
-        if (status == GQ_OK && is_whole(&r) && r.number > newest->number)
+        const gq_status status = read_place(c, place, &r);
+        if (status != GQ_OK)
+            return status;
+        had_one |= place == 0 && memcmp(&r, &nothing, sizeof r) != 0;
+        if (is_whole(&r) && r.number > newest->number)
             *newest = r;
     }
-    return status;
+    if (newest->number || !had_one)
+        return GQ_OK;
+    return gq_error_set(
+        GQ_ERR_DATA,
+        "the checkpoint %s has no whole record: it is damaged, or another program's; restore it, or remove "
+        "it to begin anew, which empties %s",
+        c->path, output);
 }
 
 static gq_status write_place(const struct gq_checkpoint *c, const struct record *r)
@@ -114,22 +125,6 @@ gq_status gq_checkpoint_sync(int fd, const char *name)
                         name, strerror(errno));
 }
 
-/* A file that is new is durable when its folder is, too; the output lies in the same one. */
-static gq_status sync_folder(const char *path)
-{
-    char *folder = gq_path_folder(path);
-    if (!folder)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a path");
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gq_status status = GQ_OK;
-    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL) /* a file system that has nothing to do for it */
-        status = gq_error_errno(GQ_ERR_IO, errno, "making the folder %s durable", folder);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return status;
-}
-
 static gq_status open_locked(struct gq_checkpoint *c)
 {
     c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -149,7 +144,7 @@ static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, st
     if (status == GQ_OK)
         status = open_locked(c);
     if (status == GQ_OK)
-        status = read_newest(c, &newest);
+        status = read_newest(c, conf->sink.path, &newest);
     if (status != GQ_OK)
         return status;
     if (newest.number && memcmp(newest.what, c->what, sizeof c->what) != 0)
@@ -191,7 +186,7 @@ gq_status gq_checkpoint_commit(struct gq_checkpoint *c, const struct gq_checkpoi
     struct record r = {.magic = MAGIC, .number = c->number + 1, .mark = *mark};
     memcpy(r.what, c->what, sizeof r.what);
     seal(&r);
-    gq_status status = c->settled ? GQ_OK : sync_folder(c->path);
+    gq_status status = c->settled ? GQ_OK : gq_hold_sync_folder(c->path);
     c->settled = true;
     if (status == GQ_OK)
         status = write_place(c, &r);

@@ -322,7 +322,8 @@ static gq_status stream_resume(struct gq_source *source, uint64_t position, uint
     if ((uint64_t)info.st_size < position)
         return gq_error_set(GQ_ERR_DATA,
                             "%s has %" PRIu64 " bytes, and an earlier run is done with %" PRIu64
-                            " of it: it was cut or replaced",
+                            " of it: it was cut or replaced; restore it, or remove the output's checkpoint to begin "
+                            "anew",
                             s->name, (uint64_t)info.st_size, position);
     if (lseek(s->fd, (off_t)position, SEEK_SET) < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);

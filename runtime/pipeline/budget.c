@@ -1,5 +1,6 @@
 #include "pipeline/budget.h"
 #include "base/clock.h"
+#include "ring/page.h"
 #include <string.h>
 
 #define LOOK_MS_MIN 5u
@@ -17,12 +18,10 @@ uint32_t gq_budget_look_ms(const struct gq_conf *conf)
 
 void gq_budget_reset(struct gq_budget *budget) { memset(budget, 0, sizeof *budget); }
 
-/* The crumbs are the worker's words, and a plugin may have written over them: read once, used as they are. */
-static struct gq_budget_block see(const struct gq_crumb *c)
+static struct gq_budget_block see(const struct gq_worker_page *page, uint32_t block)
 {
-    return (struct gq_budget_block){.current = __atomic_load_n(&c->current, __ATOMIC_RELAXED),
-                                    .stage = __atomic_load_n(&c->stage, __ATOMIC_RELAXED),
-                                    .done = __atomic_load_n(&c->done, __ATOMIC_RELAXED)};
+    const struct gq_crumb c = gq_page_crumb(page, block);
+    return (struct gq_budget_block){.current = c.current, .stage = c.stage, .done = c.done};
 }
 
 static bool same(const struct gq_budget_block *a, const struct gq_budget_block *b)
@@ -35,10 +34,11 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
 {
     const uint64_t now = gq_clock_ns(), most = 2000000u * (uint64_t)gq_budget_look_ms(conf);
     const uint64_t since = budget->look_ns ? now - budget->look_ns : 0, passed = since < most ? since : most;
+    const uint32_t threads = gq_page_threads(page);
     bool over = false, moved = false;
     budget->look_ns = now;
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++) {
-        struct gq_budget_block *b = &budget->block[i], is = see(&page->crumb[i]);
+    for (uint32_t i = 0; i < threads; i++) {
+        struct gq_budget_block *b = &budget->block[i], is = see(page, i);
         const uint64_t limit_ms = is.stage < conf->stage_count ? conf->stages[is.stage].timeout_ms : 0;
         const bool inside = is.current && same(b, &is);
         moved |= !same(b, &is);
@@ -51,4 +51,15 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
     }
     budget->moved_ns = moved ? 0 : budget->moved_ns + passed;
     return over;
+}
+
+bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms)
+{
+    if (budget->moved_ns <= silent_ms * UINT64_C(1000000))
+        return false;
+    const uint32_t threads = gq_page_threads(page);
+    for (uint32_t i = 0; i < threads; i++)
+        if (budget->block[i].current)
+            return false;
+    return true;
 }

@@ -9,7 +9,11 @@
 #include <stdbool.h>
 #include "config/conf.h"
 
-#define GQ_BUDGET_SILENT_NS 15000000000u /* in which nobody touches a message that waits */
+#define GQ_BUDGET_SILENT_MS 15000u /* in which nobody touches a message that waits */
+
+/* Why a worker was ended. */
+#define GQ_BUDGET_HUNG "a message did not end within its stage's timeout: the worker was ended"
+#define GQ_BUDGET_SILENT "the worker stood still beside messages that wait, and was ended"
 
 struct gq_budget {
     uint64_t look_ns; /* time of the last look; 0: there was none */
@@ -25,5 +29,7 @@ void gq_budget_reset(struct gq_budget *budget);
 /* Looks. True: a block is inside one message for longer than its stage's timeout, *block says which. */
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block);
+/* No block has moved for so long, and none is inside a message: that may take as long as its stage allows. */
+bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms);
 
 #endif

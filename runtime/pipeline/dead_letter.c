@@ -5,16 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/hold.h"
 #include "pipeline/dead_letter_format.h"
 #include "pipeline/dead_letter_read.h"
 
 #define FILE_MODE 0640u
-#define LOCK_TRIES 100 /* a file that is written anew between our open and our lock is opened again */
 
 static uint64_t unix_ns(void)
 {
@@ -25,76 +24,13 @@ static uint64_t unix_ns(void)
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static gq_status refuse_open(const char *path, int err)
-{
-    if (err == ELOOP)
-        return gq_error_set(GQ_ERR_IO,
-                            "%s: is a symbolic link, and dead letters are kept in a file: name the file itself", path);
-    return gq_error_errno(GQ_ERR_IO, err, "opening the dead letters %s", path);
-}
-
-/* Is what the descriptor opened still what the path names? */
-static bool is_same_file(int fd, const char *path)
-{
-    struct stat ours, named;
-    return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
-}
-
-static gq_status lock(const char *path, int fd)
-{
-    struct stat info;
-    if (fstat(fd, &info) != 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "%s", path);
-    if (!S_ISREG(info.st_mode))
-        return gq_error_set(GQ_ERR_IO, "%s: is not a regular file, and dead letters are kept in one", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return GQ_OK;
-    if (errno == EWOULDBLOCK)
-        return gq_error_set(
-            GQ_ERR_IO,
-            "%s: another pipeline or command is writing these dead letters: give each pipeline a file of "
-            "its own, or wait for the command",
-            path);
-    return gq_error_errno(GQ_ERR_IO, errno, "locking the dead letters %s", path);
-}
-
-/* O_NONBLOCK: a FIFO without a reader must be refused, not waited for. */
-static gq_status open_locked(const char *path, int flags, int *out)
-{
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, FILE_MODE);
-        if (fd < 0 && errno == ENOENT && !(flags & O_CREAT))
-            return GQ_OK;
-        if (fd < 0)
-            return refuse_open(path, errno);
-        gq_status status = lock(path, fd);
-        if (status == GQ_OK && is_same_file(fd, path)) {
-            *out = fd;
-            return GQ_OK;
-        }
-        close(fd);
-        if (status != GQ_OK)
-            return status;
-    }
-    return gq_error_set(GQ_ERR_IO, "%s: is replaced again and again by somebody else", path);
-}
-
-/* A name in a folder is durable when the folder is. */
-static gq_status sync_folder(const char *path)
-{
-    char *folder = gq_path_folder(path);
-    if (!folder)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    gq_status status = GQ_OK;
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        status = gq_error_errno(GQ_ERR_IO, errno, "%s", folder);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return status;
-}
+static const struct gq_hold_words words = {
+    .name = "the dead letters",
+    .kept = "dead letters are kept",
+    .busy = "another pipeline or command is writing these dead letters: give each pipeline a file of its own, or wait "
+            "for the command",
+    .busy_status = GQ_ERR_IO,
+};
 
 /* All letters are read: a file that is damaged is found before a message depends on it. */
 static gq_status look_through(struct gq_dead_file *file)
@@ -132,7 +68,7 @@ static gq_status begin_file(struct gq_dead_file *file)
     gq_status status =
         header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
     gq_text_finish(&header);
-    return status == GQ_OK ? sync_folder(file->path) : status;
+    return status == GQ_OK ? gq_hold_sync_folder(file->path) : status;
 }
 
 static void let_go(struct gq_dead_file *file)
@@ -147,7 +83,7 @@ static gq_status open_file(struct gq_dead_file *file, int flags)
     if (file->fd >= 0)
         return GQ_OK;
     file->bytes = file->torn_bytes = 0;
-    gq_status status = open_locked(file->path, flags, &file->fd);
+    gq_status status = gq_hold_open(file->path, flags, FILE_MODE, &words, &file->fd);
     if (status != GQ_OK || file->fd < 0)
         return status;
     status = look_through(file);
@@ -252,7 +188,7 @@ static gq_status take_place(struct gq_dead_file *file, struct gq_dead_file *fres
     file->fd = fresh->fd;
     file->bytes = fresh->bytes;
     fresh->fd = -1;
-    return sync_folder(file->path);
+    return gq_hold_sync_folder(file->path);
 }
 
 gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *context)
@@ -263,7 +199,8 @@ gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", file->path);
     struct gq_dead_file fresh = {.path = name.data, .max_bytes = UINT64_MAX};
     fresh.fd = mkostemp(name.data, O_CLOEXEC | O_APPEND);
-    gq_status status = fresh.fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "%s", name.data) : lock(name.data, fresh.fd);
+    gq_status status =
+        fresh.fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "%s", name.data) : gq_hold_lock(name.data, fresh.fd, &words);
     if (status == GQ_OK)
         status = begin_file(&fresh);
     if (status == GQ_OK)

@@ -1,24 +1,22 @@
-/* dead_letter_format.h - the bytes of a file of dead letters, all little-endian.
+/* dead_letter_format.h - the bytes of a file of dead letters: header and records of base/frame.h.
  *
- *   header  8 bytes "GQDEADS\n", u32 version, u32 bytes of the header, u64 unix time in ns when the file was made,
- *           u64 checksum of the 24 bytes before
- *   letter  u32 magic "GQDL", u32 bytes of the body, u32 the same number inverted, u64 checksum of the body; the body:
+ *   header  magic "GQDEADS\n"; the stamp is the unix time in ns when the file was made
+ *   letter  magic "GQDL"; the body:
  *           u64 id, u64 position, u64 first_ns, u64 dead_ns, u32 attempts, u32 stage, u32 version, u16 class, u16 code,
  *           u32 flags (1: bodiless), then five pieces, each u32 length and bytes: stage name, plugin, digest, reason,
  *           which end with a NUL that counts, and the message
  *
- * A checksum is the first 8 bytes of SHA-256; that of a body is also the letter's name. The inverted length tells a
- * letter that a crash cut short, which is the last thing in its file, from one whose length was damaged.
+ * The checksum of a body is also the letter's name.
  */
 #ifndef GQ_PIPELINE_DEAD_LETTER_FORMAT_H
 #define GQ_PIPELINE_DEAD_LETTER_FORMAT_H
 
-#include "base/text.h"
+#include "base/frame.h"
 #include "pipeline/dead_letter.h"
 
 #define GQ_DEAD_VERSION 1u
-#define GQ_DEAD_HEADER_BYTES 32u
-#define GQ_DEAD_FRAME_BYTES 20u                 /* of a letter, before its body */
+#define GQ_DEAD_HEADER_BYTES GQ_FRAME_HEADER_BYTES
+#define GQ_DEAD_FRAME_BYTES GQ_FRAME_BYTES
 #define GQ_DEAD_BODY_MAX ((16u << 20) + 65536u) /* the largest message, and what is said of it */
 
 void gq_dead_write_header(struct gq_text *out, uint64_t unix_ns);

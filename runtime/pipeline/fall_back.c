@@ -6,9 +6,12 @@
 static bool has_served(struct gq_pipeline *p, const struct gq_code *code)
 {
     bool waits = false;
+    pthread_mutex_lock(&p->versions->lock);
+    const uint32_t generation = code->generation;
+    pthread_mutex_unlock(&p->versions->lock);
     for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
         gq_lane_tell(p->queue->lane[i]);
-        waits |= gq_lane_has_good(p->queue->lane[i], code->generation);
+        waits |= gq_lane_has_good(p->queue->lane[i], generation);
     }
     pthread_mutex_lock(&p->versions->lock);
     const bool served = code->results > code->failed;
@@ -24,17 +27,19 @@ static struct gq_code *version_before(struct gq_pipeline *p, uint32_t stage)
     return code && code->image.fd >= 0 && code != s->live ? code : NULL;
 }
 
-static bool serves(struct gq_trial *trial, uint32_t stage, const struct gq_code *before, uint64_t id)
+static enum gq_verdict try_with(struct gq_trial *trial, uint32_t stage, const struct gq_code *before, uint64_t id,
+                                bool *well)
 {
     struct gq_epoch_code code = gq_epoch_live(trial->p);
     struct gq_lane_ending ending = {0};
     uint32_t fault;
     code.stage[stage] = before;
     gq_trial_end(trial);
-    const bool ended = gq_trial_run(trial, &code, id, &ending, &fault) == GQ_VERDICT_ENDED;
+    const enum gq_verdict verdict = gq_trial_run(trial, &code, id, &ending, &fault);
     free(ending.data); /* it is served once more, by the next epoch */
     gq_trial_end(trial);
-    return ended && gq_meta_status(ending.meta) == GQ_RESULT_OK;
+    *well = verdict == GQ_VERDICT_ENDED && gq_meta_status(ending.meta) == GQ_RESULT_OK;
+    return verdict;
 }
 
 static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *code)
@@ -48,29 +53,38 @@ static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *cod
     gq_versions_went_live(p->versions, stage, code, until, lanes);
 }
 
-static bool try_before(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+static enum gq_fall try_before(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
 {
     struct gq_pipeline *p = trial->p;
     const struct gq_stage_code *s = &p->versions->stage[suspect->stage];
     const struct gq_code *bad = s->live;
     struct gq_code *before = version_before(p, suspect->stage);
-    if (!before || has_served(p, bad) || !serves(trial, suspect->stage, before, suspect->id))
-        return false;
+    bool well;
+    if (!before || has_served(p, bad))
+        return GQ_FALL_NONE;
+    if (try_with(trial, suspect->stage, before, suspect->id, &well) == GQ_VERDICT_NONE)
+        return GQ_FALL_UNSURE;
+    if (!well)
+        return GQ_FALL_NONE;
     make_live(p, suspect->stage, before);
     gq_text_printf(said,
                    "stage '%s' is rolled back to version %u (%s): version %u (%s) has served no message, and ends the "
                    "worker with message %" PRIu64 ", which version %u serves",
                    s->name, before->number, before->plugin, bad->number, bad->plugin, suspect->id, before->number);
-    return true;
+    return GQ_FALL_BACK;
 }
 
-bool gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+/* Who holds the lock may be waiting for the worker that is being made, so nobody waits for it. */
+enum gq_fall gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
 {
     struct gq_pipeline *p = trial->p;
-    /* Who holds the lock may be waiting for the worker that is being made. */
-    if (suspect->stage >= p->versions->stage_count || pthread_mutex_trylock(&p->change_lock) != 0)
-        return false;
-    const bool fell_back = !p->settled && try_before(trial, suspect, said);
+    if (suspect->stage >= p->versions->stage_count)
+        return GQ_FALL_NONE;
+    if (pthread_mutex_trylock(&p->change_lock) != 0) {
+        const struct gq_epoch_code code = gq_epoch_live(p);
+        return has_served(p, code.stage[suspect->stage]) ? GQ_FALL_NONE : GQ_FALL_UNSURE;
+    }
+    const enum gq_fall fall = p->settled ? GQ_FALL_NONE : try_before(trial, suspect, said);
     pthread_mutex_unlock(&p->change_lock);
-    return fell_back;
+    return fall;
 }

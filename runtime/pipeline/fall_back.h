@@ -6,9 +6,14 @@
 
 #include "pipeline/trial.h"
 
+enum gq_fall {
+    GQ_FALL_NONE,  /* it is the message */
+    GQ_FALL_BACK,  /* it was the code: the version before is live again, and `said` tells of it */
+    GQ_FALL_UNSURE /* it may be the code, and nobody can say before a change that is under way has been made */
+};
+
 /* The message ends its worker whenever it is tried. Is that rather the fault of the stage's code, which is live and has
- * no good result yet, when the version before it serves the message? Then that version is live again: true, and `said`
- * tells of it. False while somebody is changing the code, too. For the supervisor, while there is no worker. */
-bool gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said);
+ * no good result yet, when the version before it serves the message? For the supervisor, while there is no worker. */
+enum gq_fall gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said);
 
 #endif

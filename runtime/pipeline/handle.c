@@ -15,6 +15,16 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;                  /* runs thread_ends() when a thread ends */
 static _Thread_local struct gq_user *mine; /* this thread's records, the last used first */
 
+static void settle(struct gq_user *user, struct gq_queue *queue)
+{
+    const uint64_t id = user->owed, seq = gq_id_seq(id);
+    user->owed = 0;
+    gq_lane_release(gq_queue_lane_of(queue, id), &seq, 1); /* not found: another thread released what was not its own */
+    gq_journal_flush(queue->journal);
+}
+
+void gq_handle_settle(struct gq_user *user) { settle(user, user->handle->queue); }
+
 /* --- threads that end --------------------------------------------------------------------------------------------- */
 
 static void forget(struct gq_user *user)
@@ -27,6 +37,8 @@ static void forget(struct gq_user *user)
             break;
         }
     /* `queue` is NULL once the handle is closed: its lanes are gone, or about to be. */
+    if (user->owed && h->queue)
+        settle(user, h->queue);
     if (user->lane && h->queue)
         gq_queue_disown_lane(h->queue, user->lane);
     pthread_mutex_unlock(&h->lock);
@@ -108,6 +120,9 @@ void gq_handle_close(struct GpuQueue *h)
         nanosleep(&nap, NULL);
     }
     pthread_mutex_lock(&h->lock);
+    for (struct gq_user *u = h->users; u; u = u->next_of_handle)
+        if (u->owed)
+            settle(u, h->queue);
     h->queue = NULL;
     pthread_mutex_unlock(&h->lock);
 }
@@ -162,6 +177,8 @@ struct gq_user *gq_handle_enter(struct GpuQueue *h, gq_status *status)
         *status = gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
         return NULL;
     }
+    if (user->owed)
+        gq_handle_settle(user);
     return user;
 }
 

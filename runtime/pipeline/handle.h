@@ -17,6 +17,8 @@ struct gq_user {
     struct GpuQueue *handle;
     struct gq_lane *lane; /* NULL until the thread's first message */
     uint32_t busy;        /* atomic: the thread is inside a call */
+    uint64_t owed; /* with a journal: id of the result that it took last, which is done with when it comes back; 0: none
+                    */
     struct gq_user *next_of_thread, *next_of_handle;
 };
 
@@ -44,6 +46,9 @@ bool gq_handle_busy(struct GpuQueue *handle);
  * the sentence and *status set. */
 struct gq_user *gq_handle_enter(struct GpuQueue *handle, gq_status *status);
 static inline void gq_handle_leave(struct gq_user *user) { __atomic_store_n(&user->busy, 0, __ATOMIC_RELEASE); }
+
+/* Inside a call: the thread has done with the result that it took last. */
+void gq_handle_settle(struct gq_user *user);
 
 /* GQ_ERR_SHUTDOWN once the pipeline was interrupted. For a thread inside a call: either this sees the interrupt, or who
  * interrupted sees the thread in gq_handle_busy(), so no message slips in behind the end of the source. */

@@ -158,6 +158,44 @@ gq_status gq_pipeline_prepare(struct gq_pipeline *p)
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
 
+/* The pipeline ends with its journal: what it may have accepted is run when it starts again. */
+static gq_status keep(void *pipeline, const struct gq_lane *lane, uint64_t first, const uint32_t *len, uint32_t count)
+{
+    struct gq_pipeline *p = pipeline;
+    gq_status status = gq_journal_accept(p->journal, &lane->view, first, len, count);
+    return status == GQ_ERR_IO ? gq_pipeline_fail(p, status) : status;
+}
+
+static void note_done(void *pipeline, uint32_t lane, uint64_t first, uint64_t count)
+{
+    const struct gq_pipeline *p = pipeline;
+    gq_journal_take(p->journal, lane, first, count);
+}
+
+static void tell_torn(const struct gq_pipeline *p)
+{
+    char text[GQ_ERROR_TEXT_MAX];
+    if (p->journal->torn_bytes == 0 || !p->note)
+        return;
+    snprintf(text, sizeof text, "%s: the last %" PRIu64 " bytes were torn when an earlier run ended, and are cut",
+             p->conf->journal, p->journal->torn_bytes);
+    p->note(p->note_context, text);
+}
+
+static gq_status open_journal(struct gq_pipeline *p)
+{
+    const struct gq_journal_opts opts = {p->conf->journal, p->conf->durability, p->conf->capacity, p->conf->slot_bytes,
+                                         0};
+    if (opts.durability == GQ_DURABILITY_NONE)
+        return GQ_OK;
+    gq_status status = gq_journal_open(&opts, &p->journal);
+    if (status != GQ_OK)
+        return status;
+    tell_torn(p);
+    p->keeper = (struct gq_lane_keeper){p, keep, note_done};
+    return gq_queue_recover(p->queue, p->journal, &p->keeper, &p->recovered);
+}
+
 /* The lane of a source of our own is there before the worker runs: a device takes memory more cheaply then. */
 static gq_status add_first_lane(struct gq_pipeline *p)
 {
@@ -227,6 +265,8 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     gq_status status = p->backend == GQ_BACKEND_CUDA ? gq_remote_check(p->remote) : load_images(p);
     if (status == GQ_OK)
         status = gq_queue_create(p->remote, conf->sink.kind != GQ_SINK_API, &p->queue);
+    if (status == GQ_OK)
+        status = open_journal(p);
     if (status == GQ_OK)
         status = add_first_lane(p);
     if (status == GQ_OK)
@@ -334,6 +374,14 @@ static gq_status close_sink(struct gq_pipeline *p)
     return status == GQ_OK ? dead : status;
 }
 
+/* Nobody is inside a call any more, so nothing is taken after this. */
+static gq_status close_journal(struct gq_pipeline *p)
+{
+    gq_status status = gq_journal_close(p->journal);
+    p->journal = NULL;
+    return status;
+}
+
 /* The sink waits for results that will not come, or for a reader that stands still. */
 static void abandon_sink(struct gq_pipeline *p)
 {
@@ -369,7 +417,7 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     gq_pipeline_end_changes(p);
     if (p->remote)
         end_threads(p);
-    if (close_sink(p) != GQ_OK)
+    if (close_sink(p) != GQ_OK || close_journal(p) != GQ_OK)
         gq_pipeline_fail(p, gq_error_status());
     p->end_ns = gq_clock_ns();
     p->last.size = sizeof p->last;
@@ -409,6 +457,7 @@ void gq_pipeline_close(struct gq_pipeline *p)
 
 void gq_pipeline_forget_children(const struct gq_pipeline *p)
 {
+    gq_journal_forget(p->journal);
     close(p->remote->process.channel);
     if (p->spare.remote)
         close(p->spare.remote->process.channel);
@@ -459,6 +508,7 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
             .resumed = p->delivery.resumed,
         };
         out->restarts = gq_remote_restarts(p->remote);
+        out->recovered = p->recovered;
         uint64_t done = out->messages_out + out->dropped + out->failed; /* read after what was submitted */
         out->in_flight = counts.submitted > done ? counts.submitted - done : 0;
     } else {

@@ -55,8 +55,11 @@ struct gq_pipeline {
     struct gq_supervisor supervisor; /* of `remote`, on the CPU backend */
     struct gq_remote *remote;
     struct gq_queue *queue;
-    bool counted;            /* results are only counted: ring/counted.h */
-    struct GpuQueue *handle; /* source or sink api */
+    struct gq_journal *journal;   /* NULL: durability is none */
+    struct gq_lane_keeper keeper; /* of the journal */
+    uint64_t recovered;           /* messages of earlier runs that the journal gave back */
+    bool counted;                 /* results are only counted: ring/counted.h */
+    struct GpuQueue *handle;      /* source or sink api */
     struct gq_source *source;
     struct gq_sink *sink;
     struct gq_delivery delivery;

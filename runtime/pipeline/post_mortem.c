@@ -1,5 +1,6 @@
 #include "pipeline/remote.h"
 #include "pipeline/version.h"
+#include "ring/page.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -53,12 +54,16 @@ static void describe_rest(const struct gq_crumb *c, struct gq_text *out)
         gq_text_printf(out, "; claimed with it and not finished: messages %" PRIu64 " to %" PRIu64, after, last);
 }
 
-static const struct gq_crumb *find_culprit(const struct gq_worker_page *page)
+/* The number of the block that a signal ended; GQ_BLOCKS_MAX: there is none. */
+static uint32_t find_culprit(const struct gq_worker_page *page, struct gq_crumb *out)
 {
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        if (__atomic_load_n(&page->crumb[i].signal, __ATOMIC_ACQUIRE))
-            return &page->crumb[i];
-    return NULL;
+    const uint32_t threads = gq_page_threads(page);
+    for (uint32_t i = 0; i < threads; i++) {
+        *out = gq_page_crumb(page, i);
+        if (out->signal)
+            return i;
+    }
+    return GQ_BLOCKS_MAX;
 }
 
 static void describe_culprit(const struct scene *scene, const struct gq_crumb *c, bool said, struct gq_text *out)
@@ -75,21 +80,23 @@ static void describe_culprit(const struct scene *scene, const struct gq_crumb *c
     describe_rest(c, out);
 }
 
-static void list_busy(const struct scene *scene, const struct gq_crumb *culprit, struct gq_text *out)
+static void list_busy(const struct scene *scene, uint32_t culprit, struct gq_text *out)
 {
-    const struct gq_worker_page *page = scene->page;
+    const uint32_t threads = gq_page_threads(scene->page);
     uint32_t listed = 0, more = 0;
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++) {
-        const struct gq_crumb *c = &page->crumb[i];
-        if (!processes(c) || c == culprit)
+    for (uint32_t i = 0; i < threads; i++) {
+        const struct gq_crumb c = gq_page_crumb(scene->page, i);
+        if (!processes(&c) || i == culprit)
             continue;
         if (listed == LISTED_MAX) {
             more++;
             continue;
         }
-        gq_text_puts(out, listed++ ? ", " : culprit ? "; lost in other threads: " : " while it processed ");
-        describe_block(scene, c, out);
-        describe_rest(c, out);
+        gq_text_puts(out, listed++                  ? ", "
+                          : culprit < GQ_BLOCKS_MAX ? "; lost in other threads: "
+                                                    : " while it processed ");
+        describe_block(scene, &c, out);
+        describe_rest(&c, out);
     }
     if (more)
         gq_text_printf(out, " and %u more", more);
@@ -99,15 +106,16 @@ void gq_post_mortem(const struct gq_conf *conf, struct gq_versions *versions, co
                     int wait_status, const char *died, struct gq_text *out)
 {
     const struct scene scene = {conf, versions, page};
-    const struct gq_crumb *culprit = find_culprit(page);
+    struct gq_crumb crumb;
+    const uint32_t culprit = find_culprit(page, &crumb);
     if (died[0])
         gq_text_printf(out, "%s", died);
     else
         gq_text_puts(out, "the worker ");
     if (!died[0])
         gq_process_describe(wait_status, out);
-    if (culprit)
-        describe_culprit(&scene, culprit, died[0] != '\0', out);
+    if (culprit < GQ_BLOCKS_MAX)
+        describe_culprit(&scene, &crumb, died[0] != '\0', out);
     list_busy(&scene, culprit, out);
     if (!died[0] && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL)
         gq_text_puts(out, " (somebody killed it; the kernel does so when memory runs out)");

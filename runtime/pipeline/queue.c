@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "pipeline/version.h"
+#include "ring/page.h"
 #include <sched.h>
 #include <time.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
     opts->capacity = opts->capacity ? opts->capacity : queue->capacity;
     opts->slot_bytes = queue->slot_bytes;
     opts->timed = queue->timed;
+    opts->first_seq = queue->journal ? queue->journal->lane[index].first : 0;
+    opts->keeper = queue->keeper;
     opts->tell = queue->remote->versions ? gq_versions_tally : NULL;
     opts->tell_arg = queue->remote->versions;
     gq_status status = gq_lane_create(opts, &queue->remote->link, out);
@@ -142,6 +145,54 @@ struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)
 {
     uint32_t index = gq_id_lane(id);
     return index < gq_queue_lanes(queue) ? queue->lane[index] : NULL;
+}
+
+/* --- what an earlier process left ----------------------------------------------------------------------------------
+ */
+
+static gq_status publish_again(struct gq_queue *queue, struct gq_lane *lane, uint64_t *recovered)
+{
+    uint64_t seq;
+    uint32_t len;
+    bool taken;
+    const uint32_t got = gq_lane_claim(lane, 1, 0, &seq);
+    gq_assert(got == 1);
+    gq_status status = gq_journal_read(queue->journal, lane->view.lane, seq, gq_lane_slot(lane, seq), &len, &taken);
+    if (status != GQ_OK)
+        return status;
+    if (taken)
+        gq_lane_mute_next(lane);
+    *recovered += !taken;
+    gq_lane_publish(lane, &len, 1, 0);
+    return GQ_OK;
+}
+
+static gq_status recover_lane(struct gq_queue *queue, uint64_t *recovered)
+{
+    struct gq_lane_opts opts = {0};
+    struct gq_lane *lane;
+    const struct gq_journal_lane *left = &queue->journal->lane[queue->lane_count];
+    gq_status status = add(queue, &opts, &lane);
+    for (uint64_t seq = left->first; seq < left->next && status == GQ_OK; seq++)
+        status = publish_again(queue, lane, recovered);
+    if (status == GQ_OK)
+        queue->owned[lane->view.lane] = false;
+    return status;
+}
+
+gq_status gq_queue_recover(struct gq_queue *queue, struct gq_journal *journal, const struct gq_lane_keeper *keeper,
+                           uint64_t *recovered)
+{
+    gq_status status = GQ_OK;
+    gq_assert(queue->lane_count == 0);
+    *recovered = 0;
+    queue->journal = journal;
+    queue->keeper = keeper;
+    pthread_mutex_lock(&queue->lock);
+    for (uint32_t lanes = gq_journal_lanes(journal); queue->lane_count < lanes && status == GQ_OK;)
+        status = recover_lane(queue, recovered);
+    pthread_mutex_unlock(&queue->lock);
+    return status;
 }
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
@@ -273,9 +324,5 @@ void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, str
 
 uint64_t gq_queue_retries(const struct gq_queue *queue)
 {
-    const struct gq_worker_page *page = queue->remote->link.worker;
-    uint64_t sum = __atomic_load_n(&queue->remote->retries, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        sum += __atomic_load_n(&page->crumb[i].retries, __ATOMIC_RELAXED);
-    return sum;
+    return __atomic_load_n(&queue->remote->retries, __ATOMIC_RELAXED) + gq_page_retries(queue->remote->link.worker);
 }

@@ -3,13 +3,16 @@
 #define GQ_PIPELINE_QUEUE_H
 
 #include <pthread.h>
+#include "pipeline/journal.h"
 #include "pipeline/remote.h"
 
 struct gq_queue {
     struct gq_remote *remote; /* not owned */
     uint32_t capacity, slot_bytes;
     bool timed;
-    pthread_mutex_t lock; /* adding lanes, and owners */
+    struct gq_journal *journal;          /* not owned; NULL: there is none */
+    const struct gq_lane_keeper *keeper; /* of the journal */
+    pthread_mutex_t lock;                /* adding lanes, and owners */
     struct gq_lane *lane[GQ_LANES_MAX];
     bool owned[GQ_LANES_MAX]; /* a living thread produces into it */
     uint32_t lane_count;      /* atomic */
@@ -18,6 +21,11 @@ struct gq_queue {
 
 gq_status gq_queue_create(struct gq_remote *remote, bool timed, struct gq_queue **out);
 void gq_queue_destroy(struct gq_queue *queue);
+
+/* Lanes go on where those in the journal ended, and what these left is published again, with its numbers. *recovered:
+ * messages whose results may be asked for. Before anybody else has the queue. */
+gq_status gq_queue_recover(struct gq_queue *queue, struct gq_journal *journal, const struct gq_lane_keeper *keeper,
+                           uint64_t *recovered);
 
 /* A lane that no living thread owns: one whose thread ended, or a new one. */
 gq_status gq_queue_own_lane(struct gq_queue *queue, struct gq_lane **out);

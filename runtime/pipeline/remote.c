@@ -1,4 +1,5 @@
 #include "pipeline/remote.h"
+#include "pipeline/reply.h"
 #include "base/assert.h"
 #include "base/channel.h"
 #include "base/clock.h"
@@ -18,28 +19,14 @@
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
 
-static gq_status receive_reply(int channel, struct gq_packet *reply, uint32_t timeout_ms)
-{
-    int fds[GQ_CHANNEL_FDS_MAX];
-    size_t len, fd_count;
-    gq_status status = gq_channel_receive(channel, reply, sizeof *reply, &len, fds, &fd_count, timeout_ms);
-    for (size_t i = 0; i < fd_count; i++)
-        close(fds[i]);
-    if (status != GQ_OK)
-        return status;
-    if (len != sizeof *reply)
-        return gq_error_set(GQ_ERR_DEVICE, "the worker ended before it answered");
-    reply->text[sizeof reply->text - 1] = '\0';
-    if (reply->type == GQ_PACKET_DIED)
-        return gq_error_set(GQ_ERR_DEVICE, "%s", reply->text);
-    return reply->status == GQ_OK ? GQ_OK : gq_error_set((gq_status)reply->status, "%s", reply->text);
-}
-
 /* An answer that came late would be taken for the answer to the next request. */
-static gq_status give_up(struct gq_remote *remote)
+static gq_status give_up(struct gq_remote *remote, gq_status status)
 {
-    snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
-             remote->answer_ms);
+    if (status == GQ_ERR_TIMEOUT)
+        snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
+                 remote->answer_ms);
+    else
+        snprintf(remote->last_word, sizeof remote->last_word, "%.*s", GQ_PACKET_TEXT - 1, gq_error_text());
     gq_assert(remote->process.pid > 0); /* 0 would be all of us */
     kill(remote->process.pid, SIGKILL);
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->last_word);
@@ -97,17 +84,16 @@ static bool was_replaced(struct gq_remote *remote, uint32_t deaths)
 static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
                             struct gq_packet *reply)
 {
+    bool astray = false;
     *reply = (struct gq_packet){.type = packet->type}; /* until there is one */
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
-        status = receive_reply(remote->process.channel, reply, remote->answer_ms);
+        status = gq_reply_receive(remote->process.channel, packet->type, remote->answer_ms, reply, &astray);
     if (status != GQ_OK && reply->type == GQ_PACKET_DIED)
         snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
-    if (status == GQ_ERR_TIMEOUT)
-        status = give_up(remote);
-    return status;
+    return astray ? give_up(remote, status) : status;
 }
 
 static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
@@ -167,7 +153,7 @@ gq_status gq_remote_fit(struct gq_remote *remote)
 gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
 {
     struct gq_packet packet = {.type = GQ_PACKET_LANE,
-                               .lane = {.capacity = lane->view.mask + 1, .range = GQ_RANGE_ALL}};
+                               .lane = {.capacity = lane->view.mask + 1, .range = {lane->first_seq, 0, UINT64_MAX}}};
     struct gq_packet reply;
     int fds[] = {lane->in_fd, lane->out_fd};
     pthread_mutex_lock(&remote->lock);
@@ -270,28 +256,12 @@ gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t v
 
 /* --- life and death ----------------------------------------------------------------------------------------------- */
 
-/* The worker's last word may lie unread in the socket. */
-static void read_last_word(int channel, char *text, size_t size)
-{
-    struct gq_packet packet;
-    int fds[GQ_CHANNEL_FDS_MAX];
-    size_t len, fd_count;
-    text[0] = '\0';
-    while (gq_channel_receive(channel, &packet, sizeof packet, &len, fds, &fd_count, 0) == GQ_OK &&
-           len == sizeof packet) {
-        for (size_t i = 0; i < fd_count; i++)
-            close(fds[i]);
-        if (packet.type == GQ_PACKET_DIED)
-            snprintf(text, size, "%.*s", (int)sizeof packet.text - 1, packet.text);
-    }
-}
-
 static void bury(struct gq_remote *remote, int wait_status)
 {
     char word[GQ_PACKET_TEXT];
     struct gq_text why = {0};
     pthread_mutex_lock(&remote->lock);
-    read_last_word(remote->process.channel, word, sizeof word);
+    gq_reply_last_word(remote->process.channel, word, sizeof word);
     gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status, word[0] ? word : remote->last_word,
                    &why);
     remote->process.pid = 0;
@@ -336,7 +306,6 @@ static bool renew(struct gq_remote *remote)
             snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
         __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&remote->restarts, remote->restarts + serves, __ATOMIC_RELAXED);
     remote->away = false;
     pthread_cond_broadcast(&remote->renewed);
     pthread_mutex_unlock(&remote->lock);
@@ -387,6 +356,13 @@ gq_status gq_remote_begin(struct gq_remote *remote)
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
 }
 
+gq_status gq_remote_succeed(struct gq_remote *remote)
+{
+    __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
+    const gq_status status = gq_remote_run(remote);
+    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+}
+
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_versions *versions, const struct gq_remote_keeper *keeper,
                            struct gq_process *probed, struct gq_remote **out)
@@ -432,11 +408,14 @@ uint64_t gq_remote_restarts(const struct gq_remote *remote)
     return __atomic_load_n(&remote->restarts, __ATOMIC_RELAXED);
 }
 
-void gq_remote_kill(struct gq_remote *remote)
+void gq_remote_kill(struct gq_remote *remote, const char *why)
 {
     pthread_mutex_lock(&remote->lock);
-    if (remote->process.pid > 0 && !remote->away)
+    if (remote->process.pid > 0 && !remote->away) {
+        if (why)
+            snprintf(remote->last_word, sizeof remote->last_word, "%s", why);
         kill(remote->process.pid, SIGKILL);
+    }
     pthread_mutex_unlock(&remote->lock);
 }
 
@@ -454,7 +433,7 @@ gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)
     }
     pthread_mutex_unlock(&remote->lock);
     if (!wait_dead(remote, grace_ms))
-        gq_remote_kill(remote);
+        gq_remote_kill(remote, NULL);
     pthread_join(remote->watcher, NULL);
     remote->watched = false;
     return remote->said_why ? gq_remote_check(remote) : GQ_OK;
@@ -486,11 +465,12 @@ gq_status gq_remote_check(struct gq_remote *remote)
 static gq_status ask_new(const struct gq_packet *question, struct gq_packet *reply, uint32_t timeout_ms,
                          struct gq_process *process)
 {
+    bool astray;
     *process = (struct gq_process){.channel = -1};
     gq_status status = start_worker(process);
     if (status == GQ_OK)
         status = gq_channel_send(process->channel, question, sizeof *question, NULL, 0);
-    return status == GQ_OK ? receive_reply(process->channel, reply, timeout_ms) : status;
+    return status == GQ_OK ? gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray) : status;
 }
 
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)
@@ -505,7 +485,6 @@ gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t si
         gq_process_end(&process, 100);
     if (status != GQ_OK)
         return status;
-    reply.device.name[sizeof reply.device.name - 1] = '\0';
     *arch = reply.device.arch;
     snprintf(name, size, "%s", reply.device.name);
     return GQ_OK;

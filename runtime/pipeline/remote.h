@@ -54,6 +54,9 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
                            struct gq_process *probed, struct gq_remote **out);
 /* For the keeper: starts another worker, with a page of its own, and sets it up. */
 gq_status gq_remote_begin(struct gq_remote *remote);
+/* For the keeper: it serves from here on, and is counted before that, so that who has its first result sees it. It may
+ * meet the next message that ends it before it can answer: that is a death like any other. */
+gq_status gq_remote_succeed(struct gq_remote *remote);
 /* For the keeper: was the end asked for meanwhile? */
 static inline bool gq_remote_expected(const struct gq_remote *remote)
 {
@@ -65,8 +68,8 @@ uint32_t gq_remote_deaths(const struct gq_remote *remote);
 gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths);
 /* Workers that took the place of one that died. */
 uint64_t gq_remote_restarts(const struct gq_remote *remote);
-/* By force, if it lives. */
-void gq_remote_kill(struct gq_remote *remote);
+/* By force, if it lives. `why` becomes the cause in the sentence of its death; NULL: what it died of. */
+void gq_remote_kill(struct gq_remote *remote, const char *why);
 /* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
  * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);

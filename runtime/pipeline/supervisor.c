@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
+#include "ring/page.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +24,6 @@ static uint64_t waiting_messages(const struct gq_pipeline *p)
     return sum;
 }
 
-static bool anybody_inside(const struct gq_budget *b, const struct gq_worker_page *page)
-{
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        if (b->block[i].current)
-            return true;
-    return false;
-}
-
 static void look(void *arg)
 {
     struct gq_supervisor *s = arg;
@@ -40,12 +33,12 @@ static void look(void *arg)
         return;
     page = p->remote->link.worker;
     s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
-    if (s->budget.moved_ns > GQ_BUDGET_SILENT_NS && !anybody_inside(&s->budget, page)) {
+    if (gq_budget_is_silent(&s->budget, page, gq_supervisor_silent_ms(s))) {
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
     if (s->hung || s->silent)
-        gq_remote_kill(p->remote);
+        gq_remote_kill(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
@@ -73,7 +66,7 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
     else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
-        gq_text_puts(out, "the worker stood still beside messages that wait");
+        gq_text_puts(out, GQ_BUDGET_SILENT);
     else
         gq_text_puts(out, p->remote->why);
 }
@@ -102,25 +95,25 @@ static void forget_endings(struct gq_supervisor *s)
     s->ending_count = 0;
 }
 
-static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t attempts, uint32_t fault,
-                         uint32_t generation)
+static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t fault, uint32_t generation)
 {
     struct gq_text text = {0};
     char how[64];
     gq_fault_describe(fault, how, sizeof how);
     gq_text_printf(&text, "message %" PRIu64 " is given up: in stage '%s' it %s each of %u times, alone too",
-                   suspect->id, stage_name(s->p, suspect->stage), how, attempts);
+                   suspect->id, stage_name(s->p, suspect->stage), how, gq_deaths_of(s->p->conf->retries));
     note(s, &text);
     const struct gq_lane_ending ending = {.id = suspect->id,
                                           .meta = gq_meta(generation, suspect->stage, GQ_RESULT_FAULTED, fault)};
     return keep_ending(s, &ending);
 }
 
-/* Alone until it ends, or has ended its worker as often as a message may fail. */
+/* Alone until it ends, or has ended its worker as often as a message may fail. The death that made it a suspect is one
+ * of those if it was its own; a message that only was there owes nothing for it. */
 static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
-    const uint32_t trials = gq_trials_of(s->p->conf->retries);
+    const uint32_t trials = gq_deaths_of(s->p->conf->retries) - suspect->caused;
     enum gq_verdict verdict = GQ_VERDICT_FAULTED;
     struct gq_lane_ending ending;
     uint32_t fault = 0;
@@ -132,11 +125,13 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
     if (verdict == GQ_VERDICT_ENDED)
         return keep_ending(s, &ending);
     struct gq_text said = {0};
-    const bool fell_back = verdict == GQ_VERDICT_FAULTED && gq_fall_back(trial, suspect, &said);
+    if (verdict == GQ_VERDICT_NONE)
+        return gq_error_status();
+    const enum gq_fall fall = gq_fall_back(trial, suspect, &said);
     note(s, &said);
-    if (fell_back)
-        return GQ_OK; /* the next epoch serves it */
-    return verdict == GQ_VERDICT_NONE ? gq_error_status() : convict(s, suspect, trials + 1, fault, code.generation);
+    if (fall != GQ_FALL_NONE)
+        return GQ_OK; /* the next epoch serves it, or meets it again */
+    return convict(s, suspect, fault, code.generation);
 }
 
 static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
@@ -180,33 +175,43 @@ static gq_status begin_epoch(struct gq_supervisor *s)
     if (status != GQ_OK)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
-    __atomic_store_n(&s->p->remote->link.canary, s->p->versions->generation, __ATOMIC_RELAXED);
-    /* It may meet the next message that ends it before it can answer: that is a death like any other. */
-    status = gq_remote_run(s->p->remote);
-    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+    __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
+    return gq_remote_succeed(s->p->remote);
 }
 
 static gq_status take_over(struct gq_supervisor *s)
 {
     gq_status status = GQ_ERR_DEVICE;
-    for (uint32_t i = 0; i < STARTS_MAX && status != GQ_OK && !gq_remote_expected(s->p->remote); i++)
+    const uint64_t deadline = gq_clock_deadline(GQ_SCARCE_MS);
+    for (uint32_t starts = 0; starts < STARTS_MAX && !gq_remote_expected(s->p->remote);) {
         status = begin_epoch(s);
+        if (status == GQ_OK)
+            break;
+        starts += !gq_epoch_may_ask_again(deadline);
+    }
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
-static bool ended_any(const struct gq_worker_page *page)
+/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
+ * this it can say no more than there are messages. */
+static uint64_t ended_messages(const struct gq_pipeline *p)
 {
-    uint64_t done = 0;
-    for (uint32_t i = 0; i < page->threads && i < GQ_BLOCKS_MAX; i++)
-        done |= page->crumb[i].done;
-    return done != 0;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        struct gq_lane_counts c;
+        gq_lane_get_counts(p->queue->lane[i], &c);
+        sum += c.submitted - gq_lane_unfinished_below(p->queue->lane[i], c.submitted);
+    }
+    return sum;
 }
 
 /* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
 static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 {
-    const uint64_t now = gq_clock_ns();
-    if (suspects || ended_any(s->p->remote->link.worker) || now - s->fruitless_since_ns > FRUITLESS_NS) {
+    const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
+    const bool any = ended > s->ended;
+    s->ended = any ? ended : s->ended;
+    if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
         s->fruitless = 0;
         s->fruitless_since_ns = now;
     }
@@ -215,10 +220,18 @@ static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
 
 static void keep_retries(struct gq_remote *remote)
 {
-    uint64_t sum = remote->retries;
-    for (uint32_t i = 0; i < remote->link.worker->threads && i < GQ_BLOCKS_MAX; i++)
-        sum += remote->link.worker->crumb[i].retries;
-    __atomic_store_n(&remote->retries, sum, __ATOMIC_RELAXED);
+    __atomic_store_n(&remote->retries, remote->retries + gq_page_retries(remote->link.worker), __ATOMIC_RELAXED);
+}
+
+/* Does any stage have memory, which is gone? */
+static bool has_state(struct gq_pipeline *p)
+{
+    bool any = false;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        any |= p->versions->stage[i].state_bytes > 0;
+    pthread_mutex_unlock(&p->versions->lock);
+    return any;
 }
 
 static gq_status renew(void *arg)
@@ -240,6 +253,7 @@ static gq_status renew(void *arg)
         return status;
     }
     gq_text_puts(&text, "; another worker takes over");
+    gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);
@@ -253,9 +267,14 @@ static gq_status renew(void *arg)
 
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
 {
-    *s = (struct gq_supervisor){.p = p};
+    *s = (struct gq_supervisor){.p = p, .silent_ms = GQ_BUDGET_SILENT_MS};
     s->keeper =
         (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
+}
+
+uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s)
+{
+    return __atomic_load_n(&s->silent_ms, __ATOMIC_RELAXED);
 }
 
 void gq_supervisor_arm(struct gq_supervisor *s) { __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE); }

@@ -18,17 +18,20 @@ struct gq_supervisor {
     struct gq_pipeline *p;
     struct gq_remote_keeper keeper;
     struct gq_budget budget;
-    uint32_t armed; /* atomic: messages flow; a worker that dies before is the start's to tell of */
-    bool hung;      /* it was ended because of this block */
-    bool silent;    /* it was ended because nothing moved */
+    uint32_t armed;     /* atomic: messages flow; a worker that dies before is the start's to tell of */
+    uint32_t silent_ms; /* atomic: after so long a worker is silent; for tests to shorten */
+    bool hung;          /* it was ended because of this block */
+    bool silent;        /* it was ended because nothing moved */
     uint32_t hung_block;
     uint32_t fruitless; /* epochs in a row that ended no message */
+    uint64_t ended;     /* messages, when an epoch ended */
     uint64_t fruitless_since_ns;
     struct gq_lane_ending *endings; /* of the messages that were tried */
     uint32_t ending_count;
 };
 
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p);
+uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s);
 /* From here on. */
 void gq_supervisor_arm(struct gq_supervisor *s);
 

@@ -11,6 +11,7 @@ struct gq_suspect {
     uint64_t id;
     uint32_t stage;      /* in which it was then; GQ_CRUMB_SOURCE: in the source plugin */
     uint32_t generation; /* of the code; 0: not said */
+    bool caused; /* the worker ended because of this one, as far as anybody can say: by its signal, or its time */
 };
 
 /* The suspects of a dead worker, at most `max`: the message of the block `hung`, unless that is GQ_BLOCK_NONE; else the
@@ -19,8 +20,8 @@ struct gq_suspect {
 uint32_t gq_suspects_find(const struct gq_worker_page *page, struct gq_queue *queue, uint32_t hung,
                           struct gq_suspect *out, uint32_t max);
 
-/* How often a suspect is tried alone before it is given up. */
-uint32_t gq_trials_of(uint32_t retries);
+/* How often it has to end its worker before it is given up. */
+uint32_t gq_deaths_of(uint32_t retries);
 
 /* `code` of GQ_RESULT_FAULTED for a worker that ended so. */
 uint32_t gq_fault_code(const struct gq_worker_page *page, bool hung, int wait_status);

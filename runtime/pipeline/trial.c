@@ -5,6 +5,7 @@
 
 #define SOON 2000u /* looks for the end one after another, before sleeping between them */
 #define LOOK_US 50u
+#define SCARCE_NAP_US 20000u
 #define STARTS_MAX 5u /* of a worker that ends beside the message: somebody kills them */
 
 struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p)
@@ -17,6 +18,7 @@ struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p)
         if (code.stage[i]->generation > code.generation)
             code.generation = code.stage[i]->generation;
     }
+    code.newest = p->versions->generation;
     pthread_mutex_unlock(&p->versions->lock);
     return code;
 }
@@ -30,6 +32,14 @@ gq_status gq_epoch_load(struct gq_pipeline *p, struct gq_remote *remote, const s
         status = gq_remote_load(remote, &code->stage[i]->image, p->conf->stages[i].name, code->stage[i]->number,
                                 code->generation, p->conf->stages[i].blocks);
     return status == GQ_OK ? gq_remote_fit(remote) : status;
+}
+
+bool gq_epoch_may_ask_again(uint64_t deadline_ns)
+{
+    if (gq_error_status() == GQ_ERR_DEVICE || gq_clock_past(deadline_ns))
+        return false;
+    usleep(SCARCE_NAP_US);
+    return true;
 }
 
 void gq_trial_end(struct gq_trial *trial)
@@ -70,10 +80,10 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
         }
         if (!*hung && gq_budget_look(&trial->budget, trial->remote->link.worker, p->conf, &block)) {
             *hung = true;
-            gq_remote_kill(trial->remote);
+            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG);
         }
-        if (trial->budget.moved_ns > GQ_BUDGET_SILENT_NS) /* it stands still beside the message */
-            gq_remote_kill(trial->remote);
+        if (gq_budget_is_silent(&trial->budget, trial->remote->link.worker, gq_supervisor_silent_ms(&p->supervisor)))
+            gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
         if (look < SOON)
             gq_cpu_relax();
         else
@@ -124,9 +134,14 @@ enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code 
                              struct gq_lane_ending *ending, uint32_t *fault)
 {
     enum gq_verdict verdict = GQ_VERDICT_NONE;
+    const uint64_t deadline = gq_clock_deadline(GQ_SCARCE_MS);
     if (trial->windows == GQ_LANES_MAX)
         gq_trial_end(trial);
-    for (uint32_t i = 0; i < STARTS_MAX && verdict == GQ_VERDICT_NONE && !gq_remote_expected(trial->p->remote); i++)
+    for (uint32_t starts = 0; starts < STARTS_MAX && !gq_remote_expected(trial->p->remote);) {
         verdict = try_once(trial, code, id, ending, fault);
+        if (verdict != GQ_VERDICT_NONE)
+            break;
+        starts += !gq_epoch_may_ask_again(deadline);
+    }
     return verdict;
 }

@@ -10,11 +10,17 @@
 struct gq_epoch_code {
     const struct gq_code *stage[GQ_STAGES_MAX];
     uint32_t generation; /* of results */
+    uint32_t newest;     /* of all changes, canaries and what was undone among them */
 };
 /* What is live now. */
 struct gq_epoch_code gq_epoch_live(struct gq_pipeline *p);
 /* Loads it all into a worker that was just set up. */
 gq_status gq_epoch_load(struct gq_pipeline *p, struct gq_remote *remote, const struct gq_epoch_code *code);
+
+/* Was the last error no worker's end, but the system's that gave no memory, descriptor or process? Then who asks again
+ * may get it: true after a short nap, until the deadline. */
+bool gq_epoch_may_ask_again(uint64_t deadline_ns);
+#define GQ_SCARCE_MS 10000u /* how long an epoch waits for what the system does not give */
 
 struct gq_trial {
     struct gq_pipeline *p;

@@ -8,8 +8,9 @@ uint64_t gq_counted_step(const struct gq_lane *lane) { return lane->counted && l
 uint64_t gq_counted_end(const struct gq_lane *lane)
 {
     uint64_t stamp, data, end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+    const uint64_t first = __atomic_load_n(&lane->released, __ATOMIC_ACQUIRE);
     gq_load_unit(&lane->view.out_head->count[0], &stamp, &data); /* A8 pairs R8 */
-    return stamp < end ? stamp : end;
+    return stamp < first ? first : stamp < end ? stamp : end;
 }
 
 /* All four words, if they belong together. */
@@ -34,12 +35,13 @@ gq_status gq_counted_distrust(const struct gq_lane *lane)
         lane->view.lane);
 }
 
-/* Messages below `submitted` alone may have ended, each in one way. */
+/* Messages below `submitted` alone may have ended, each in one way, and no result is longer than its slot. */
 static bool adds_up(const struct gq_lane *lane, const struct gq_counted *c)
 {
     const uint64_t ended = c->end - c->first;
     return c->end > c->first && c->end <= __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) && c->ok <= ended &&
-           c->dropped <= ended - c->ok && c->failed == ended - c->ok - c->dropped;
+           c->dropped <= ended - c->ok && c->failed == ended - c->ok - c->dropped &&
+           c->bytes <= c->ok * lane->view.slot_bytes;
 }
 
 gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)

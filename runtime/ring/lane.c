@@ -14,125 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIVE, SEEN, HELD, TAKEN };
+enum { LIVE, SEEN, HELD, TAKEN, MUTE };
 
 #define ROOM_WAIT_NS 1000000u /* longest sleep for room: messages that a plugin drops make room without a wake */
 #define SPINS 256
-
-/* --- memory --------------------------------------------------------------------------------------------------------
- */
-
-static gq_status map_files(struct gq_lane *lane, const struct gq_lane_opts *opts)
-{
-    uint8_t *in =
-        gq_lane_make_file("gpuq-ingress", lane->in_bytes, PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE, &lane->in_fd);
-    if (!in)
-        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's ingress of %zu bytes", lane->in_bytes);
-    lane->view.in_head = (struct gq_in_head *)in; /* from here on gq_lane_destroy() unmaps it */
-    uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &lane->out_fd);
-    if (!out)
-        return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
-    gq_lane_view_fill(&lane->view, in, out, opts->capacity, opts->slot_bytes);
-    lane->view.lane = opts->lane;
-    return GQ_OK;
-}
-
-static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *opts)
-{
-    struct gq_in_head *head = lane->view.in_head;
-    head->magic = GQ_LAYOUT_MAGIC;
-    head->version = GQ_LAYOUT_VERSION;
-    head->lane = opts->lane;
-    head->capacity = opts->capacity;
-    head->slot_bytes = opts->slot_bytes;
-    head->stride = lane->view.stride;
-    head->generated = opts->generated;
-    head->first_index = opts->first_index;
-    head->index_step = opts->index_step;
-    head->counted = opts->counted;
-}
-
-static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *opts)
-{
-    lane->state = calloc(opts->capacity, 1);
-    if (opts->timed) {
-        lane->sent_ns = calloc(opts->capacity, sizeof *lane->sent_ns);
-        lane->tally[0].latency = calloc(1, sizeof *lane->tally[0].latency);
-        lane->tally[1].latency = calloc(1, sizeof *lane->tally[1].latency);
-    }
-    if (lane->link && lane->link->express && !opts->generated && gq_units_are_single())
-        lane->express = gq_express_make(opts->slot_bytes); /* without it messages go the other way */
-    bool whole = lane->state && (!opts->timed || (lane->sent_ns && lane->tally[0].latency && lane->tally[1].latency));
-    return whole ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane of %u slots", opts->capacity);
-}
-
-static void grant(struct gq_lane *lane)
-{
-    uint64_t limit = lane->released + lane->view.mask + 1;
-    if (limit > lane->generate_count)
-        limit = lane->generate_count;
-    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0, step = gq_counted_step(lane);
-    for (uint64_t seq = (lane->submitted + step - 1) & ~(step - 1); lane->sent_ns && seq < limit; seq += step)
-        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now;
-    __atomic_store_n(&lane->submitted, limit, __ATOMIC_RELEASE);
-    gq_slot_grant(&lane->view, limit);
-}
-
-gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out)
-{
-    gq_assert(opts->capacity >= GQ_CAPACITY_MIN && opts->capacity <= GQ_CAPACITY_MAX);
-    gq_assert((opts->capacity & (opts->capacity - 1)) == 0 && opts->lane < GQ_LANES_MAX);
-    gq_assert(opts->slot_bytes >= GQ_SLOT_BYTES_MIN && opts->slot_bytes <= GQ_SLOT_BYTES_MAX);
-    *out = NULL;
-    struct gq_lane *lane = gq_mem_lines(sizeof *lane);
-    if (!lane)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane");
-    pthread_mutex_init(&lane->lock, NULL);
-    lane->in_fd = lane->out_fd = -1;
-    lane->link = link;
-    lane->generated = opts->generated;
-    lane->fetch_ahead = link && link->express;
-    lane->counted = opts->counted;
-    lane->tell = opts->tell;
-    lane->tell_arg = opts->tell_arg;
-    lane->generate_count = opts->count;
-    lane->in_bytes = gq_lane_in_bytes(opts->capacity, opts->slot_bytes);
-    lane->out_bytes = gq_lane_out_bytes(opts->capacity, opts->slot_bytes);
-    lane->room_end = opts->capacity;
-    gq_status status = map_files(lane, opts);
-    if (status == GQ_OK)
-        status = make_private(lane, opts);
-    if (status != GQ_OK) {
-        gq_lane_destroy(lane);
-        return status;
-    }
-    write_head(lane, opts);
-    if (lane->generated)
-        grant(lane);
-    *out = lane;
-    return GQ_OK;
-}
-
-void gq_lane_destroy(struct gq_lane *lane)
-{
-    if (!lane)
-        return;
-    if (lane->view.in_head)
-        munmap(lane->view.in_head, lane->in_bytes);
-    if (lane->view.out_head)
-        munmap(lane->view.out_head, lane->out_bytes);
-    if (lane->in_fd >= 0)
-        close(lane->in_fd);
-    if (lane->out_fd >= 0)
-        close(lane->out_fd);
-    pthread_mutex_destroy(&lane->lock);
-    free(lane->express);
-    free(lane->state);
-    free(lane->sent_ns);
-    free(lane->tally[0].latency);
-    free(lane->tally[1].latency);
-    free(lane);
-}
 
 /* --- producer ------------------------------------------------------------------------------------------------------
  */
@@ -233,6 +118,18 @@ void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, 
     }
 }
 
+void gq_lane_grant(struct gq_lane *lane)
+{
+    uint64_t limit = lane->released + lane->view.mask + 1;
+    if (limit > lane->generate_count)
+        limit = lane->generate_count;
+    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0, step = gq_counted_step(lane);
+    for (uint64_t seq = (lane->submitted + step - 1) & ~(step - 1); lane->sent_ns && seq < limit; seq += step)
+        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now;
+    __atomic_store_n(&lane->submitted, limit, __ATOMIC_RELEASE);
+    gq_slot_grant(&lane->view, limit);
+}
+
 /* --- consumers -----------------------------------------------------------------------------------------------------
  */
 
@@ -270,7 +167,7 @@ static void set_released(struct gq_lane *lane, uint64_t seq)
         return;
     __atomic_store_n(&lane->released, seq, __ATOMIC_SEQ_CST);
     if (lane->generated) {
-        grant(lane);
+        gq_lane_grant(lane);
         gq_link_ring_worker(lane->link);
     }
     if (__atomic_load_n(&lane->room_waiters, __ATOMIC_SEQ_CST) != 0) {
@@ -279,13 +176,10 @@ static void set_released(struct gq_lane *lane, uint64_t seq)
     }
 }
 
-/* Moves `released` over everything done at the front. */
-static void advance(struct gq_lane *lane)
+static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t count)
 {
-    uint64_t seq = lane->released, end = load(&lane->submitted);
-    while (lane->marks && seq < end && state_of(lane, seq) == TAKEN)
-        mark(lane, seq++, LIVE);
-    set_released(lane, seq);
+    if (lane->keeper && count)
+        lane->keeper->done(lane->keeper->arg, lane->view.lane, first, count);
 }
 
 /* Is the result of seq there, in its slot or its express line? With the lock: an express answer is copied out. */
@@ -306,8 +200,17 @@ static bool has_no_bytes(uint32_t status)
     return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
 }
 
-/* What became of a message that is still LIVE. */
-enum fate { UNFINISHED, FINISHED, VANISHED };
+static bool is_open(const struct gq_lane *lane, uint64_t seq)
+{
+    const uint8_t state = state_of(lane, seq);
+    return state == LIVE || state == MUTE;
+}
+
+/* What became of a message that is still open, or SEEN. The words that tell are the worker's, which may write others
+ * there at any time: they are read once, and this is what they said. */
+enum fate { UNFINISHED, FINISHED, DROPPED, LOST };
+
+static bool has_vanished(enum fate fate) { return fate == DROPPED || fate == LOST; }
 
 static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
@@ -316,17 +219,40 @@ static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result 
         bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
         if (!ok && !has_no_bytes(gq_meta_status(r->meta)))
             r->meta = (r->meta & ~(uint64_t)0xff0000) | (uint64_t)GQ_RESULT_OVERFLOW << 16;
-        return gq_meta_status(r->meta) == GQ_RESULT_DROPPED ? VANISHED : FINISHED;
+        const bool nobodys = gq_meta_status(r->meta) == GQ_RESULT_DROPPED || state_of(lane, seq) == MUTE;
+        return nobodys ? DROPPED : FINISHED;
     }
-    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? VANISHED : UNFINISHED;
+    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? LOST : UNFINISHED;
 }
 
-static void count_vanished(struct gq_lane *lane, uint64_t seq)
+/* One that was SEEN before is counted as a result, and is none. */
+static void count_vanished(struct gq_lane *lane, uint64_t seq, enum fate fate)
+{
+    const uint8_t state = state_of(lane, seq);
+    uint64_t *counter = state == MUTE ? &lane->unmuted : fate == DROPPED ? &lane->dropped : &lane->lost;
+    if (state == LIVE || state == MUTE)
+        __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+    set_state(lane, seq, TAKEN);
+    if (fate == DROPPED && state != MUTE) /* one that is lost may be run again by another process */
+        tell_keeper(lane, seq, 1);
+}
+
+/* One whose result is nobody's is over when it has ended. */
+static bool is_over(struct gq_lane *lane, uint64_t seq)
 {
     struct gq_lane_result r;
-    uint64_t *counter = ready(lane, seq, &r) ? &lane->dropped : &lane->lost;
-    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-    set_state(lane, seq, TAKEN);
+    if (state_of(lane, seq) == MUTE && ready(lane, seq, &r))
+        count_vanished(lane, seq, DROPPED);
+    return state_of(lane, seq) == TAKEN;
+}
+
+/* Moves `released` over everything done at the front. */
+static void advance(struct gq_lane *lane)
+{
+    uint64_t seq = lane->released, end = load(&lane->submitted);
+    while (lane->marks && seq < end && is_over(lane, seq))
+        mark(lane, seq++, LIVE);
+    set_released(lane, seq);
 }
 
 static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
@@ -362,12 +288,12 @@ static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, u
 static bool take_one(struct gq_lane *lane, bool hold, struct gq_lane_result *r, uint32_t *n)
 {
     const uint64_t seq = lane->seen;
-    if (state_of(lane, seq) == LIVE) {
+    if (is_open(lane, seq)) {
         const enum fate fate = look(lane, seq, r);
         if (fate == UNFINISHED)
             return false;
-        if (fate == VANISHED)
-            count_vanished(lane, seq);
+        if (has_vanished(fate))
+            count_vanished(lane, seq, fate);
         else if (!hold || lane->marks)
             set_state(lane, seq, hold ? HELD : SEEN);
         if (fate == FINISHED) {
@@ -410,9 +336,10 @@ static void reap(struct gq_lane *lane)
         struct gq_lane_result r;
         if (state_of(lane, seq) == TAKEN)
             continue;
-        if (state_of(lane, seq) != LIVE || look(lane, seq, &r) != VANISHED)
+        const enum fate fate = is_open(lane, seq) ? look(lane, seq, &r) : FINISHED;
+        if (!has_vanished(fate))
             break;
-        count_vanished(lane, seq);
+        count_vanished(lane, seq, fate);
     }
     advance(lane);
 }
@@ -455,6 +382,7 @@ static uint32_t release_front(struct gq_lane *lane, const uint64_t *seqs, uint32
     uint32_t n = 0;
     while (n < count && seqs[n] == first + n && first + n < seen)
         n++;
+    tell_keeper(lane, first, n);
     set_released(lane, first + n);
     return n;
 }
@@ -464,6 +392,7 @@ static gq_status release_one(struct gq_lane *lane, uint64_t seq)
     if (seq < lane->released || seq >= load(&lane->submitted) || state_of(lane, seq) != HELD)
         return GQ_ERR_NOT_FOUND;
     set_state(lane, seq, TAKEN);
+    tell_keeper(lane, seq, 1);
     return GQ_OK;
 }
 
@@ -484,6 +413,7 @@ gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t cou
     pthread_mutex_lock(&lane->lock);
     const bool front = lane->marks == 0 && first == lane->released && first < lane->seen;
     const uint64_t held = front ? lane->seen - first : 0, n = held < count ? held : count;
+    tell_keeper(lane, first, n);
     if (n)
         set_released(lane, first + n);
     for (uint64_t i = n; i < count && status == GQ_OK; i++)
@@ -493,10 +423,18 @@ gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t cou
     return status;
 }
 
-/* Takes a message that nobody may ask for again. */
+void gq_lane_mute_next(struct gq_lane *lane)
+{
+    pthread_mutex_lock(&lane->lock);
+    set_state(lane, lane->submitted, MUTE);
+    lane->muted++;
+    pthread_mutex_unlock(&lane->lock);
+}
+
+/* Takes a message that nobody may ask for again. With a keeper that is so when the caller says it, by a release. */
 static void take(struct gq_lane *lane, uint64_t seq)
 {
-    set_state(lane, seq, TAKEN);
+    set_state(lane, seq, lane->keeper ? HELD : TAKEN);
     advance(lane);
 }
 
@@ -521,21 +459,19 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     if (seq >= load(&lane->submitted) || seq < lane->released)
         return GQ_ERR_NOT_FOUND;
     uint8_t state = state_of(lane, seq);
-    if (state == TAKEN || state == HELD)
+    if (state == TAKEN || state == HELD || state == MUTE)
         return GQ_ERR_NOT_FOUND;
-    switch (look(lane, seq, &r)) {
-    case UNFINISHED:
+    const enum fate fate = look(lane, seq, &r);
+    if (fate == UNFINISHED && state == LIVE)
         return GQ_ERR_NOT_READY;
-    case VANISHED:
-        *meta = ready(lane, seq, &r) ? r.meta : 0;
-        count_vanished(lane, seq);
-        advance(lane);
-        return *meta ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
-    case FINISHED:
-        break;
+    if (fate == FINISHED) {
+        *meta = r.meta;
+        return fetch_finished(lane, &r, buffer, len);
     }
-    *meta = r.meta;
-    return fetch_finished(lane, &r, buffer, len);
+    *meta = fate == DROPPED ? r.meta : 0;
+    count_vanished(lane, seq, fate);
+    advance(lane);
+    return fate == DROPPED ? GQ_ERR_NOT_FOUND : GQ_ERR_DEVICE;
 }
 
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
@@ -570,7 +506,7 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane)
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->counted ? gq_counted_end(lane) : lane->released; seq < end; seq++)
-        if (lane->counted || (state_of(lane, seq) == LIVE && !ready(lane, seq, &r)))
+        if (lane->counted || (is_open(lane, seq) && !ready(lane, seq, &r)))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

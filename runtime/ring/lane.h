@@ -6,6 +6,7 @@
  *   seen    its id was reported by a poll
  *   held    its result was peeked and is in somebody's hands
  *   taken   done with; its slot is free once all before it are
+ *   mute    in flight, and its result is nobody's: it was taken from a lane before this one. Taken once it has ended
  *
  * Whoever peeks and releases in order pays for no byte of state: as long as nothing else was done, messages below
  * `released` are free, those below `seen` are held, and the rest is live. Anything else (a release out of order, a
@@ -32,14 +33,28 @@ struct gq_lane_tally {
     struct gq_histogram *latency; /* accepted -> seen; NULL: not timed */
 };
 
+struct gq_lane;
+
+/* Who keeps what a lane is given beyond the life of this process. */
+struct gq_lane_keeper {
+    void *arg;
+    /* Messages `first` to `first + count - 1` lie in their slots, len[] long, and are about to be published: GQ_OK when
+     * they are kept. Called by the producer. */
+    gq_status (*accept)(void *arg, const struct gq_lane *lane, uint64_t first, const uint32_t *len, uint32_t count);
+    /* Nobody may ask for the results of these again. With the lane's lock. */
+    void (*done)(void *arg, uint32_t lane, uint64_t first, uint64_t count);
+};
+
 struct gq_lane_opts {
     uint32_t lane, capacity, slot_bytes;
-    bool generated;       /* messages are made by a source plugin */
-    uint64_t first_index; /* generated: index of message 0 */
-    uint64_t index_step;  /* generated: from the index of one message to that of the next */
-    uint64_t count;       /* generated: how many messages there will be */
-    bool counted;         /* generated: results are only counted, see counted.h */
-    bool timed;           /* keep the histogram accepted -> seen */
+    uint64_t first_seq;                  /* messages are numbered from here on; those below had other lanes */
+    const struct gq_lane_keeper *keeper; /* outlives the lane; NULL: nobody keeps */
+    bool generated;                      /* messages are made by a source plugin */
+    uint64_t first_index;                /* generated: index of message 0 */
+    uint64_t index_step;                 /* generated: from the index of one message to that of the next */
+    uint64_t count;                      /* generated: how many messages there will be */
+    bool counted;                        /* generated: results are only counted, see counted.h */
+    bool timed;                          /* keep the histogram accepted -> seen */
     /* Told of a generation's results when its tally is needed for another one, or gq_lane_tell() is called: with the
      * lane's lock held, and the tally is the lane's. NULL: nobody wants to know. */
     void (*tell)(void *arg, const struct gq_lane_tally *tally);
@@ -64,6 +79,8 @@ struct gq_lane {
                          longer than the use itself, and halved the rate */
     struct gq_express *express; /* NULL: the worker reads no express lines */
     uint64_t *sent_ns;          /* per slot: when it was published; NULL: not timed */
+    uint64_t first_seq;
+    const struct gq_lane_keeper *keeper; /* NULL: nobody keeps */
 
     /* the producer's line */
     _Alignas(GQ_LINE_BYTES) uint64_t claimed; /* next seq to claim */
@@ -76,7 +93,8 @@ struct gq_lane {
     uint64_t seen;     /* next seq to hand out */
     uint64_t released; /* atomic: slots of all below are free */
     uint64_t dropped, failed, lost;
-    uint8_t *state; /* per slot, if `marks` is not 0 */
+    uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
+    uint8_t *state;          /* per slot, if `marks` is not 0 */
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
     uint32_t room_bell; /* futex: grows when room appears and somebody waits for it */
     uint32_t room_waiters;
@@ -102,6 +120,10 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
  * caller's to close unless it is -1. */
 void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seals, int *fd);
 
+/* Files are made of zeroes, which is the stamp of one message in 2^32. Is it among those of the first lap, from `first`
+ * on? Then *seq is which, and its descriptors start as *other, so that they wait for it. */
+bool gq_lane_find_zero(const struct gq_lane_view *view, uint64_t first, uint64_t *seq, struct gq_out_desc *other);
+
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);
 
@@ -113,6 +135,9 @@ void gq_lane_refuse(struct gq_lane *lane);
 static inline uint8_t *gq_lane_slot(const struct gq_lane *lane, uint64_t seq) { return gq_slot_in(&lane->view, seq); }
 /* Producer. Publishes the oldest claimed messages, len[0] to len[count - 1]; the caller then rings the worker. */
 void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns);
+
+/* Producer. The next message to be published is mute. */
+void gq_lane_mute_next(struct gq_lane *lane);
 
 /* Consumer. Up to `max` results, oldest first, which become seen (`hold` false) or held. Dropped messages are passed
  * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
@@ -130,9 +155,10 @@ gq_status gq_lane_release(struct gq_lane *lane, const uint64_t *seqs, uint32_t c
  */
 gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t count);
 
-/* Consumer. Copies the result of one message and takes it: GQ_OK, GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND,
- * GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE (failed in a plugin, now taken; or
- * lost). Without a sentence. */
+/* Consumer. Copies the result of one message and takes it, or in a lane with a keeper holds it: GQ_OK,
+ * GQ_ERR_NOT_READY, GQ_ERR_NOT_FOUND, GQ_ERR_INVALID_ARG (*len is the size needed, the result stays), GQ_ERR_DEVICE
+ * (failed in a plugin, now taken or held; or, with *meta 0, lost: the worker is dead, or what was there is gone).
+ * Without a sentence. */
 gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta);
 
 /* Tells of the results handed out since the last time. */
@@ -149,6 +175,8 @@ void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *re
 uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end);
 /* Messages submitted and not finished. Looks at every slot in use: for shutdown, not for the data path. */
 uint64_t gq_lane_unfinished(struct gq_lane *lane);
+/* Generated lanes: as many messages more as there is room for. With the lock, or before anybody else has the lane. */
+void gq_lane_grant(struct gq_lane *lane);
 /* Generated lanes: no messages beyond those already granted. */
 void gq_lane_end_generation(struct gq_lane *lane);
 

@@ -62,6 +62,10 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd);
     const struct gq_lane_view next = out ? view_of(lane, out) : (struct gq_lane_view){0};
     *range = (struct gq_lane_range){lane->released, __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE), UINT64_MAX};
+    struct gq_out_desc other;
+    uint64_t zero;
+    if (out && gq_lane_find_zero(&next, range->first, &zero, &other))
+        next.out_desc[gq_slot_index(&next, zero)] = other;
     for (uint64_t seq = range->first; out && seq < range->mixed; seq++)
         copy_finished(&lane->view, &next, seq);
     for (uint32_t i = 0; out && i < count; i++)

@@ -232,7 +232,10 @@ int main(int argc, char **argv)
     REQUIRE(gq_stop(p, 20000) == GQ_OK && gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
     REQUIRE(faulted == guilty && stats.failed == faulted, "%" PRIu64 " of %" PRIu64 " guilty ones are given up",
             faulted, guilty);
-    REQUIRE(stats.restarts >= guilty / 3 && told >= stats.restarts, "%" PRIu64 " workers took over", stats.restarts);
+    REQUIRE(stats.restarts >= guilty / 3, "%" PRIu64 " workers took over, of %" PRIu64 " guilty messages",
+            stats.restarts, guilty);
+    REQUIRE(told >= stats.restarts, "%" PRIu64 " workers took over, and of %" PRIu64 " it was told", stats.restarts,
+            (uint64_t)told);
     printf("%" PRIu64 " messages, %" PRIu64 " guilty, %" PRIu64 " workers took over\n", messages, guilty,
            stats.restarts);
     gq_close(p);

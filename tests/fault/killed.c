@@ -6,7 +6,6 @@
  *   killed [ROUNDS [SEED]]     prints its seed
  */
 #include "calls.h"
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -73,44 +72,13 @@ static void one_round(uint64_t *dice)
     REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_ERR_SHUTDOWN, "after the shutdown");
 }
 
-/* Is this thread stopped? Its state is the letter behind the name, which is in parentheses. */
-static bool is_stopped(pid_t process, const char *thread)
-{
-    char path[300], text[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)process, thread);
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return true; /* it ended */
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    const char *name_end = n ? strrchr(text, ')') : NULL;
-    return name_end && strlen(name_end) > 2 && name_end[2] == 'T';
-}
-
-/* SIGSTOP takes effect some time after kill() has returned, thread by thread. */
-static void stop_worker(pid_t worker)
-{
-    char path[64];
-    bool all = false;
-    REQUIRE(kill(worker, SIGSTOP) == 0, "kill");
-    snprintf(path, sizeof path, "/proc/%d/task", (int)worker);
-    while (!all) {
-        DIR *threads = opendir(path);
-        REQUIRE(threads, "%s", path);
-        all = true;
-        for (struct dirent *e = readdir(threads); e; e = readdir(threads))
-            all = all && (e->d_name[0] == '.' || is_stopped(worker, e->d_name));
-        closedir(threads);
-    }
-}
-
 /* A worker that is stopped answers nothing: the shutdown gives up after its drain, with a sentence, and ends it. */
 static void a_stopped_worker(void)
 {
     GpuQueue *q = fault_open(16, 1);
     uint64_t start = gq_clock_ns();
     REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_OK, "enqueue");
-    stop_worker(fault_find_child());
+    fault_stop(fault_find_child());
     for (int i = 0; i < 5; i++)
         REQUIRE(q_enqueue(q, "x", 1, NULL, 0) == Q_OK, "enqueue");
     q_shutdown(q);

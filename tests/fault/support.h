@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <gpuqueue.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,19 +94,61 @@ static inline bool fault_was_started_as(pid_t process, const char *what)
     return first < len && strcmp(words + first, what) == 0;
 }
 
-/* A living child of ours of that kind, other than `but`; 0: none. */
-static inline pid_t fault_find(const char *what, pid_t but)
+/* Living children of ours of that kind; returns how many. */
+static inline size_t fault_list(const char *what, pid_t *found, size_t max)
 {
-    pid_t found = 0;
+    size_t count = 0;
     DIR *proc = opendir("/proc");
     REQUIRE(proc, "/proc");
-    for (struct dirent *e; (e = readdir(proc));) {
+    for (struct dirent *e; (e = readdir(proc)) && count < max;) {
         const pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        if (pid > 0 && pid != but && fault_parent(e->d_name) == getpid() && fault_was_started_as(pid, what))
-            found = pid;
+        if (pid > 0 && fault_parent(e->d_name) == getpid() && fault_was_started_as(pid, what))
+            found[count++] = pid;
     }
     closedir(proc);
-    return found;
+    return count;
+}
+
+/* One of them, other than `but`; 0: none. */
+static inline pid_t fault_find(const char *what, pid_t but)
+{
+    pid_t found[16];
+    const size_t count = fault_list(what, found, sizeof found / sizeof *found);
+    for (size_t i = count; i > 0; i--)
+        if (found[i - 1] != but)
+            return found[i - 1];
+    return 0;
+}
+
+/* Is this thread stopped? Its state is the letter behind the name, which is in parentheses. */
+static inline bool fault_is_stopped(pid_t process, const char *thread)
+{
+    char path[300], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)process, thread);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return true; /* it ended */
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    const char *name_end = n ? strrchr(text, ')') : NULL;
+    return name_end && strlen(name_end) > 2 && name_end[2] == 'T';
+}
+
+/* SIGSTOP takes effect some time after kill() has returned, thread by thread. */
+static inline void fault_stop(pid_t worker)
+{
+    char path[64];
+    bool all = false;
+    REQUIRE(kill(worker, SIGSTOP) == 0, "kill");
+    snprintf(path, sizeof path, "/proc/%d/task", (int)worker);
+    while (!all) {
+        DIR *threads = opendir(path);
+        REQUIRE(threads, "%s", path);
+        all = true;
+        for (struct dirent *e = readdir(threads); e; e = readdir(threads))
+            all = all && (e->d_name[0] == '.' || fault_is_stopped(worker, e->d_name));
+        closedir(threads);
+    }
 }
 
 /* What may come of a call on a queue that may be dead or shut down: codes of trouble have a sentence. */

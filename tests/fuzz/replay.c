@@ -1,4 +1,4 @@
-/* replay FOLDER... - gives every file of the folders to a fuzz target, and fails when one takes longer than it may. */
+/* replay SECONDS FOLDER... - gives every file of the folders to a fuzz target, and fails when one takes longer. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 #include "fuzz.h"
 
 #define INPUT_BYTES_MAX (8u << 20)
-#define INPUT_NS_MAX 5000000000u /* generous: sanitizers, a busy machine */
+
+static unsigned long seconds_max;
 
 static int replay_file(const char *path)
 {
@@ -24,9 +25,9 @@ static int replay_file(const char *path)
     memcpy(bytes, gq_text_str(&text), text.len);
     uint64_t start = gq_clock_ns();
     LLVMFuzzerTestOneInput(bytes, text.len);
-    int slow = gq_clock_ns() - start > INPUT_NS_MAX;
+    int slow = gq_clock_ns() - start > seconds_max * 1000000000u;
     if (slow)
-        fprintf(stderr, "%s: took more than 5 s\n", path);
+        fprintf(stderr, "%s: took more than %lu s\n", path, seconds_max);
     free(bytes);
     gq_text_finish(&text);
     return slow;
@@ -56,7 +57,8 @@ int main(int argc, char **argv)
 {
     unsigned count = 0;
     int failed = 0;
-    for (int i = 1; i < argc; i++)
+    seconds_max = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    for (int i = 2; i < argc; i++)
         failed |= replay_folder(argv[i], &count);
     printf("%u inputs\n", count);
     return failed || count == 0;

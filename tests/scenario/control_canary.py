@@ -213,6 +213,21 @@ class Canaries(Operated):
         run.collector.join(10)
         self.assertEqual((run.returncode, self.read().count(b"\n")), (0, 12000), self.said[run.pid])
 
+    def test_one_that_ends_its_worker_is_rolled_back_with_the_cause(self):
+        self.stop(self.run_)
+        for name, body, cause in (("hung", "for (volatile int more = 1; more;) continue;",
+                                   r"a message did not end within its stage's timeout: the worker was ended while it processed message \d+ in "
+                                   r"stage 'a' \(version 2, .*/hung\.cu\)"),
+                                  ("torn", "out->out[0] = *(const volatile uint8_t *)(in.len + 64ull);",
+                                   r"the worker was killed by SIGSEGV at address 0x50 while it processed message \d+ in stage 'a' \(version 2, ")):
+            os.remove(self.out)
+            run = self.running(self.pipeline([{"plugin": self.a, "timeout": "500ms"}], source=self.SOURCE, on_error={"retries": 0}))
+            answer = self.verdict(self.canary("--canary-for", "60s", file=self.plugin(name, body)), 65)
+            self.assertEqual((answer["status"], answer["step"], answer["live"]), ("GQ_ERR_PLUGIN", "canary", 1))
+            self.assertRegex(answer["error"], r"\Athe canary of stage 'a', version 2, was rolled back: " + cause)
+            self.assertTrue(self.last_letters("a"))
+            self.stop(run)
+
     def test_it_is_decided_when_its_client_is_gone(self):
         client = self.watched("--canary-for", "2s", "--canary-p99", "100000%")
         client.send_signal(signal.SIGKILL)

@@ -118,6 +118,12 @@ class Crashes(Crashing):
             err = self.survive([{"name": "victim", "plugin": self.crashing("abort")}], [b"a", b"!", b"b"], retries=retries)
             self.assertIn(f"each of {max(retries, 1) + 1} times", err)
 
+    def test_that_memory_of_a_stage_is_gone_is_said_where_there_is_some(self):
+        for memory, said in (("GQ_STATE(8, 1);\n", True), ("", False)):
+            plugin = self.plugin("keeps", "if (in.payload[0] == '!') abort();" + ECHO, memory + "#include <stdlib.h>\n")
+            err = self.survive([{"plugin": plugin}], [b"a", b"!", b"b"])
+            self.assertEqual("another worker takes over, and gq_state is zero again\n" in err, said, err)
+
     def test_a_block_of_threads_that_faults_together_is_one_message(self):
         messages = [b"m%d" % i for i in range(600)]
         messages[300] = b"!"
@@ -232,13 +238,15 @@ class DeviceFaults(Crashing):
 class Killed(Crashing):
     def test_a_worker_killed_from_outside_is_replaced_while_it_idles_or_works(self):
         process = self.start("run", self.pipeline(source={"stdin": {"split": "lines"}}), stdin=subprocess.PIPE)
-        written = b""
+        written, worker = b"", None
         for sent in (b"one\ntwo\n", b"", b"three\n", b"four\n"):
             process.stdin.write(sent)
             process.stdin.flush()
             written += sent
             self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == written))
-            os.kill(self.worker_of(process), signal.SIGKILL)
+            self.assertTrue(harness.until(lambda: self.worker_of(process) != worker))  # the one before is seen until it is reaped
+            worker = self.worker_of(process)
+            os.kill(worker, signal.SIGKILL)
         code, _, err = self.finish(process, b"five\n")
         self.assertEqual(code, 0, err)
         self.assertEqual(err.count("SIGKILL"), 4, err)

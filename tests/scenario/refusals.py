@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """refusals.py - a run that cannot start says why in a sentence, with the documented exit code, and delivers nothing."""
 import os
+import resource
 import harness
 
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
@@ -91,6 +92,14 @@ class Refusals(harness.Scenario):
         self.assertEqual(code, 74, err)
         self.assertIn("standard output", err)
         self.assertIn("No space left", err)
+
+    @harness.only_on("cpu", "a driver makes files of its own")
+    def test_files_that_may_not_grow_are_an_error_with_a_sentence(self):
+        def bound():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        code, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), preexec_fn=bound)
+        self.assertIn(code, (70, 71, 74), err)
+        self.assertRegex(err, r"^gpuq run: \S")
 
     def test_a_folder_is_no_input(self):
         code, _, err = self.gpuq("run", self.pipeline(source={"file": {"path": self.folder}}))

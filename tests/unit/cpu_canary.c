@@ -5,8 +5,12 @@
 #include <pthread.h>
 
 #define MILLION 1000000u
-#define RUN 64u               /* messages of a lane that one of the two versions has */
-#define RUNS 1500u            /* of each lane, in the tests of shares */
+#define RUN 64u /* messages of a lane that one of the two versions has */
+#if SANITIZED
+#define RUNS 300u /* of each lane, in the tests of shares */
+#else
+#define RUNS 1500u
+#endif
 #define MESSAGES (RUNS * RUN) /* likewise */
 #define CANARIES 200u         /* begun and ended under load */
 #define GENERATIONS 1024u

@@ -2,158 +2,20 @@
  * and a machine that loses whatever was not made durable, leave files from which another process makes the very same
  * output.
  *
- * The connectors and the order of commits are the pipeline's own; what is between them is left out. A process whose
- * turn to end has come does to its files what that kind of end does, and ends.
+ * The connectors and the order of commits are the pipeline's own; what is between them is left out.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "crash_disk.h"
 #include "pipeline/delivery.h"
 #include "unit.h"
 
 #define MESSAGES 200u
 #define CAPACITY 16u
-#define CRASHED 42
 #define AT_ONCE 4u /* messages that the sink is handed at once */
-#define SAVED_MAX 4096u
-
-/* --- a disk that forgets --------------------------------------------------------------------------------------------
- */
-
-/* What a crash leaves of what was written and not made durable. */
-enum loss { KEPT, CUT, ZEROED, HALF, LOSSES };
-
-static struct {
-    bool counts;               /* calls count, and one of them is the last */
-    uint32_t left;             /* calls until then */
-    bool torn;                 /* of the last one, half is done */
-    enum loss loss;            /* KEPT: the process was killed; else the machine lost power */
-    int out, record;           /* descriptors of the output and of the checkpoint; -1: not known */
-    off_t durable;             /* of the output */
-    char saved[SAVED_MAX * 3]; /* the checkpoint, as it was made durable */
-    ssize_t saved_len;
-} disk;
-
-ssize_t __real_write(int fd, const void *bytes, size_t len);
-ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
-int __real_ftruncate(int fd, off_t len);
-int __real_open(const char *path, int flags, ...);
-ssize_t __wrap_write(int fd, const void *bytes, size_t len);
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
-int __wrap_ftruncate(int fd, off_t len);
-int __wrap_fdatasync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_open(const char *path, int flags, ...);
-
-static off_t length_of(int fd)
-{
-    struct stat info;
-    return fstat(fd, &info) == 0 ? info.st_size : 0;
-}
-
-/* The output beyond what is durable is cut to half, to nothing, or has the right length and no bytes. */
-static void lose_output(void)
-{
-    const off_t len = length_of(disk.out), more = len - disk.durable;
-    if (more <= 0)
-        return;
-    if (__real_ftruncate(disk.out, disk.durable + (disk.loss == HALF ? more / 2 : 0)) != 0)
-        abort();
-    if (disk.loss == ZEROED && __real_ftruncate(disk.out, len) != 0)
-        abort();
-}
-
-static void lose_record(void)
-{
-    const ssize_t part = disk.loss == HALF ? disk.saved_len / 2 : disk.saved_len;
-    if (__real_pwrite(disk.record, disk.saved, (size_t)part, 0) != part)
-        abort();
-    if (disk.loss == CUT && __real_ftruncate(disk.record, disk.saved_len) != 0)
-        abort();
-}
-
-static void crash(void)
-{
-    if (disk.loss != KEPT && disk.out >= 0)
-        lose_output();
-    if (disk.loss != KEPT && disk.record >= 0)
-        lose_record();
-    _exit(CRASHED);
-}
-
-/* True when this call is the last one, and half of it is done. */
-static bool is_last(void)
-{
-    if (!disk.counts || disk.left-- > 0)
-        return false;
-    if (!disk.torn)
-        crash();
-    return true;
-}
-
-ssize_t __wrap_write(int fd, const void *bytes, size_t len)
-{
-    if (fd != disk.out || !is_last())
-        return __real_write(fd, bytes, len);
-    (void)!__real_write(fd, bytes, len / 2);
-    crash();
-    return -1;
-}
-
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
-{
-    if (!is_last())
-        return __real_pwrite(fd, bytes, len, at);
-    (void)!__real_pwrite(fd, bytes, len / 2, at);
-    crash();
-    return -1;
-}
-
-int __wrap_ftruncate(int fd, off_t len)
-{
-    if (is_last())
-        crash();
-    return __real_ftruncate(fd, len);
-}
-
-static void make_durable(int fd)
-{
-    if (fd == disk.out)
-        disk.durable = length_of(fd);
-    if (fd == disk.record)
-        disk.saved_len = pread(fd, disk.saved, sizeof disk.saved, 0);
-}
-
-int __wrap_fdatasync(int fd)
-{
-    if (is_last())
-        crash();
-    make_durable(fd);
-    return 0;
-}
-
-int __wrap_fsync(int fd)
-{
-    (void)fd;
-    if (is_last())
-        crash();
-    return 0;
-}
-
-int __wrap_open(const char *path, int flags, ...)
-{
-    const int fd = __real_open(path, flags, 0644);
-    if (disk.counts && strstr(path, "out.txt.checkpoint"))
-        make_durable(disk.record = fd);
-    else if (disk.counts && strstr(path, "out.txt"))
-        make_durable(disk.out = fd);
-    return fd;
-}
 
 /* --- a run ----------------------------------------------------------------------------------------------------------
  */
@@ -232,28 +94,7 @@ static gq_status run(void)
     return status;
 }
 
-/* In a process of its own, which ends at its call `last`, counted from 0. CRASHED: it did; 0: there were not so many.
- */
-static int run_until(uint32_t last, bool torn, enum loss loss)
-{
-    int wait_status;
-    const pid_t child = fork();
-    if (child == 0) {
-        disk.counts = true;
-        disk.left = last;
-        disk.torn = torn;
-        disk.loss = loss;
-        disk.out = disk.record = -1;
-        const gq_status status = run();
-        if (status != GQ_OK)
-            fprintf(stderr, "%s\n", gq_error_text());
-        _exit(status == GQ_OK ? 0 : 1);
-    }
-    ck_assert_int_gt(child, 0);
-    ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
-    ck_assert(WIFEXITED(wait_status));
-    return WEXITSTATUS(wait_status);
-}
+static int run_until(uint32_t last, bool torn, enum loss loss) { return disk_run(folder, last, torn, loss, run); }
 
 static void forget(void)
 {
@@ -392,6 +233,15 @@ START_TEST(a_checkpoint_belongs_to_one_run_and_one_source)
 }
 END_TEST
 
+static void expect_damage(void)
+{
+    struct gq_checkpoint *c;
+    struct gq_checkpoint_mark from;
+    ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_ERR_DATA);
+    ck_assert_ptr_null(c);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "out.txt.checkpoint has no whole record: it is damaged, or "));
+}
+
 START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
 {
     struct gq_checkpoint *c;
@@ -408,7 +258,14 @@ START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
         ck_assert_uint_ge(from.records, MESSAGES - 2 * AT_ONCE - 8); /* one of the two is whole */
         gq_checkpoint_close(c);
     }
+    good.data[100] ^= 1;
+    good.data[4096 + 100] ^= 1; /* neither of the two */
+    ck_assert_int_eq(gq_file_write_atomic(in_folder("out.txt.checkpoint"), good.data, good.len, 0644), GQ_OK);
+    expect_damage();
     ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 7), 0);
+    expect_damage();
+    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 0), 0);        /* before the first record */
+    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 4096 + 7), 0); /* in the midst of it */
     ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
     ck_assert_uint_eq(from.records + from.position + from.out_bytes, 0); /* none: it begins anew */
     gq_checkpoint_close(c);

@@ -101,6 +101,7 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     /* A reader that goes away must not kill a run whose messages are in flight: writes report EPIPE instead. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error with a sentence, as on a disk that is full */
     if (argc < 2) {
         gpuq_manual_usage(stderr);
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);

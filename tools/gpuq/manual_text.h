@@ -34,8 +34,10 @@
     "Builds FILE (by default the live version's file, read again) with the stage's parameters, runs its golden "       \
     "vectors in a spare worker, and makes it live between two messages. Answers when it is live or refused: a "        \
     "refusal "                                                                                                         \
-    "names the step, shows the compiler's messages or the golden vector that differed, has exit code 65, and leaves "  \
-    "the live version as it was. --rehearse on or off wins over swap.rehearse in the pipeline file. FILE must lie in " \
+    "names the step, shows the compiler's messages or the golden vector that differed, and leaves "                    \
+    "the live version as it was; its exit code is 65, or 64 for a stage that is not there, or 1 when the run was "     \
+    "being stopped or its worker ended meanwhile. --rehearse on or off wins over swap.rehearse in the pipeline file. " \
+    "FILE must lie in "                                                                                                \
     "or below the pipeline file's folder or the folder of a plugin that it names, or be builtin:NAME.\n"               \
     "--canary 5% first gives it that share of the messages, at most 50%, beside the live version, and watches both. "  \
     "After 10 s, or --canary-for TIME, or when --canary-messages N are its own, it is live for all, or it is rolled "  \

@@ -1,0 +1,419 @@
+/* A queue with a journal: what an application that died had accepted, and not taken, is run by the next one. */
+#include <check.h>
+#include <fcntl.h>
+#include <gpuqueue/runtime.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "tree.h"
+#include "stress/require.h"
+#include "unit/unit.h"
+
+#define IDS 64
+
+static char folder[64], path[128];
+static uint64_t *ids; /* shared with children */
+
+static void set_up(void)
+{
+    strcpy(folder, "/tmp/gpuq-journal-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/queue.journal", folder);
+    setenv("GPUQ_JOURNAL", path, 1);
+    unsetenv("GPUQ_DURABILITY");
+    unsetenv("GPUQ_PLUGIN");
+    ids = mmap(NULL, IDS * sizeof *ids, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static void tear_down(void)
+{
+    munmap(ids, IDS * sizeof *ids);
+    unlink(path);
+    ck_assert_int_eq(rmdir(folder), 0); /* no second file is left */
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static GpuQueue *open_queue(uint32_t capacity, uint32_t slot_bytes)
+{
+    const QueueConfig cfg = {.capacity = capacity, .slot_bytes = slot_bytes};
+    GpuQueue *q = q_init(&cfg);
+    REQUIRE(q, "%s", q_last_error());
+    return q;
+}
+
+static uint64_t put(GpuQueue *q, const char *text)
+{
+    uint64_t id = 0;
+    const QueueStatus status = q_enqueue(q, text, strlen(text), &id, 20000);
+    REQUIRE(status == Q_OK, "%d: %s", status, q_last_error());
+    return id;
+}
+
+/* Asks until the message has ended. */
+static QueueStatus fetch(GpuQueue *q, uint64_t id, char text[64])
+{
+    QueueStatus status;
+    size_t len = 0;
+    for (double end = now() + 20; now() < end;) {
+        len = 63;
+        status = q_try_dequeue_result(q, id, text, &len);
+        if (status != Q_ERR_NOT_READY)
+            break;
+    }
+    text[status == Q_OK ? len : 0] = '\0';
+    return status;
+}
+
+static void expect(GpuQueue *q, uint64_t id, const char *text)
+{
+    char got[64];
+    const QueueStatus status = fetch(q, id, got);
+    ck_assert_msg(status == Q_OK, "message %llu: %d: %s", (unsigned long long)id, status, q_last_error());
+    ck_assert_str_eq(got, text);
+}
+
+static uint64_t recovered(GpuQueue *q)
+{
+    uint64_t count = 77;
+    ck_assert_int_eq(q_recovered(q, &count), Q_OK);
+    return count;
+}
+
+/* An application that is killed at the end of `life`. */
+static void die_after(void (*life)(void))
+{
+    int wait_status;
+    const pid_t child = fork();
+    if (child == 0) {
+        life();
+        kill(getpid(), SIGKILL);
+    }
+    ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
+    ck_assert_msg(WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL, "the child ended with %d", wait_status);
+}
+
+static void put_ten(void)
+{
+    char text[16];
+    GpuQueue *q = open_queue(16, 64);
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "message %d", i);
+        ids[i] = put(q, text);
+    }
+}
+
+START_TEST(what_was_accepted_comes_with_its_id_in_order)
+{
+    uint64_t done[IDS];
+    size_t count = 0, some;
+    die_after(put_ten);
+    GpuQueue *q = open_queue(16, 64);
+    ck_assert_uint_eq(recovered(q), 10);
+    for (double end = now() + 20; count < 10 && now() < end; count += some) {
+        ck_assert_int_eq(q_wait_completions(q, 20000), Q_OK);
+        ck_assert_int_eq(q_poll_completions(q, &done[count], IDS - count, &some), Q_OK);
+    }
+    ck_assert_uint_eq(count, 10);
+    for (int i = 0; i < 10; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "message %d", i);
+        ck_assert_uint_eq(done[i], ids[i]);
+        expect(q, ids[i], text);
+    }
+    ck_assert_uint_ne(put(q, "another"), ids[9]);
+    q_shutdown(q);
+    ck_assert_str_eq(q_last_error(), "");
+}
+END_TEST
+
+static void take_three(void)
+{
+    QResult results[2];
+    size_t count = 0, more = 0;
+    char text[64];
+    GpuQueue *q = open_queue(16, 64);
+    for (int i = 0; i < 6; i++)
+        ids[i] = put(q, i % 2 ? "odd" : "even");
+    fetch(q, ids[3], text);
+    fetch(q, ids[5], text);
+    REQUIRE(q_peek(q, results, 1, &count, 20000) == Q_OK, "%s", q_last_error());
+    REQUIRE(q_release(q, results, count) == Q_OK, "%s", q_last_error());
+    ids[6] = results[0].msg_id;
+    REQUIRE(q_peek(q, results, 1, &more, 20000) == Q_OK, "%s", q_last_error()); /* peeked, and not released */
+    fetch(q, ids[4], text); /* handed out, and nothing says that it came */
+}
+
+START_TEST(what_was_taken_for_good_never_comes_again)
+{
+    char text[64];
+    die_after(take_three);
+    ck_assert_uint_eq(ids[6], ids[0]);
+    GpuQueue *q = open_queue(16, 64);
+    ck_assert_uint_eq(recovered(q), 3);
+    ck_assert_int_eq(fetch(q, ids[0], text), Q_ERR_NOT_FOUND);
+    ck_assert_int_eq(fetch(q, ids[3], text), Q_ERR_NOT_FOUND);
+    ck_assert_int_eq(fetch(q, ids[5], text), Q_ERR_NOT_FOUND);
+    expect(q, ids[1], "odd");
+    expect(q, ids[2], "even");
+    expect(q, ids[4], "even");
+    QueueStats stats;
+    ck_assert_int_eq(q_stats(q, &stats), Q_OK);
+    ck_assert_uint_eq(stats.enq_count, 3);
+    const uint64_t next = put(q, "next");
+    for (int i = 0; i < 6; i++)
+        ck_assert_uint_ne(next, ids[i]);
+    expect(q, next, "next");
+    q_shutdown(q);
+    q = open_queue(16, 64);
+    ck_assert_uint_eq(recovered(q), 0);
+    const uint64_t behind = put(q, "behind");
+    ck_assert(behind != next && (behind == next + 1 || behind == ids[5] + 1));
+    q_shutdown(q);
+}
+END_TEST
+
+START_TEST(a_shutdown_leaves_what_nobody_took)
+{
+    GpuQueue *q = open_queue(16, 64);
+    const uint64_t first = put(q, "one"), second = put(q, "two");
+    expect(q, first, "one"); /* taken for good by the shutdown */
+    q_shutdown(q);
+    q = open_queue(16, 64);
+    ck_assert_uint_eq(recovered(q), 1);
+    expect(q, second, "two");
+    q_shutdown(q);
+}
+END_TEST
+
+START_TEST(messages_of_every_end_are_over_when_they_were_taken)
+{
+    char text[64];
+    setenv("GPUQ_PLUGIN", tree_fate(), 1);
+    GpuQueue *q = open_queue(16, 64);
+    const uint64_t dropped = put(q, "drop"), failed = put(q, "fail"), good = put(q, "good");
+    ck_assert_int_eq(fetch(q, failed, text), Q_ERR_CUDA);
+    expect(q, good, "good");
+    ck_assert_int_eq(fetch(q, dropped, text), Q_ERR_NOT_FOUND);
+    q_shutdown(q);
+    q = open_queue(16, 64);
+    ck_assert_uint_eq(recovered(q), 0);
+    q_shutdown(q);
+}
+END_TEST
+
+static void put_one_in_place(void)
+{
+    QClaim claims[8];
+    size_t count = 0, done = 0;
+    const EnqueueItem items[] = {{"first", 5}, {"", 0}, {"third", 5}};
+    GpuQueue *q = open_queue(4, 64);
+    REQUIRE(q_claim(q, claims, 8, &count, 0) == Q_OK, "%s", q_last_error());
+    REQUIRE(count == 4, "%s", "another number");
+    memcpy(claims[0].data, "in place", 8);
+    claims[0].len = 8;
+    REQUIRE(q_commit(q, claims, 1) == Q_OK, "%s", q_last_error());
+    ids[0] = claims[0].msg_id;
+    REQUIRE(q_enqueue_batch(q, items, 3, &ids[1], &done, 0) == Q_ERR_INVALID_ARG, "%s",
+            q_last_error()); /* claims are held */
+    for (int i = 1; i < 4; i++)
+        claims[i].len = 0;
+    REQUIRE(q_commit(q, &claims[1], 3) == Q_OK, "%s", q_last_error());
+    char text[64];
+    for (int i = 0; i < 4; i++)
+        fetch(q, claims[i].msg_id, text); /* each is taken for good by the next */
+    REQUIRE(q_enqueue_batch(q, items, 3, &ids[1], &done, 20000) == Q_OK, "%s", q_last_error());
+    REQUIRE(done == 3, "%s", "another number");
+}
+
+START_TEST(batches_and_claims_are_kept_too)
+{
+    char text[64];
+    die_after(put_one_in_place);
+    GpuQueue *q = open_queue(4, 64);
+    ck_assert_uint_eq(recovered(q), 3);
+    ck_assert_int_eq(fetch(q, ids[0], text), Q_ERR_NOT_FOUND);
+    expect(q, ids[1], "first");
+    expect(q, ids[2], "");
+    expect(q, ids[3], "third");
+    q_shutdown(q);
+}
+END_TEST
+
+START_TEST(a_journal_has_one_queue)
+{
+    const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    GpuQueue *q = open_queue(16, 64);
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(), "queue.journal: another queue has this journal"), "%s", q_last_error());
+    int wait_status;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(q_init(&cfg) != NULL);
+    ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
+    ck_assert_int_eq(wait_status, 0);
+    const pid_t heir = fork(); /* what it inherited must not keep the file from others */
+    if (heir == 0) {
+        sleep(60);
+        _exit(0);
+    }
+    q_shutdown(q);
+    q = q_init(&cfg);
+    kill(heir, SIGKILL);
+    ck_assert_int_eq(waitpid(heir, &wait_status, 0), heir);
+    ck_assert_msg(q != NULL, "%s", q_last_error());
+    q_shutdown(q);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_refused_and_stays)
+{
+    QueueConfig cfg = {.capacity = 8, .slot_bytes = 64};
+    die_after(put_ten);
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(),
+                         "holds 10 messages that an earlier run accepted, and queue.capacity is 8: raise "
+                         "it to 16"),
+                  "%s", q_last_error());
+    cfg = (QueueConfig){.capacity = 16, .slot_bytes = 5};
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(), ", which an earlier run accepted, is 9 bytes, and queue.slot_bytes is 5"),
+                  "%s", q_last_error());
+    GpuQueue *q = open_queue(32, 9);
+    ck_assert_uint_eq(recovered(q), 10);
+    for (int i = 9; i >= 0; i--) {
+        char text[16];
+        snprintf(text, sizeof text, "message %d", i);
+        expect(q, ids[i], text);
+    }
+    q_shutdown(q);
+}
+END_TEST
+
+static off_t length(void)
+{
+    struct stat info;
+    REQUIRE(stat(path, &info) == 0, "%s", path);
+    return info.st_size;
+}
+
+/* In a process of its own: the bound is on every file that it writes. */
+static void fill_the_disk(void)
+{
+    struct rlimit before, limit;
+    char bytes[64] = {0}, text[64];
+    uint64_t id;
+    QueueStats stats;
+    GpuQueue *q = open_queue(1024, 64);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    const uint64_t first = put(q, "kept");
+    limit = before;
+    limit.rlim_cur = (rlim_t)length() + 150;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ids[0] = put(q, "fits");
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(q_enqueue(q, bytes, 64, &id, 20000) == Q_ERR_FULL, "there was room");
+        REQUIRE(strstr(q_last_error(), "queue.journal: the journal has no room (File too large): nothing was accepted"),
+                "another sentence");
+    }
+    REQUIRE(q_stats(q, &stats) == Q_OK && stats.enq_count == 2, "%d messages", (int)stats.enq_count);
+    REQUIRE(fetch(q, first, text) == Q_OK, "the first message"); /* taken without room to say so */
+    REQUIRE(q_stats(q, &stats) == Q_OK && stats.deq_count == 1, "%d results", (int)stats.deq_count);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ids[1] = put(q, "later");
+    REQUIRE(ids[1] == first + 2, "an id is given for nothing");
+}
+
+START_TEST(a_full_disk_accepts_nothing_and_loses_nothing)
+{
+    die_after(fill_the_disk);
+    GpuQueue *q = open_queue(1024, 64);
+    ck_assert_uint_eq(recovered(q), 2);
+    expect(q, ids[0], "fits");
+    expect(q, ids[1], "later");
+    q_shutdown(q);
+}
+END_TEST
+
+static void take_note(void *context, const char *sentence) { snprintf(context, 512, "%s", sentence); }
+
+static gq_pipeline *open_pipeline(char note[512])
+{
+    char text[512];
+    gq_pipeline *p = NULL;
+    snprintf(text, sizeof text,
+             "version: 1\nqueue: { capacity: 16, slot_bytes: 64, journal: %s, durability: memory }\n"
+             "stages: [{ plugin: 'builtin:echo' }]\n",
+             path);
+    const gq_open_opts opts = {
+        .size = sizeof opts, .path = "t.yaml", .text = text, .note = take_note, .note_context = note};
+    ck_assert_msg(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+static void put_one(void)
+{
+    setenv("GPUQ_DURABILITY", "memory", 1);
+    put_ten();
+}
+
+START_TEST(a_torn_tail_is_cut_and_said_and_statistics_count)
+{
+    char note[512] = "";
+    gq_stats stats = {.size = sizeof stats};
+    die_after(put_one);
+    ck_assert_int_eq(truncate(path, length() - 3), 0);
+    gq_pipeline *p = open_pipeline(note);
+    ck_assert_int_eq(gq_start(p), GQ_OK);
+    ck_assert_msg(strstr(note, "queue.journal: the last ") && strstr(note, " bytes were torn"), "%s", note);
+    ck_assert_int_eq(gq_get_stats(p, &stats), GQ_OK);
+    ck_assert_uint_eq(stats.recovered, 9);
+    ck_assert_uint_eq(stats.messages_in, 9);
+    ck_assert_int_eq(gq_stop(p, 0), GQ_OK);
+    gq_close(p);
+}
+END_TEST
+
+START_TEST(damage_is_refused_with_its_place)
+{
+    char note[512] = "";
+    die_after(put_one);
+    const int file = open(path, O_WRONLY);
+    ck_assert_int_eq(pwrite(file, "?", 1, length() - 100), 1);
+    close(file);
+    gq_pipeline *p = open_pipeline(note);
+    ck_assert_int_eq(gq_start(p), GQ_ERR_DATA);
+    ck_assert_msg(strstr(gq_last_error(), "queue.journal: the journal is damaged at byte ") &&
+                      strstr(gq_last_error(), "give up what follows with truncate -s "),
+                  "%s", gq_last_error());
+    gq_close(p);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *tests[] = {what_was_accepted_comes_with_its_id_in_order,
+                            what_was_taken_for_good_never_comes_again,
+                            a_shutdown_leaves_what_nobody_took,
+                            messages_of_every_end_are_over_when_they_were_taken,
+                            batches_and_claims_are_kept_too,
+                            a_journal_has_one_queue,
+                            what_does_not_fit_is_refused_and_stays,
+                            a_full_disk_accepts_nothing_and_loses_nothing,
+                            a_torn_tail_is_cut_and_said_and_statistics_count,
+                            damage_is_refused_with_its_place};
+    return unit_run("journal", tests, sizeof tests / sizeof *tests, set_up, tear_down);
+}

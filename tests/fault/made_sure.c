@@ -1,0 +1,100 @@
+/* A worker answers that it serves new code, and dies before the host has noted that; so the one which takes over has
+ * the code before. The swap that said the new code was live sees to it that it is.
+ *
+ * The moment is made by standing between the answer and the note (--wrap).
+ */
+#include <gpuqueue/swap.h>
+#include "pipeline/version.h"
+#include "poison.h"
+#include "support.h"
+
+#define ROUND_S 60u
+#define ROUNDS 4u
+
+static char folder[64];
+static gq_pipeline *strike; /* NULL: let it be */
+
+void __real_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
+                                  const uint64_t *until, uint32_t lanes);
+void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
+                                  const uint64_t *until, uint32_t lanes);
+
+static uint64_t restarts_of(gq_pipeline *p)
+{
+    gq_stats stats = {.size = sizeof stats};
+    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
+    return stats.restarts;
+}
+
+void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
+                                  const uint64_t *until, uint32_t lanes)
+{
+    if (strike) {
+        const uint64_t before = restarts_of(strike);
+        const uint64_t deadline = gq_clock_deadline(30000);
+        kill(fault_find("worker", 0), SIGKILL);
+        while (restarts_of(strike) == before)
+            REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
+    }
+    __real_gq_versions_went_live(versions, stage, code, until, lanes);
+}
+
+static gq_pipeline *open_pipeline(void)
+{
+    char text[512];
+    gq_pipeline *p = NULL;
+    snprintf(text, sizeof text,
+             "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: %u }\nswap: { rehearse: off }\n"
+             "stages: [{ name: s, plugin: '%s/tag0.cu' }]\n",
+             POISON_SLOT_BYTES, folder);
+    const gq_open_opts opts = {.size = sizeof opts, .path = "made_sure", .text = text, .cache_folder = folder};
+    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+static void swap_to(gq_pipeline *p, uint32_t tag)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/tag%u.cu", folder, tag);
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = path};
+    REQUIRE(gq_swap(p, "s", &opts, NULL) == GQ_OK, "swap to %s: %s", path, gq_last_error());
+}
+
+static void expect_tag(GpuQueue *q, uint64_t number, uint32_t expected)
+{
+    uint8_t bytes[POISON_SLOT_BYTES];
+    const struct poison_message m = {.number = number};
+    QResult r;
+    size_t count;
+    uint32_t tag;
+    REQUIRE(q_enqueue(q, bytes, poison_fill(bytes, &m, number), NULL, 0) == Q_OK, "enqueue");
+    REQUIRE(q_peek(q, &r, 1, &count, 20000) == Q_OK, "peek");
+    REQUIRE(r.status == Q_RESULT_OK && poison_answers(r.data, r.len, &m, number, &tag), "status %u", r.status);
+    REQUIRE(tag == expected, "code %u answered, and the swap to %u had succeeded", tag, expected);
+    REQUIRE(q_release(q, &r, 1) == Q_OK, "release");
+}
+
+int main(void)
+{
+    char name[16], command[128];
+    snprintf(folder, sizeof folder, "/tmp/gpuq-made-sure-XXXXXX");
+    REQUIRE(mkdtemp(folder), "mkdtemp");
+    for (uint32_t tag = 0; tag < 2; tag++) {
+        snprintf(name, sizeof name, "tag%u", tag);
+        poison_write_plugin(folder, name, tag);
+    }
+    alarm(ROUND_S);
+    gq_pipeline *p = open_pipeline();
+    expect_tag(gq_queue(p), 0, 0);
+    strike = p;
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        swap_to(p, i % 2);
+        expect_tag(gq_queue(p), i, i % 2);
+    }
+    strike = NULL;
+    REQUIRE(restarts_of(p) == ROUNDS, "%" PRIu64 " workers took over", restarts_of(p));
+    REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
+    gq_close(p);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+}

@@ -1,0 +1,135 @@
+/* poison.h - messages that do something to the worker that serves them, and a plugin for them.
+ *
+ * A message is a struct poison_message and up to POISON_BYTES_MAX bytes behind it. Its result is the message with the
+ * number inverted, each of those bytes b mapped to b * (2 * tag + 1) + tag, modulo 256, and the tag of the code behind
+ * them; so a result says which code made it of what.
+ */
+#ifndef TESTS_FAULT_POISON_H
+#define TESTS_FAULT_POISON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include "stress/payload.h"
+#include "stress/require.h"
+
+#define POISON_SLOT_BYTES 64u
+#define POISON_BYTES_MAX (POISON_SLOT_BYTES - 25u)
+#define POISON_TAG_BAD 200u /* the code with it ends the worker with every message */
+
+/* What a message does to its worker. */
+enum poison {
+    POISON_NONE,
+    POISON_ONCE,  /* aborts the first time, which a folder remembers */
+    POISON_LATER, /* ends well, and whatever the worker serves next aborts */
+    POISON_SEGV,  /* from here on it is to blame each time */
+    POISON_ABORT,
+    POISON_EXIT,
+    POISON_KILL,
+    POISON_WILD, /* writes to where nothing of its own is */
+    POISON_HANG,
+    POISON_KINDS
+};
+
+static const char *const poison_name[POISON_KINDS] = {
+    "none",       "abort, but only once", "harm that shows in the next", "SIGSEGV", "abort", "_exit", "SIGKILL",
+    "wild write", "endless loop"};
+
+struct poison_message {
+    uint64_t number, kind, once;
+};
+
+static inline bool poison_is_guilty(enum poison kind) { return kind >= POISON_SEGV; }
+
+static const char poison_head[] =
+    "#include <gpuqueue/plugin.h>\n"
+    "#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/stat.h>\n"
+    "#include <unistd.h>\n"
+    "struct message { uint64_t number, kind, once; };\n"
+    "static int rotten;\n"
+    "static void suffer(const message &m, const uint8_t *payload)\n{\n"
+    "    static const uint8_t constant[4096] = {1};\n"
+    "    char path[256];\n"
+    "    switch (m.kind) {\n"
+    "    case 1:\n"
+    "        snprintf(path, sizeof path, \"%s/once-%llx\", FOLDER, (unsigned long long)m.once);\n"
+    "        if (mkdir(path, 0700) == 0) abort();\n"
+    "        break;\n"
+    "    case 2: __atomic_store_n(&rotten, 1, __ATOMIC_SEQ_CST); break;\n"
+    "    case 3: *(volatile uint8_t *)8; break;\n"
+    "    case 4: abort();\n"
+    "    case 5: _exit(5);\n"
+    "    case 6: raise(SIGKILL); break;\n"
+    "    case 7: *(volatile uint8_t *)(m.once % 2 ? payload : constant) = 0xff; break;\n"
+    "    default:\n"
+    "        for (volatile int more = 1; more;)\n            continue;\n"
+    "    }\n}\n";
+
+static const char poison_process[] = "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
+                                     "    message m;\n    memcpy(&m, in.payload, sizeof m);\n"
+                                     "    if (TAG == BAD || __atomic_load_n(&rotten, __ATOMIC_SEQ_CST)) abort();\n"
+                                     "    if (m.kind) suffer(m, in.payload);\n"
+                                     "    m.number = ~m.number;\n    memcpy(out->out, &m, sizeof m);\n"
+                                     "    for (uint32_t i = sizeof m; i < in.len; i++)\n"
+                                     "        out->out[i] = (uint8_t)(in.payload[i] * (2 * TAG + 1) + TAG);\n"
+                                     "    out->out[in.len] = TAG;\n    *out->out_len = in.len + 1;\n}\n";
+
+static inline FILE *poison_create(const char *folder, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    REQUIRE(file, "%s cannot be written", path);
+    return file;
+}
+
+/* NAME.cu in the folder, where also is remembered which messages were met once. */
+static inline void poison_write_plugin(const char *folder, const char *name, uint32_t tag)
+{
+    char file_name[64];
+    snprintf(file_name, sizeof file_name, "%s.cu", name);
+    FILE *file = poison_create(folder, file_name);
+    fprintf(file, "/* %s */\n#define FOLDER \"%s\"\n#define TAG %uu\n#define BAD %uu\n%s%s", name, folder, tag,
+            POISON_TAG_BAD, poison_head, poison_process);
+    REQUIRE(fclose(file) == 0, "%s", file_name);
+}
+
+/* Golden vectors for it; `wrong` is added to a byte of the answer. */
+static inline void poison_write_golden(const char *folder, const char *name, uint32_t tag, uint32_t wrong)
+{
+    char file_name[64];
+    snprintf(file_name, sizeof file_name, "%s.golden.yaml", name);
+    FILE *file = poison_create(folder, file_name);
+    fprintf(file, "- { name: one, in_hex: \"%048x07\", out_hex: \"ffffffffffffffff%032x%02x%02x\" }\n", 0, 0,
+            (7 * (2 * tag + 1) + tag + wrong) & 0xff, tag);
+    REQUIRE(fclose(file) == 0, "%s", file_name);
+}
+
+/* The bytes of a message with so many behind its head, which follow from its key. Returns its length. */
+static inline uint32_t poison_fill(uint8_t *to, const struct poison_message *m, uint64_t key)
+{
+    const uint32_t more = (uint32_t)(payload_mix(key ^ 1) >> 32) % (POISON_BYTES_MAX + 1);
+    memcpy(to, m, sizeof *m);
+    payload_fill(to + sizeof *m, more, key);
+    return (uint32_t)sizeof *m + more;
+}
+
+/* Is that the whole result of it, and of no other? *tag is that of the code which made it. */
+static inline bool poison_answers(const uint8_t *bytes, uint32_t len, const struct poison_message *m, uint64_t key,
+                                  uint32_t *tag)
+{
+    uint8_t sent[POISON_SLOT_BYTES];
+    const uint32_t sent_len = poison_fill(sent, m, key);
+    const uint64_t number = ~m->number;
+    memcpy(sent, &number, sizeof number);
+    *tag = len ? bytes[len - 1] : 0;
+    if (len != sent_len + 1 || memcmp(bytes, sent, sizeof *m) != 0)
+        return false;
+    for (uint32_t i = sizeof *m; i < sent_len; i++)
+        if (bytes[i] != (uint8_t)(sent[i] * (2 * *tag + 1) + *tag))
+            return false;
+    return true;
+}
+
+#endif

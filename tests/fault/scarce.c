@@ -1,0 +1,98 @@
+/* While the system gives no descriptors, or no room in files, a worker dies: what it left is served as soon as the
+ * system gives them again, the message that is to blame is given up and no other, and nothing fails meanwhile.
+ */
+#include "poison.h"
+#include "support.h"
+#include <fcntl.h>
+#include <gpuqueue/runtime.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#define MESSAGES 32u
+#define POISON 11u
+#define ROUND_S 60u
+#define WITHOUT_MS 300u
+
+static char folder[64];
+
+static gq_pipeline *open_pipeline(void)
+{
+    char text[512];
+    gq_pipeline *p = NULL;
+    snprintf(text, sizeof text,
+             "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: %u }\ncpu: { threads: 2 }\n"
+             "stages: [{ plugin: '%s/plain.cu' }]\non_error: { retries: 1 }\n",
+             POISON_SLOT_BYTES, folder);
+    const gq_open_opts opts = {.size = sizeof opts, .path = "scarce", .text = text, .cache_folder = folder};
+    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+static struct poison_message message_of(uint64_t number)
+{
+    return (struct poison_message){number, number % MESSAGES == POISON ? POISON_SEGV : POISON_NONE, 0};
+}
+
+static void send_all(GpuQueue *q, uint64_t first)
+{
+    uint8_t bytes[POISON_SLOT_BYTES];
+    for (uint64_t i = first; i < first + MESSAGES; i++) {
+        const struct poison_message m = message_of(i);
+        REQUIRE(q_enqueue(q, bytes, poison_fill(bytes, &m, i), NULL, 0) == Q_OK, "enqueue");
+    }
+}
+
+static void take_all(GpuQueue *q, uint64_t first)
+{
+    for (uint64_t i = first; i < first + MESSAGES; i++) {
+        const struct poison_message m = message_of(i);
+        QResult r;
+        size_t count;
+        uint32_t tag;
+        REQUIRE(q_peek(q, &r, 1, &count, 20000) == Q_OK, "message %" PRIu64, i);
+        REQUIRE((r.status == Q_RESULT_FAULTED) == (m.kind != POISON_NONE), "message %" PRIu64 " has status %u", i,
+                r.status);
+        REQUIRE(m.kind != POISON_NONE || poison_answers(r.data, r.len, &m, i, &tag), "message %" PRIu64, i);
+        REQUIRE(q_release(q, &r, 1) == Q_OK, "release");
+    }
+}
+
+/* As many descriptors as are open, and `more`; or files of so many bytes. */
+static void die_without(gq_pipeline *p, int resource, uint64_t first, rlim_t more)
+{
+    struct rlimit usual, little;
+    GpuQueue *q = gq_queue(p);
+    const pid_t worker = fault_find("worker", 0);
+    const int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(worker > 0 && lowest >= 0 && close(lowest) == 0 && getrlimit(resource, &usual) == 0, "the limit");
+    little = usual;
+    little.rlim_cur = more + (resource == RLIMIT_NOFILE ? (rlim_t)lowest : 0);
+    REQUIRE(setrlimit(resource, &little) == 0, "a lower limit");
+    send_all(q, first);
+    kill(worker, SIGKILL);
+    usleep(WITHOUT_MS * 1000);
+    REQUIRE(setrlimit(resource, &usual) == 0, "the limit again");
+    take_all(q, first);
+}
+
+int main(void)
+{
+    uint64_t sent = 0;
+    snprintf(folder, sizeof folder, "/tmp/gpuq-scarce-XXXXXX");
+    REQUIRE(mkdtemp(folder), "mkdtemp");
+    poison_write_plugin(folder, "plain", 1);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, as where a disk is full */
+    alarm(ROUND_S);
+    gq_pipeline *p = open_pipeline();
+    send_all(gq_queue(p), sent); /* the lane is made while there are descriptors */
+    take_all(gq_queue(p), sent);
+    for (rlim_t more = 0; more < 8; more++) /* each of them is the first that is missing */
+        die_without(p, RLIMIT_NOFILE, sent += MESSAGES, more);
+    for (rlim_t bytes = 0; bytes < 3; bytes++)
+        die_without(p, RLIMIT_FSIZE, sent += MESSAGES, bytes * 4096);
+    REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
+    gq_close(p);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+}
