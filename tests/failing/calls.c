@@ -246,7 +246,7 @@ CALL(ssize_t, recv, (int fd, void *bytes, size_t len, int flags), (fd, bytes, le
      !(flags & MSG_DONTWAIT) && may_wait(fd), gone(fd))
 CALL(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), ENOBUFS,
      !(flags & MSG_DONTWAIT) && may_wait(fd), -1)
-CALL(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), ECONNRESET,
+CALL(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), ENOMEM,
      !(flags & MSG_DONTWAIT) && may_wait(fd), -1)
 CALL(int, poll, (struct pollfd * fds, nfds_t count, int ms), (fds, count, ms), ENOMEM, ms != 0, -1)
 CALL(int, ppoll, (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),
