@@ -161,7 +161,8 @@ typedef struct QClaim {
 GQ_API QueueStatus q_claim(GpuQueue *q, QClaim *claims, size_t count, size_t *out_claimed, uint32_t timeout_ms);
 
 /* Publishes the first `count` claims held, oldest first; `claims` are those that q_claim gave, in that order. By the
- * thread that claimed. A len above cap is Q_ERR_INVALID_ARG and publishes none. Claims not committed stay held. */
+ * thread that claimed. A len above cap is Q_ERR_INVALID_ARG and publishes none. Claims not committed stay held; of more
+ * than 256 that a journal has no room for, the first may have been published. */
 GQ_API QueueStatus q_commit(GpuQueue *q, const QClaim *claims, size_t count);
 
 /* How a message ended, in QResult.status. */

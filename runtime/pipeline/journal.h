@@ -22,8 +22,9 @@
 
 #define GQ_JOURNAL_SPARE_BYTES (16u << 20)
 #define GQ_JOURNAL_PENDING 64u
-#define GQ_JOURNAL_MODE 0600u        /* messages are the application's own */
-#define GQ_JOURNAL_BUFFER (1u << 20) /* what is written at a time, about */
+#define GQ_JOURNAL_SEQ_END (1ull << 55) /* numbers of messages are below: an id has room for 2^56 */
+#define GQ_JOURNAL_MODE 0600u           /* messages are the application's own */
+#define GQ_JOURNAL_BUFFER (1u << 20)    /* what is written at a time, about */
 
 struct gq_journal_opts {
     const char *path;

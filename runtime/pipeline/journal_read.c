@@ -54,7 +54,7 @@ static bool begin(struct reading *r, const struct gq_journal_record *record)
 static bool begin_lane(struct reading *r, const struct gq_journal_record *record)
 {
     if (r->sealed || record->lane >= GQ_LANES_MAX || r->j->lane[record->lane].places || record->first > record->next ||
-        record->next - record->first > r->capacity)
+        record->next - record->first > r->capacity || record->next > GQ_JOURNAL_SEQ_END)
         return false;
     r->j->lane[record->lane].first = r->j->lane[record->lane].next = record->first;
     return true;
@@ -65,7 +65,7 @@ static bool add_message(struct reading *r, const struct gq_journal_record *recor
     if (record->lane >= GQ_LANES_MAX)
         return false;
     struct gq_journal_lane *lane = &r->j->lane[record->lane];
-    if (record->first != lane->next || lane->next - lane->first >= r->capacity)
+    if (record->first != lane->next || lane->next - lane->first >= r->capacity || lane->next >= GQ_JOURNAL_SEQ_END)
         return false;
     *gq_journal_place(r->j, record->lane, record->first) = r->at;
     lane->next++;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/assert.h"
 #include "base/file.h"
@@ -119,7 +120,8 @@ static void move_places(struct fresh *f)
 static gq_status take_place(struct fresh *f)
 {
     struct gq_journal *j = f->j;
-    if (rename(j->fresh_path, j->path) != 0)
+    struct stat info;
+    if (fstat(j->fd, &info) != 0 || fchmod(f->fd, info.st_mode & 07777) != 0 || rename(j->fresh_path, j->path) != 0)
         return gq_error_errno(gq_journal_status_of(errno), errno, "putting a journal in the place of %s", j->path);
     move_places(f);
     close(j->fd);

@@ -316,6 +316,8 @@ static bool done(struct gq_pipeline *p)
         gq_pipeline_fail(p, gq_remote_check(p->remote));
         return true;
     }
+    if (outcome(p) != GQ_OK) /* a journal that broke */
+        return true;
     gq_pump_heed_interrupt(p);
     bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) || p->conf->source.kind == GQ_SOURCE_PLUGIN;
     return ended && gq_queue_idle(p->queue);

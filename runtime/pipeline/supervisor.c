@@ -198,9 +198,9 @@ static uint64_t ended_messages(const struct gq_pipeline *p)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
-        struct gq_lane_counts c;
-        gq_lane_get_counts(p->queue->lane[i], &c);
-        sum += c.submitted - gq_lane_unfinished_below(p->queue->lane[i], c.submitted);
+        struct gq_lane *lane = p->queue->lane[i];
+        const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+        sum += end - gq_lane_unfinished_below(lane, end);
     }
     return sum;
 }

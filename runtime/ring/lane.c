@@ -479,7 +479,8 @@ gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t
     *meta = 0;
     /* Who polls finds nothing most of the time, and takes no lock for it. The slot is looked at before `released`: if
      * it was the message's then, it was so when it was looked at. */
-    if (!may_be_over(lane, seq) && seq >= load(&lane->released) && seq < load(&lane->submitted))
+    if (!may_be_over(lane, seq) && seq >= load(&lane->released) && seq < load(&lane->submitted) &&
+        __atomic_load_n(&lane->unmuted, __ATOMIC_RELAXED) == lane->muted)
         return GQ_ERR_NOT_READY;
     pthread_mutex_lock(&lane->lock);
     gq_status status = fetch_locked(lane, seq, buffer, len, meta);

@@ -1,5 +1,6 @@
 /* A queue with a journal: what an application that died had accepted, and not taken, is run by the next one. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gpuqueue/runtime.h>
 #include <signal.h>
@@ -20,6 +21,16 @@
 
 static char folder[64], path[128];
 static uint64_t *ids; /* shared with children */
+static int sync_error;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+int __wrap_fdatasync(int fd)
+{
+    errno = sync_error;
+    return sync_error ? -1 : __real_fdatasync(fd);
+}
 
 static void set_up(void)
 {
@@ -27,6 +38,7 @@ static void set_up(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/queue.journal", folder);
     setenv("GPUQ_JOURNAL", path, 1);
+    setenv("GPUQ_BACKEND", "cpu", 1);
     unsetenv("GPUQ_DURABILITY");
     unsetenv("GPUQ_PLUGIN");
     ids = mmap(NULL, IDS * sizeof *ids, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -203,7 +215,8 @@ START_TEST(messages_of_every_end_are_over_when_they_were_taken)
     char text[64];
     setenv("GPUQ_PLUGIN", tree_fate(), 1);
     GpuQueue *q = open_queue(16, 64);
-    const uint64_t dropped = put(q, "drop"), failed = put(q, "fail"), good = put(q, "good");
+    const uint64_t dropped = put(q, "drop"), failed = put(q, "fail"), good = put(q, "good"), crashed = put(q, "segv");
+    ck_assert_int_eq(fetch(q, crashed, text), Q_ERR_CUDA); /* on the way, other workers take over */
     ck_assert_int_eq(fetch(q, failed, text), Q_ERR_CUDA);
     expect(q, good, "good");
     ck_assert_int_eq(fetch(q, dropped, text), Q_ERR_NOT_FOUND);
@@ -255,25 +268,45 @@ END_TEST
 START_TEST(a_journal_has_one_queue)
 {
     const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    int wait_status, start[2];
+    ck_assert_int_eq(pipe(start), 0);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(read(start[0], &start[1], 1) != 1 || q_init(&cfg) != NULL);
     GpuQueue *q = open_queue(16, 64);
     ck_assert_ptr_null(q_init(&cfg));
     ck_assert_msg(strstr(q_last_error(), "queue.journal: another queue has this journal"), "%s", q_last_error());
-    int wait_status;
-    const pid_t child = fork();
-    if (child == 0)
-        _exit(q_init(&cfg) != NULL);
+    ck_assert_int_eq(write(start[1], "", 1), 1);
     ck_assert_int_eq(waitpid(child, &wait_status, 0), child);
     ck_assert_int_eq(wait_status, 0);
-    const pid_t heir = fork(); /* what it inherited must not keep the file from others */
+    q_shutdown(q);
+    close(start[0]);
+    close(start[1]);
+}
+END_TEST
+
+static void leave_an_heir(void)
+{
+    GpuQueue *q = open_queue(16, 64);
+    put(q, "one");
+    const pid_t heir = fork();
     if (heir == 0) {
         sleep(60);
         _exit(0);
     }
-    q_shutdown(q);
-    q = q_init(&cfg);
-    kill(heir, SIGKILL);
-    ck_assert_int_eq(waitpid(heir, &wait_status, 0), heir);
+    REQUIRE(heir > 0, "fork");
+    ids[0] = (uint64_t)heir;
+}
+
+START_TEST(what_a_forked_child_inherits_does_not_keep_the_journal)
+{
+    const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    die_after(leave_an_heir);
+    GpuQueue *q = q_init(&cfg);
+    ck_assert_uint_gt(ids[0], 1);
+    kill((pid_t)ids[0], SIGKILL);
     ck_assert_msg(q != NULL, "%s", q_last_error());
+    ck_assert_uint_eq(recovered(q), 1);
     q_shutdown(q);
 }
 END_TEST
@@ -299,6 +332,39 @@ START_TEST(what_does_not_fit_is_refused_and_stays)
         expect(q, ids[i], text);
     }
     q_shutdown(q);
+}
+END_TEST
+
+static void take_note(void *context, const char *sentence) { snprintf(context, 512, "%s", sentence); }
+
+static gq_pipeline *open_pipeline(char note[512])
+{
+    char text[512];
+    gq_pipeline *p = NULL;
+    snprintf(
+        text, sizeof text,
+        "version: 1\nqueue: { capacity: 16, slot_bytes: 64, journal: %s, durability: \"${GPUQ_DURABILITY:memory}\" }\n"
+        "stages: [{ plugin: 'builtin:echo' }]\n",
+        path);
+    const gq_open_opts opts = {
+        .size = sizeof opts, .path = "t.yaml", .text = text, .note = take_note, .note_context = note};
+    ck_assert_msg(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK, "%s", gq_last_error());
+    return p;
+}
+
+START_TEST(a_journal_runs_on_the_cpu_backend)
+{
+    const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    char note[512] = "";
+    setenv("GPUQ_BACKEND", "cuda", 1);
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(), "backend cuda was asked for by GPUQ_BACKEND, and a journal"), "%s",
+                  q_last_error());
+    setenv("GPUQ_BACKEND", "auto", 1);
+    gq_pipeline *p = open_pipeline(note);
+    ck_assert_str_eq(gq_backend(p), "cpu");
+    ck_assert_str_eq(gq_backend_reason(p), "auto: a journal (queue.durability: memory) is for this backend");
+    gq_close(p);
 }
 END_TEST
 
@@ -348,21 +414,31 @@ START_TEST(a_full_disk_accepts_nothing_and_loses_nothing)
 }
 END_TEST
 
-static void take_note(void *context, const char *sentence) { snprintf(context, 512, "%s", sentence); }
-
-static gq_pipeline *open_pipeline(char note[512])
+START_TEST(a_disk_that_fails_ends_the_queue_and_not_what_was_accepted)
 {
-    char text[512];
-    gq_pipeline *p = NULL;
-    snprintf(text, sizeof text,
-             "version: 1\nqueue: { capacity: 16, slot_bytes: 64, journal: %s, durability: memory }\n"
-             "stages: [{ plugin: 'builtin:echo' }]\n",
-             path);
-    const gq_open_opts opts = {
-        .size = sizeof opts, .path = "t.yaml", .text = text, .note = take_note, .note_context = note};
-    ck_assert_msg(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    char note[512] = "", text[64];
+    setenv("GPUQ_DURABILITY", "fdatasync", 1);
+    gq_pipeline *p = open_pipeline(note);
+    ck_assert_int_eq(gq_start(p), GQ_OK);
+    GpuQueue *q = gq_queue(p);
+    const uint64_t first = put(q, "first"), second = put(q, "second");
+    sync_error = EIO;
+    ck_assert_int_eq(q_enqueue(q, "third", 5, &ids[0], 1000), Q_ERR_CUDA);
+    ck_assert_msg(strstr(q_last_error(), "fdatasync failed (Input/output error)"), "%s", q_last_error());
+    sync_error = 0;
+    ck_assert_int_eq(q_enqueue(q, "fourth", 6, &ids[0], 1000), Q_ERR_CUDA);
+    ck_assert_int_eq(gq_wait(p, 20000), GQ_ERR_IO);
+    expect(q, first, "first");
+    ck_assert_int_eq(fetch(q, second + 1, text), Q_ERR_NOT_FOUND); /* nothing runs that was not accepted */
+    ck_assert_int_eq(gq_stop(p, 0), GQ_ERR_IO);
+    ck_assert_msg(strstr(gq_last_error(), "the queue takes no more messages"), "%s", gq_last_error());
+    gq_close(p);
+    q = open_queue(16, 64);
+    expect(q, first, "first"); /* again: that it was taken could not be recorded */
+    expect(q, second, "second");
+    q_shutdown(q);
 }
+END_TEST
 
 static void put_one(void)
 {
@@ -411,8 +487,11 @@ int main(void)
                             messages_of_every_end_are_over_when_they_were_taken,
                             batches_and_claims_are_kept_too,
                             a_journal_has_one_queue,
+                            what_a_forked_child_inherits_does_not_keep_the_journal,
                             what_does_not_fit_is_refused_and_stays,
+                            a_journal_runs_on_the_cpu_backend,
                             a_full_disk_accepts_nothing_and_loses_nothing,
+                            a_disk_that_fails_ends_the_queue_and_not_what_was_accepted,
                             a_torn_tail_is_cut_and_said_and_statistics_count,
                             damage_is_refused_with_its_place};
     return unit_run("journal", tests, sizeof tests / sizeof *tests, set_up, tear_down);

@@ -28,7 +28,7 @@ struct ledger {
 
 static struct ledger *app;
 static char path[128];
-static uint32_t finishing; /* nothing is enqueued any more */
+static uint32_t finishing, finished; /* nothing more should be enqueued; nothing more is */
 
 static uint64_t seq_of(uint64_t id) { return (id & 0x00ffffffffffffffull) - 1; }
 static uint8_t *flags_of(uint64_t id)
@@ -95,14 +95,15 @@ static void *take(void *arg)
 {
     struct thread *t = arg;
     uint64_t left = 1;
-    while (!__atomic_load_n(&finishing, __ATOMIC_ACQUIRE) || left > 0) {
+    while (left > 0) {
+        const bool last = __atomic_load_n(&finished, __ATOMIC_ACQUIRE);
         QueueStats stats;
         if (payload_dice(&t->dice) % 2)
             take_in_place(t);
         else
             take_by_id(t);
         REQUIRE(q_stats(t->q, &stats) == Q_OK, "q_stats");
-        left = stats.queue_depth;
+        left = last ? stats.queue_depth : 1;
     }
     return NULL;
 }
@@ -117,7 +118,8 @@ static void *produce(void *arg)
             continue;
         REQUIRE(status == Q_OK, "q_enqueue: %d", status);
         app->bytes[id >> 56][seq_of(id)] = bytes;
-        REQUIRE(!(*flags_of(id) & ACCEPTED), "message %" PRIx64 " has the id of another", id);
+        REQUIRE(!(__atomic_load_n(flags_of(id), __ATOMIC_SEQ_CST) & ACCEPTED),
+                "message %" PRIx64 " has the id of another", id);
         set(id, ACCEPTED);
         if (seq_of(id) > MOST - 2000)
             break;
@@ -148,8 +150,11 @@ static void live(uint64_t seed, useconds_t for_us)
     }
     usleep(for_us);
     __atomic_store_n(&finishing, 1, __ATOMIC_RELEASE);
-    for (uint32_t i = 0; i < PRODUCERS + TAKERS; i++)
+    for (uint32_t i = 0; i < PRODUCERS + TAKERS; i++) {
         pthread_join(handle[i], NULL);
+        if (i + 1 == PRODUCERS)
+            __atomic_store_n(&finished, 1, __ATOMIC_RELEASE);
+    }
     q_shutdown(q);
     REQUIRE(!*q_last_error(), "q_shutdown");
 }
@@ -207,6 +212,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     snprintf(path, sizeof path, "/tmp/gpuq-fault-%d.journal", (int)getpid());
     setenv("GPUQ_JOURNAL", path, 1);
+    setenv("GPUQ_BACKEND", "cpu", 1);
     app = mmap(NULL, sizeof *app, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     REQUIRE(app != MAP_FAILED, "mmap");
     for (uint64_t i = 0; i < rounds; i++)

@@ -25,7 +25,8 @@ static inline void folder_make(void)
 {
     if (folder[0])
         return;
-    snprintf(folder, sizeof folder, "/tmp/gpuq-fuzz-XXXXXX");
+    /* In memory, where there is a place for that: nothing has to be durable. */
+    snprintf(folder, sizeof folder, "%s/gpuq-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(folder) || atexit(folder_remove) != 0)
         abort();
 }

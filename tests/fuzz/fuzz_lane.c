@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "input.h"
 #include "pipeline/budget.h"
+#include "pipeline/dead_letter_format.h"
 #include "pipeline/suspects.h"
 #include "pipeline/version.h"
 #include "ring/counted.h"
@@ -29,7 +30,7 @@
 #define DRAIN_MAX 10000u        /* calls; a lane has 16 slots */
 #define GUARD_BYTES (64u << 10) /* behind what the worker shares: an address there is a fault */
 
-enum { WAITS, REPORTED, HELD, OVER };
+enum { WAITS, REPORTED, HELD, OVER, MUTE };
 
 static struct gq_conf_stage stages[] = {{.name = "one", .timeout_ms = 50}, {.name = "two"}};
 static const struct gq_conf conf = {.stages = stages, .stage_count = 2};
@@ -290,6 +291,10 @@ static void send(struct input *in)
         memset(gq_lane_slot(w.lane, first + i), (int)i, len[i]);
     }
     gq_assert(n <= want && (n == 0 || first == w.lane->submitted));
+    if (n && input_choice(in, 8) == 7) {
+        gq_lane_mute_next(w.lane);
+        w.state[first] = MUTE;
+    }
     if (w.mode & EXPRESS) /* which takes one at a time */
         for (uint32_t i = 0; i < n; i++)
             gq_lane_publish(w.lane, &len[i], 1, 1);
@@ -298,13 +303,27 @@ static void send(struct input *in)
     gq_link_ring_worker(&w.remote.link);
 }
 
+/* What a dead letter would say of it. */
+static void tell_of(const struct gq_lane_result *r)
+{
+    char reason[160] = "";
+    struct gq_version_name name;
+    struct gq_dead_letter letter = {0};
+    const struct gq_dead_end end = {gq_meta_status(r->meta), gq_meta_code(r->meta), r->len, 1};
+    gq_dead_tell(&letter, &end, reason, sizeof reason);
+    gq_versions_name(versions, gq_meta_stage(r->meta) % 2, gq_meta_generation(r->meta), &name);
+    gq_assert(reason[0] && letter.kind > 0 && letter.kind < GQ_DEAD_CLASS_END && name.number > 0);
+}
+
 /* Reads what a user would, into just as many bytes. */
 static void check_result(const struct gq_lane_result *r)
 {
     const uint32_t status = gq_meta_status(r->meta);
     gq_assert(status != GQ_RESULT_DROPPED && status <= GQ_RESULT_FAULTED);
-    if (status != GQ_RESULT_OK)
+    if (status != GQ_RESULT_OK) {
+        tell_of(r);
         return;
+    }
     gq_assert(r->len <= w.slot_bytes);
     uint8_t *copy = malloc(r->len ? r->len : 1);
     gq_assert(copy);
@@ -392,7 +411,8 @@ static void take_counted(void)
     gq_assert(c.ok + c.dropped + c.failed == c.end - c.first && c.bytes <= c.ok * w.slot_bytes);
     for (uint64_t seq = c.first; seq < c.end; seq++) {
         struct gq_lane_result r;
-        gq_counted_failed(w.lane, seq, &r);
+        if (gq_counted_failed(w.lane, seq, &r))
+            tell_of(&r);
     }
     gq_counted_release(w.lane, &c);
 }

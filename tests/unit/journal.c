@@ -228,19 +228,19 @@ START_TEST(the_sentence_about_damage_says_what_to_do)
 }
 END_TEST
 
-/* A message that looks like a part of the journal must not pass for one when what is before it was lost. */
-START_TEST(a_message_that_looks_like_a_journal_is_a_message)
+/* A message that looks like a record must not pass for one that says that what was torn before it was safe. */
+START_TEST(a_message_that_looks_like_a_record_is_a_message)
 {
-    struct gq_text file = {0};
+    const struct gq_journal_record claim = {.kind = GQ_JOURNAL_SEAL, .safe = UINT64_MAX};
+    struct gq_text forged = {0}, file = {0};
     struct gq_journal *j = open_journal(GQ_DURABILITY_MEMORY);
     const struct gq_lane_view view = journal_view(slots[0], 0, CAPACITY, SLOT_BYTES);
     ck_assert_int_eq(put(j, 0, 10), GQ_OK);
-    ck_assert_int_eq(gq_file_read(path, 4096, &file), GQ_OK);
     const uint64_t begun = j->bytes;
-    const uint32_t len = (uint32_t)file.len;
-    memcpy(gq_slot_in(&view, 1), file.data, len);
+    gq_journal_put(&forged, 12345, begun, &claim);
+    const uint32_t len = (uint32_t)forged.len;
+    memcpy(gq_slot_in(&view, 1), forged.data, len);
     ck_assert_int_eq(gq_journal_accept(j, &view, 1, &len, 1), GQ_OK);
-    gq_text_clear(&file);
     ck_assert_int_eq(gq_file_read(path, 16384, &file), GQ_OK);
     gq_journal_close(j);
     file.data[begun] ^= 1;
@@ -249,6 +249,7 @@ START_TEST(a_message_that_looks_like_a_journal_is_a_message)
     ck_assert_uint_eq(j->lane[0].next, 1);
     gq_journal_close(j);
     gq_text_finish(&file);
+    gq_text_finish(&forged);
 }
 END_TEST
 
@@ -327,7 +328,9 @@ START_TEST(the_file_stays_short)
     const struct gq_journal_opts opts = {path, GQ_DURABILITY_MEMORY, CAPACITY, SLOT_BYTES, 10000};
     struct gq_journal *j;
     uint64_t longest = 0;
+    struct stat info;
     ck_assert_int_eq(gq_journal_open(&opts, &j), GQ_OK);
+    ck_assert_int_eq(chmod(path, 0640), 0);
     for (uint64_t i = 0; i < 5000; i++) {
         ck_assert_int_eq(put(j, 0, 100), GQ_OK);
         if (i >= 8)
@@ -336,6 +339,8 @@ START_TEST(the_file_stays_short)
     }
     ck_assert_uint_le(longest, 10000 + 2 * 2500 + 500);
     ck_assert_int_eq(gq_journal_close(j), GQ_OK);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0640); /* its owner's choice */
 }
 END_TEST
 
@@ -381,7 +386,7 @@ int main(void)
                                   a_tail_of_zeroes_is_cut,
                                   a_flip_of_any_byte_is_damage_or_the_end,
                                   the_sentence_about_damage_says_what_to_do,
-                                  a_message_that_looks_like_a_journal_is_a_message,
+                                  a_message_that_looks_like_a_record_is_a_message,
                                   a_disk_without_room_accepts_nothing_and_goes_on,
                                   a_sync_that_fails_stops_it_for_good,
                                   a_write_that_fails_otherwise_stops_it_too,

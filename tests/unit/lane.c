@@ -427,6 +427,152 @@ START_TEST(a_lane_forgets_its_states_once_nothing_out_of_order_is_left)
 }
 END_TEST
 
+/* --- lanes that go on where others ended, and those that keep
+ * --------------------------------------------------------- */
+
+static uint64_t told[8], told_count;
+
+static gq_status accept_all(void *arg, const struct gq_lane *l, uint64_t first, const uint32_t *len, uint32_t count)
+{
+    (void)arg, (void)l, (void)first, (void)len, (void)count;
+    return GQ_OK;
+}
+
+static void tell(void *arg, uint32_t of, uint64_t first, uint64_t count)
+{
+    (void)arg;
+    ck_assert_uint_eq(of, 3);
+    for (uint64_t i = 0; i < count; i++)
+        told[told_count++] = first + i;
+}
+
+static void begin_at(uint64_t first)
+{
+    static const struct gq_lane_keeper keeper = {NULL, accept_all, tell};
+    const struct gq_lane_opts opts = {
+        .lane = 3, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES, .first_seq = first, .keeper = &keeper};
+    gq_lane_destroy(lane);
+    told_count = 0;
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
+    writable(lane->view.out_head, lane->out_bytes);
+}
+
+/* Fresh files are zeroes, and 0 is the stamp of the last message before a multiple of 2^32. */
+START_TEST(a_lane_begins_at_any_number)
+{
+    char text[SLOT_BYTES + 1];
+    for (uint64_t before = 0; before < 6; before++) {
+        const uint64_t first = (3ull << 32) - before;
+        begin_at(first);
+        for (uint64_t seq = first; seq < first + 2 * CAPACITY; seq++) {
+            uint32_t len;
+            size_t room = SLOT_BYTES;
+            ck_assert(!gq_slot_acquire(&lane->view, seq, &len));
+            ck_assert(put("x"));
+            ck_assert_int_eq(fetch(seq, text, &room), GQ_ERR_NOT_READY);
+            work(seq, GQ_RESULT_OK);
+            ck_assert_int_eq(fetch(seq, text, &room), GQ_OK);
+            ck_assert_int_eq(gq_lane_release(lane, &seq, 1), GQ_OK);
+        }
+        struct gq_lane_counts c;
+        gq_lane_get_counts(lane, &c);
+        ck_assert(c.submitted == 2 * CAPACITY && c.released == 2 * CAPACITY);
+    }
+}
+END_TEST
+
+START_TEST(a_message_that_is_tried_alone_has_not_ended_because_its_egress_is_new)
+{
+    for (uint64_t before = 0; before < 6; before++) {
+        struct gq_lane_window window;
+        struct gq_lane_ending ending;
+        begin_at((3ull << 32) - before);
+        ck_assert_int_eq(gq_lane_window_open(&window, lane), GQ_OK);
+        for (uint64_t seq = lane->released; seq < lane->released + CAPACITY; seq++)
+            ck_assert(!gq_lane_window_ending(&window, seq, &ending));
+        gq_lane_window_close(&window);
+    }
+}
+END_TEST
+
+START_TEST(a_keeper_is_told_what_nobody_may_ask_for_again)
+{
+    char text[SLOT_BYTES + 1];
+    size_t room = SLOT_BYTES;
+    struct gq_lane_result r[4];
+    begin_at(100);
+    put("a"), put("b"), put("c"), put("d");
+    work(100, GQ_RESULT_OK), work(101, GQ_RESULT_DROPPED), work(102, GQ_RESULT_OK), work(103, GQ_RESULT_FAILED);
+    ck_assert_int_eq(fetch(102, text, &room), GQ_OK);
+    ck_assert_uint_eq(told_count, 0); /* held */
+    room = SLOT_BYTES;
+    ck_assert_int_eq(fetch(102, text, &room), GQ_ERR_NOT_FOUND);
+    ck_assert_int_eq(gq_lane_release(lane, &(uint64_t){102}, 1), GQ_OK);
+    ck_assert(told_count == 1 && told[0] == 102);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 2);
+    ck_assert(told_count == 2 && told[1] == 101); /* dropped */
+    ck_assert_int_eq(gq_lane_release_run(lane, 100, 1), GQ_OK);
+    ck_assert_int_eq(gq_lane_release_run(lane, 103, 1), GQ_OK);
+    ck_assert(told_count == 4 && told[2] == 100 && told[3] == 103);
+    ck_assert(gq_lane_idle(lane));
+}
+END_TEST
+
+START_TEST(a_keeper_is_told_of_releases_in_order)
+{
+    struct gq_lane_result r[4];
+    begin_at(7);
+    for (uint64_t seq = 7; seq < 11; seq++) {
+        put("x");
+        work(seq, GQ_RESULT_OK);
+    }
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 4);
+    ck_assert_int_eq(gq_lane_release_run(lane, 7, 2), GQ_OK);
+    ck_assert(told_count == 2 && told[0] == 7 && told[1] == 8);
+    ck_assert_int_eq(gq_lane_release(lane, (uint64_t[]){9, 10}, 2), GQ_OK);
+    ck_assert(told_count == 4 && told[2] == 9 && told[3] == 10);
+}
+END_TEST
+
+START_TEST(a_keeper_is_not_told_of_what_is_lost)
+{
+    struct gq_lane_result r[4];
+    begin_at(100);
+    put("a"), put("b");
+    work(100, GQ_RESULT_OK);
+    __atomic_store_n(&link_.dead, 1, __ATOMIC_RELEASE);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 1);
+    ck_assert_int_eq(gq_lane_release_run(lane, 100, 1), GQ_OK);
+    ck_assert(gq_lane_idle(lane) && told_count == 1 && told[0] == 100);
+}
+END_TEST
+
+START_TEST(a_mute_message_is_run_and_nobody_hears_of_it)
+{
+    char text[SLOT_BYTES + 1];
+    size_t room = SLOT_BYTES;
+    struct gq_lane_result r[4];
+    struct gq_lane_counts c;
+    begin_at(100);
+    put("a");
+    gq_lane_mute_next(lane);
+    put("b");
+    put("c");
+    work(100, GQ_RESULT_OK), work(102, GQ_RESULT_OK);
+    ck_assert_int_eq(fetch(101, text, &room), GQ_ERR_NOT_FOUND);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 1);
+    ck_assert_int_eq(gq_lane_release_run(lane, 100, 1), GQ_OK);
+    ck_assert_uint_eq(lane->released, 101); /* the worker has its slot */
+    work(101, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 1);
+    ck_assert_uint_eq(r[0].seq, 102);
+    ck_assert_int_eq(gq_lane_release_run(lane, 102, 1), GQ_OK);
+    ck_assert(gq_lane_idle(lane) && told_count == 2); /* it was recorded long ago */
+    gq_lane_get_counts(lane, &c);
+    ck_assert(c.submitted == 2 && c.released == 2 && c.dropped == 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_full_lane_refuses_and_has_room_again_after_a_release,
@@ -443,6 +589,12 @@ int main(void)
                                   nobody_but_the_host_can_write_the_ingress,
                                   no_worker_can_shorten_what_the_host_looks_at,
                                   any_order_of_peeks_releases_polls_fetches_and_drops_agrees_with_a_model,
-                                  a_lane_forgets_its_states_once_nothing_out_of_order_is_left};
+                                  a_lane_forgets_its_states_once_nothing_out_of_order_is_left,
+                                  a_lane_begins_at_any_number,
+                                  a_message_that_is_tried_alone_has_not_ended_because_its_egress_is_new,
+                                  a_keeper_is_told_what_nobody_may_ask_for_again,
+                                  a_keeper_is_told_of_releases_in_order,
+                                  a_keeper_is_not_told_of_what_is_lost,
+                                  a_mute_message_is_run_and_nobody_hears_of_it};
     return unit_run("lane", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
