@@ -123,6 +123,8 @@ void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seal
 /* Files are made of zeroes, which is the stamp of one message in 2^32. Is it among those of the first lap, from `first`
  * on? Then *seq is which, and its descriptors start as *other, so that they wait for it. */
 bool gq_lane_find_zero(const struct gq_lane_view *view, uint64_t first, uint64_t *seq, struct gq_out_desc *other);
+/* Sees to that in an egress, by its file: the host's mapping is for reading. */
+gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd, uint64_t first);
 
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);

@@ -38,19 +38,26 @@ static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *op
     head->counted = opts->counted;
 }
 
-/* The egress is not ours to write by its mapping. */
+gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd, uint64_t first)
+{
+    struct gq_out_desc other;
+    uint64_t zero;
+    if (!gq_lane_find_zero(view, first, &zero, &other))
+        return GQ_OK;
+    const uint8_t *at = (const uint8_t *)&view->out_desc[gq_slot_index(view, zero)];
+    if (pwrite(fd, &other, sizeof other, at - (const uint8_t *)view->out_head) == (ssize_t)sizeof other)
+        return GQ_OK;
+    return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting a lane's descriptors");
+}
+
 static gq_status start_stamps(const struct gq_lane *lane, uint64_t first)
 {
     const struct gq_lane_view *view = &lane->view;
     struct gq_out_desc other;
     uint64_t zero;
-    if (!gq_lane_find_zero(view, first, &zero, &other))
-        return GQ_OK;
-    view->in_desc[gq_slot_index(view, zero)] = other.state;
-    const uint8_t *at = (const uint8_t *)&view->out_desc[gq_slot_index(view, zero)];
-    if (pwrite(lane->out_fd, &other, sizeof other, at - (const uint8_t *)view->out_head) == (ssize_t)sizeof other)
-        return GQ_OK;
-    return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting a lane's descriptors");
+    if (gq_lane_find_zero(view, first, &zero, &other))
+        view->in_desc[gq_slot_index(view, zero)] = other.state;
+    return gq_lane_start_egress(view, lane->out_fd, first);
 }
 
 static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *opts)

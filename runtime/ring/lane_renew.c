@@ -62,15 +62,12 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd);
     const struct gq_lane_view next = out ? view_of(lane, out) : (struct gq_lane_view){0};
     *range = (struct gq_lane_range){lane->released, __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE), UINT64_MAX};
-    struct gq_out_desc other;
-    uint64_t zero;
-    if (out && gq_lane_find_zero(&next, range->first, &zero, &other))
-        next.out_desc[gq_slot_index(&next, zero)] = other;
-    for (uint64_t seq = range->first; out && seq < range->mixed; seq++)
+    const bool started = out && gq_lane_start_egress(&next, fd, range->first) == GQ_OK;
+    for (uint64_t seq = range->first; started && seq < range->mixed; seq++)
         copy_finished(&lane->view, &next, seq);
-    for (uint32_t i = 0; out && i < count; i++)
+    for (uint32_t i = 0; started && i < count; i++)
         put_ending(lane, &next, &endings[i], range);
-    if (!out || !gq_mem_replace(lane->view.out_head, lane->out_bytes, fd)) {
+    if (!started || !gq_mem_replace(lane->view.out_head, lane->out_bytes, fd)) {
         gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
         if (out)
             munmap(out, lane->out_bytes);
@@ -131,7 +128,10 @@ gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lan
         return GQ_ERR_NO_MEMORY;
     }
     window->view = view_of(lane, out);
-    return GQ_OK;
+    gq_status status = gq_lane_start_egress(&window->view, window->out_fd, lane->released);
+    if (status != GQ_OK)
+        gq_lane_window_close(window);
+    return status;
 }
 
 void gq_lane_window_close(struct gq_lane_window *window)

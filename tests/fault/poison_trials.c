@@ -12,7 +12,8 @@
 #include "poison.h"
 #include "support.h"
 
-#define PIPELINES 20u
+#define TRIALS_EACH 50u /* of a pipeline */
+#define PIPELINES_MIN 6u
 #define LANES_MAX 3u
 #define HANGS_EVERY 7u /* pipelines */
 #define MESSAGES_MAX 300u
@@ -30,6 +31,7 @@ struct setting {
 
 struct tester {
     const struct setting *setting;
+    pthread_barrier_t *done;
     GpuQueue *q;
     pthread_t thread;
     uint32_t lane, trials;
@@ -160,6 +162,7 @@ static void *run_trials(void *tester)
     struct tester *t = tester;
     for (uint32_t i = 0; i < t->trials; i++)
         try_once(t);
+    pthread_barrier_wait(t->done); /* a lane whose thread has ended is the next one's */
     return NULL;
 }
 
@@ -194,11 +197,12 @@ static void close_pipeline(gq_pipeline *p, const struct tester *testers, uint32_
     REQUIRE(fault_find_child() == 0, "a process is left");
 }
 
-/* Each makes its lane before the next one begins, so that its number is known; one whose trials are over already has
- * it still. */
-static void try_pipeline(uint64_t *dice, uint32_t number, uint32_t trials, uint64_t count[POISON_KINDS])
+/* Each makes its lane before the next one begins, so that its number is known, and keeps it until all are done. */
+/* Returns how many trials there were. */
+static uint32_t try_pipeline(uint64_t *dice, uint32_t number, uint32_t trials, uint64_t count[POISON_KINDS])
 {
     static struct tester testers[LANES_MAX];
+    pthread_barrier_t done;
     struct setting s = {.lanes = 1 + (uint32_t)(payload_dice(dice) % LANES_MAX),
                         .capacity = 8u << payload_dice(dice) % 6,
                         .threads = 1 + (uint32_t)(payload_dice(dice) % 4),
@@ -208,9 +212,11 @@ static void try_pipeline(uint64_t *dice, uint32_t number, uint32_t trials, uint6
     if (s.hangs)
         s.retries = 2; /* what is slow by chance is not so each of three times */
     gq_pipeline *p = open_pipeline(&s);
+    REQUIRE(pthread_barrier_init(&done, NULL, s.lanes) == 0, "no barrier");
     for (uint32_t i = 0; i < s.lanes; i++) {
-        testers[i] = (struct tester){.setting = &s, .q = gq_queue(p), .lane = i, .dice = payload_dice(dice) | 1};
-        testers[i].trials = trials / s.lanes + (i < trials % s.lanes);
+        testers[i] =
+            (struct tester){.setting = &s, .done = &done, .q = gq_queue(p), .lane = i, .dice = payload_dice(dice) | 1};
+        testers[i].trials = (trials + s.lanes - 1) / s.lanes; /* one at least, which makes the lane */
         testers[i].key = payload_dice(dice);
         REQUIRE(pthread_create(&testers[i].thread, NULL, run_trials, &testers[i]) == 0, "no thread");
         while (__atomic_load_n(&testers[i].sent, __ATOMIC_ACQUIRE) == 0)
@@ -221,7 +227,9 @@ static void try_pipeline(uint64_t *dice, uint32_t number, uint32_t trials, uint6
         for (uint32_t kind = 0; kind < POISON_KINDS; kind++)
             count[kind] += testers[i].count[kind];
     }
+    pthread_barrier_destroy(&done);
     close_pipeline(p, testers, s.lanes);
+    return s.lanes * testers[0].trials;
 }
 
 int main(int argc, char **argv)
@@ -229,18 +237,20 @@ int main(int argc, char **argv)
     const uint32_t trials = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000;
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : gq_clock_ns(), start = gq_clock_ns();
     uint64_t dice = payload_mix(seed) | 1, count[POISON_KINDS] = {0};
+    const uint32_t most = trials / TRIALS_EACH, pipelines = most > PIPELINES_MIN ? most : PIPELINES_MIN;
+    uint32_t made = 0;
     printf("seed %" PRIu64 "\n", seed);
     fflush(stdout);
     snprintf(folder, sizeof folder, "/tmp/gpuq-trials-XXXXXX");
     REQUIRE(mkdtemp(folder), "mkdtemp");
     poison_write_plugin(folder, "plain", 3);
     alarm(ROUND_S);
-    for (uint32_t i = 0; i < PIPELINES; i++)
-        try_pipeline(&dice, i, trials / PIPELINES, count);
+    for (uint32_t i = 0; i < pipelines; i++)
+        made += try_pipeline(&dice, i, trials / pipelines, count);
     for (uint32_t kind = POISON_NONE; kind < POISON_KINDS; kind++)
         printf("%-28s %8" PRIu64 "%s\n", poison_name[kind], count[kind],
                poison_is_guilty((enum poison)kind) ? ", all given up" : "");
-    printf("%u trials, %.1f s\n", trials, (double)(gq_clock_ns() - start) * 1e-9);
+    printf("%u trials, %.1f s\n", made, (double)(gq_clock_ns() - start) * 1e-9);
     char command[128];
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) == 0 ? 0 : 1;

@@ -89,6 +89,9 @@ int main(void)
     kill_inside();
     expect(q, 'k');
     REQUIRE(stood_still == 0 && restarts_of(p) == 1, "%" PRIu64 " workers took over", restarts_of(p));
+    send_one(q, "a");
+    expect(q, 'a'); /* it serves: one that is being started is waited for as long as any answer */
+    usleep(200000);
     fault_stop(fault_find("worker", 0));
     send_one(q, "a");
     expect(q, 'a');

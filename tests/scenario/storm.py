@@ -6,6 +6,7 @@ each message that is to blame is a dead letter of its class, and no other is. te
 
 $STORM_SEED sets the seed, which is printed."""
 import collections
+import hashlib
 import os
 import random
 import re
@@ -138,14 +139,15 @@ class Storm(harness.Scenario):
     # --- what a machine without power leaves ---------------------------------------------------------------------------------
 
     def records(self):
-        """Of the two places of the checkpoint: (number, place, messages, bytes of the output), the newest first."""
+        """The whole ones of the checkpoint: (number, place, messages, bytes of the output), the newest first."""
         data = self.read("out.checkpoint") if os.path.exists(self.path("out.checkpoint")) else b""
         found = []
         for place in (0, PLACE):
-            if len(data) >= place + RECORD.size:
+            end = place + RECORD.size
+            if len(data) >= end + 32 and hashlib.sha256(data[place:end]).digest() == data[end:end + 32]:
                 _, number, _, _, messages, out_bytes = RECORD.unpack_from(data, place)
                 found.append((number, place, messages, out_bytes))
-        return sorted((record for record in found if record[0]), reverse=True)
+        return sorted(found, reverse=True)
 
     def tear(self):
         """Bytes that no record speaks of are lost or anything; so is a record that was being written, and what it spoke of."""

@@ -481,6 +481,20 @@ START_TEST(a_lane_begins_at_any_number)
 }
 END_TEST
 
+START_TEST(a_message_that_is_tried_alone_has_not_ended_because_its_egress_is_new)
+{
+    for (uint64_t before = 0; before < 6; before++) {
+        struct gq_lane_window window;
+        struct gq_lane_ending ending;
+        begin_at((3ull << 32) - before);
+        ck_assert_int_eq(gq_lane_window_open(&window, lane), GQ_OK);
+        for (uint64_t seq = lane->released; seq < lane->released + CAPACITY; seq++)
+            ck_assert(!gq_lane_window_ending(&window, seq, &ending));
+        gq_lane_window_close(&window);
+    }
+}
+END_TEST
+
 START_TEST(a_keeper_is_told_what_nobody_may_ask_for_again)
 {
     char text[SLOT_BYTES + 1];
@@ -577,6 +591,7 @@ int main(void)
                                   any_order_of_peeks_releases_polls_fetches_and_drops_agrees_with_a_model,
                                   a_lane_forgets_its_states_once_nothing_out_of_order_is_left,
                                   a_lane_begins_at_any_number,
+                                  a_message_that_is_tried_alone_has_not_ended_because_its_egress_is_new,
                                   a_keeper_is_told_what_nobody_may_ask_for_again,
                                   a_keeper_is_told_of_releases_in_order,
                                   a_keeper_is_not_told_of_what_is_lost,
