@@ -495,7 +495,6 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
         if (latency)
             gq_versions_latency(p->versions, latency);
         *out = (struct gq_stats){
-            .messages_in = counts.submitted,
             .messages_out = p->conf->sink.kind == GQ_SINK_API ? taken_well(&counts)
                                                               : __atomic_load_n(&p->messages_out, __ATOMIC_RELAXED),
             .dropped = counts.dropped,
@@ -511,8 +510,10 @@ void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)
         };
         out->restarts = gq_remote_restarts(p->remote);
         out->recovered = p->recovered;
-        uint64_t done = out->messages_out + out->dropped + out->failed; /* read after what was submitted */
-        out->in_flight = counts.submitted > done ? counts.submitted - done : 0;
+        /* Read after what was submitted: what is done by now was accepted by now. */
+        const uint64_t done = out->messages_out + out->dropped + out->failed;
+        out->messages_in = counts.submitted > done ? counts.submitted : done;
+        out->in_flight = out->messages_in - done;
     } else {
         *out = (struct gq_stats){0};
     }
