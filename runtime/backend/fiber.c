@@ -14,6 +14,7 @@
 static void (*die_hook)(const char *sentence);
 static _Thread_local struct gq_fiber_room *room;
 static pthread_key_t room_key;
+static bool room_keyed;
 static pthread_once_t room_key_once = PTHREAD_ONCE_INIT;
 
 /* --- the end ---------------------------------------------------------------------------------------------------------
@@ -91,15 +92,14 @@ static void destroy_room(void *p)
     room = NULL;
 }
 
-static void make_key(void) { gq_assert(pthread_key_create(&room_key, destroy_room) == 0); }
+static void make_key(void) { room_keyed = pthread_key_create(&room_key, destroy_room) == 0; }
 
 static struct gq_fiber_room *create_room(void)
 {
     struct gq_fiber_room *r = calloc(1, sizeof *r);
-    if (!r)
-        gq_fiber_die("the system has no memory for a block of CUDA threads");
     pthread_once(&room_key_once, make_key);
-    gq_assert(pthread_setspecific(room_key, r) == 0);
+    if (!r || !room_keyed || pthread_setspecific(room_key, r) != 0)
+        gq_fiber_die("the system has no memory for a block of CUDA threads");
     room = r;
     return r;
 }

@@ -61,7 +61,7 @@ static gq_status wait_readable(int channel, uint32_t timeout_ms)
         if (n == 0 && gq_clock_past(deadline))
             return gq_error_set(GQ_ERR_TIMEOUT, "the other process did not answer within %u ms", timeout_ms);
         if (n < 0 && errno != EINTR)
-            return gq_error_errno(GQ_ERR_INTERNAL, errno, "poll");
+            return gq_error_errno(GQ_ERR_DEVICE, errno, "waiting for the other process");
     }
 }
 

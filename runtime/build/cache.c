@@ -44,7 +44,9 @@ gq_status gq_cache_prepare(const char *folder)
     gq_status status = gq_file_make_folders(folder, 0700);
     if (status != GQ_OK)
         return gq_error_prefix(status, "the cache of compiled plugins: ");
-    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+    if (stat(folder, &info) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the cache of compiled plugins: %s", folder);
+    if (!S_ISDIR(info.st_mode))
         return gq_error_set(GQ_ERR_IO, "the cache of compiled plugins: %s is no folder", folder);
     if (info.st_uid != geteuid() || (info.st_mode & (S_IWGRP | S_IWOTH)))
         return gq_error_set(

@@ -1,5 +1,6 @@
 #include "build/compiler.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include <errno.h>
 #include <stdio.h>
@@ -106,14 +107,25 @@ static void digest_list(struct gq_digest *d, const char *const *list, size_t cou
         gq_digest_part(d, "option", list[i], strlen(list[i]));
 }
 
+/* What nobody could look at is like nothing that was built before or will be: another compiler's image, or another
+ * processor's, is not taken for it. */
+static void digest_unknown(struct gq_digest *d)
+{
+    const uint64_t now_ns = gq_clock_ns();
+    gq_digest_part(d, "unknown", &now_ns, sizeof now_ns);
+}
+
 static void digest_program(struct gq_digest *d, const char *path)
 {
     char real[PATH_MAX], text[128];
     struct stat info;
     const char *resolved = realpath(path, real) ? real : path;
     gq_digest_part(d, "compiler", resolved, strlen(resolved));
-    if (stat(path, &info) != 0)
+    if (stat(path, &info) != 0) {
+        if (errno != ENOENT) /* a library that the loader finds by its name */
+            digest_unknown(d);
         return;
+    }
     int n = snprintf(text, sizeof text, "%lld %lld.%09ld", (long long)info.st_size, (long long)info.st_mtim.tv_sec,
                      info.st_mtim.tv_nsec);
     gq_digest_part(d, "compiler file", text, (size_t)n);
@@ -127,6 +139,8 @@ static void digest_processor(struct gq_digest *d)
     FILE *file = fopen("/proc/cpuinfo", "re");
     char *line = NULL;
     size_t cap = 0;
+    if (!file)
+        digest_unknown(d);
     while (file && getline(&line, &cap, file) > 1)
         for (size_t i = 0; i < COUNT(keys); i++)
             if (strncmp(line, keys[i], strlen(keys[i])) == 0)

@@ -108,7 +108,9 @@ static bool allow_program(int fd, const char *program)
 {
     static const char *const parts[] = {"lib", "lib64", "libexec", "include"};
     char real[PATH_MAX], part[PATH_MAX + 16];
-    char *slash = realpath(program, real) ? strrchr(real, '/') : NULL;
+    if (!realpath(program, real))
+        return errno == ENOENT; /* a library that the loader finds by its name */
+    char *slash = strrchr(real, '/');
     if (!slash || slash == real)
         return true;
     *slash = '\0';

@@ -293,7 +293,8 @@ gq_status gq_golden_parse(const char *path, const char *text, size_t len, struct
     struct gq_yaml *root = NULL;
     if (gq_yaml_read(text, len, &problems, &root) == GQ_ERR_NO_MEMORY)
         problems.failed = true;
-    read_root(&(struct reading){.problems = &problems, .golden = golden}, root);
+    else
+        read_root(&(struct reading){.problems = &problems, .golden = golden}, root);
     gq_yaml_destroy(root);
     gq_status status = report(path, &problems, errors, error_count);
     if (status != GQ_OK)

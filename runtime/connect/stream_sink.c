@@ -168,7 +168,9 @@ static gq_status file_resume(struct gq_sink *sink, uint64_t bytes)
 {
     struct stream *s = (struct stream *)sink;
     struct stat info;
-    if (fstat(s->fd, &info) != 0 || !S_ISREG(info.st_mode))
+    if (fstat(s->fd, &info) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
+    if (!S_ISREG(info.st_mode))
         return gq_error_set(GQ_ERR_DATA,
                             "%s is no regular file, and nothing else can be cut to what an earlier run made", s->name);
     if ((uint64_t)info.st_size < bytes)

@@ -316,7 +316,9 @@ static gq_status stream_resume(struct gq_source *source, uint64_t position, uint
 {
     struct stream *s = (struct stream *)source;
     struct stat info;
-    if (fstat(s->fd, &info) != 0 || !S_ISREG(info.st_mode))
+    if (fstat(s->fd, &info) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
+    if (!S_ISREG(info.st_mode))
         return gq_error_set(GQ_ERR_DATA, "%s is no regular file, and nobody can go on in the middle of another one",
                             s->name);
     if ((uint64_t)info.st_size < position)

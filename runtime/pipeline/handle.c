@@ -1,5 +1,4 @@
 #include "pipeline/handle.h"
-#include "base/assert.h"
 #include "base/clock.h"
 #include "pipeline/pipeline.h"
 #include <stdlib.h>
@@ -11,7 +10,6 @@
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct GpuQueue *all; /* every handle ever made: they stay reachable */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;                  /* runs thread_ends() when a thread ends */
 static _Thread_local struct gq_user *mine; /* this thread's records, the last used first */
 
@@ -70,23 +68,32 @@ static void in_child(void)
     }
 }
 
-static void make_key(void)
+/* Once a process, tried again by the next handle when the system refused. */
+static gq_status prepare_process(void)
 {
-    int err = pthread_key_create(&key, thread_ends);
-    gq_assert(err == 0);
-    err = pthread_atfork(NULL, NULL, in_child);
-    gq_assert(err == 0);
+    static bool keyed, watches_forks; /* with all_lock */
+    int err = 0;
+    pthread_mutex_lock(&all_lock);
+    if (!keyed)
+        keyed = (err = pthread_key_create(&key, thread_ends)) == 0;
+    if (keyed && !watches_forks)
+        watches_forks = (err = pthread_atfork(NULL, NULL, in_child)) == 0;
+    pthread_mutex_unlock(&all_lock);
+    return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "no records of threads can be kept") : GQ_OK;
 }
 
 /* --- handles ------------------------------------------------------------------------------------------------------ */
 
 gq_status gq_handle_create(struct gq_pipeline *p, struct GpuQueue **out)
 {
+    *out = NULL;
+    gq_status status = prepare_process();
+    if (status != GQ_OK)
+        return status;
     struct GpuQueue *h = calloc(1, sizeof *h);
     *out = h;
     if (!h)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a queue handle");
-    pthread_once(&once, make_key);
     pthread_mutex_init(&h->lock, NULL);
     h->magic = MAGIC;
     h->pipeline = p;
@@ -132,8 +139,10 @@ void gq_handle_close(struct GpuQueue *h)
 static struct gq_user *new_user(struct GpuQueue *h)
 {
     struct gq_user *user = calloc(1, sizeof *user);
-    if (!user)
+    if (!user || pthread_setspecific(key, user) != 0) {
+        free(user);
         return NULL;
+    }
     user->handle = h;
     pthread_mutex_lock(&h->lock);
     user->next_of_handle = h->users;
@@ -141,7 +150,6 @@ static struct gq_user *new_user(struct GpuQueue *h)
     pthread_mutex_unlock(&h->lock);
     user->next_of_thread = mine;
     mine = user;
-    pthread_setspecific(key, user);
     return user;
 }
 

@@ -130,7 +130,7 @@ static gq_status read_golden(struct rehearsing *n)
     struct gq_text errors = {0};
     size_t count = 0;
     gq_status status = gq_golden_load(n->path, &errors, &count, &n->golden);
-    if (count)
+    if (count && status == GQ_ERR_PLUGIN)
         gq_error_set(status, "%s", gq_text_str(&errors));
     gq_text_finish(&errors);
     if (status == GQ_OK && n->golden->source)

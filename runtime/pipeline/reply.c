@@ -80,10 +80,9 @@ gq_status gq_reply_receive(int channel, uint32_t asked, uint32_t timeout_ms, str
     size_t len;
     *astray = false;
     gq_status status = receive(channel, timeout_ms, &packet, &len);
-    if (status == GQ_ERR_TIMEOUT)
-        *astray = true;
     if (status == GQ_ERR_INTERNAL) /* longer than any packet */
         return refuse(astray);
+    *astray = status != GQ_OK; /* it may still come, when something else is asked */
     if (status != GQ_OK)
         return status;
     if (len == 0)

@@ -59,6 +59,8 @@ static int explain(const struct gq_conf *conf)
     }
     gq_conf_print(conf, &yaml);
     bool failed = yaml.failed;
+    if (failed)
+        fprintf(stderr, "gpuq explain: %s: out of memory\n", conf->file);
     if (!failed) {
         printf("%s\n", gq_text_str(&yaml));
         print_lane(conf);

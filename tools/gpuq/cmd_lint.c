@@ -55,8 +55,8 @@ static gq_status lint_plugins(const struct gq_conf *conf, struct gq_problems *ou
     return out->count ? GQ_ERR_CONFIG : GQ_OK;
 }
 
-/* Appends what is wrong with one file, as lines or as members of a JSON array. */
-static gq_status lint(const char *file, bool json, struct gq_text *out, size_t *count)
+/* Appends what is wrong with one file, as lines or as members of a JSON array; all of it is `whole`. */
+static gq_status lint(const char *file, bool json, struct gq_text *out, size_t *count, bool *whole)
 {
     struct gq_problems problems = {0};
     struct gq_conf *conf = NULL;
@@ -65,6 +65,7 @@ static gq_status lint(const char *file, bool json, struct gq_text *out, size_t *
         status = lint_plugins(conf, &problems);
     if (status != GQ_OK && problems.count == 0) /* out of memory */
         gq_problem_add(&problems, (struct gq_mark){0}, "", "%s", gq_error_text());
+    *whole &= status != GQ_ERR_NO_MEMORY && !problems.failed;
     if (json)
         for (size_t i = 0; i < problems.kept; i++)
             json_problem(out, file, &problems.list[i]);
@@ -81,8 +82,9 @@ static int lint_all(int count, char **files, bool json)
     struct gq_text out = {0};
     size_t errors = 0;
     gq_status worst = GQ_OK;
+    bool whole = true;
     for (int i = 0; i < count; i++) {
-        gq_status status = lint(files[i], json, &out, &errors);
+        gq_status status = lint(files[i], json, &out, &errors, &whole);
         if (worst == GQ_OK || status == GQ_ERR_CONFIG)
             worst = status == GQ_OK ? worst : status;
     }
@@ -93,6 +95,10 @@ static int lint_all(int count, char **files, bool json)
     fflush(stdout); /* the errors come before their count, wherever the two go */
     if (errors && !json)
         fprintf(stderr, "%zu error%s\n", errors, errors == 1 ? "" : "s");
+    if (!whole || out.failed) {
+        fputs("gpuq lint: out of memory: these are not all errors, or not all of their words\n", stderr);
+        worst = worst == GQ_OK ? GQ_ERR_NO_MEMORY : worst;
+    }
     gq_text_finish(&out);
     return gq_status_exit_code(worst);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -90,6 +91,20 @@ static gq_status write_leaf(const struct leaf *leaf, const char *name)
     return status;
 }
 
+/* Takes a half-written folder away, so that the command can be tried again. Its sentence is kept. */
+static void undo(const struct kind *kind, const char *name)
+{
+    for (const struct leaf *leaf = kind->leaves; leaf->file; leaf++) {
+        struct gq_text path = {0};
+        gq_text_printf(&path, "%s/", name);
+        fill(&path, leaf->file, name);
+        if (!path.failed)
+            unlink(gq_text_str(&path));
+        gq_text_finish(&path);
+    }
+    rmdir(name);
+}
+
 static gq_status write_folder(const struct kind *kind, const char *name)
 {
     if (mkdir(name, 0777) != 0)
@@ -98,6 +113,8 @@ static gq_status write_folder(const struct kind *kind, const char *name)
     gq_status status = GQ_OK;
     for (const struct leaf *leaf = kind->leaves; status == GQ_OK && leaf->file; leaf++)
         status = write_leaf(leaf, name);
+    if (status != GQ_OK)
+        undo(kind, name);
     return status;
 }
 

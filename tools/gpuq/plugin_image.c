@@ -31,9 +31,10 @@ static gq_status read_params(const struct plugin_args *args, struct built *b)
                                        .slot_bytes = 1024,
                                        .capacity = 2,
                                        .count = 1};
-    plugin_text_write(&plugin, &text);
-    gq_status status = gq_conf_parse(PLUGIN_TEXT_NAME, gq_text_str(&text), text.len, &errors, &count, &b->conf);
-    if (status != GQ_OK && count)
+    gq_status status = plugin_text_write(&plugin, &text);
+    if (status == GQ_OK)
+        status = gq_conf_parse(PLUGIN_TEXT_NAME, gq_text_str(&text), text.len, &errors, &count, &b->conf);
+    if (status == GQ_ERR_CONFIG)
         gq_error_set(status, "%s", gq_text_str(&errors));
     gq_text_finish(&errors);
     gq_text_finish(&text);

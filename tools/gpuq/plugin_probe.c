@@ -24,8 +24,7 @@ static gq_status make_text(const struct probe_opts *opts, struct gq_text *out)
 {
     struct plugin_text plugin = opts->text;
     plugin.capacity = capacity_for(plugin.slot_bytes);
-    plugin_text_write(&plugin, out);
-    return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out while the pipeline was written") : GQ_OK;
+    return plugin_text_write(&plugin, out);
 }
 
 /* Only the first death tells how it was: the later ones are trials of the same message. */

@@ -246,7 +246,7 @@ static gq_status load_golden(struct test *t)
                             "- { name: empty, in: \"\", out: \"\" }",
                             t->args->file, t->golden_path);
     gq_status status = gq_golden_load(t->golden_path, &errors, &count, &t->golden);
-    if (count)
+    if (count && status == GQ_ERR_PLUGIN)
         gq_error_set(status, "%s%zu error%s", gq_text_str(&errors), count, count == 1 ? "" : "s");
     gq_text_finish(&errors);
     return status;

@@ -51,7 +51,7 @@ static void add_stage(struct gq_text *out, const struct plugin_text *p)
     add_params(out, "    ", p);
 }
 
-void plugin_text_write(const struct plugin_text *p, struct gq_text *out)
+gq_status plugin_text_write(const struct plugin_text *p, struct gq_text *out)
 {
     gq_text_puts(out, "version: 1\nname: plugin\n");
     gq_text_printf(out, "queue: { capacity: %u, slot_bytes: %u }\n", p->capacity, p->slot_bytes);
@@ -60,6 +60,7 @@ void plugin_text_write(const struct plugin_text *p, struct gq_text *out)
     else
         add_stage(out, p);
     gq_text_puts(out, "sink: { api: {} }\non_error: { retries: 0 }\n");
+    return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out while the pipeline was written") : GQ_OK;
 }
 
 static bool has_word(const struct gq_text *text, const char *word)

@@ -21,7 +21,7 @@ struct plugin_text {
     uint64_t first, count; /* of a source */
 };
 
-void plugin_text_write(const struct plugin_text *plugin, struct gq_text *out);
+gq_status plugin_text_write(const struct plugin_text *plugin, struct gq_text *out);
 
 /* A source is a file that defines generate_message and not process_message; anything else is tried as a stage, and the
  * compiler's step says what it lacks. */
