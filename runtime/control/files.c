@@ -9,18 +9,30 @@
 
 #define FILE_BYTES_MAX (64u << 20) /* as a plugin may have */
 #define SETTLED_NS 50000000        /* without a write */
+#define UNREAD_MAX 100             /* looks at a file that is there and cannot be read */
 
-/* Keeps the digest before when the file is not there, or cannot be read: there is nothing to build then. */
-static void look_at(struct gq_file *f)
+/* Keeps the digest before when the file is not there, or cannot be read: there is nothing to build then. False: it is
+ * there, and could not be read. */
+static bool look_at(struct gq_file *f)
 {
     struct gq_digest d;
     struct gq_text bytes = {0};
-    if (gq_file_read(f->path, FILE_BYTES_MAX, &bytes) == GQ_OK) {
+    const bool seen = gq_file_read(f->path, FILE_BYTES_MAX, &bytes) == GQ_OK;
+    if (seen) {
         gq_digest_start(&d);
         gq_digest_part(&d, "file", gq_text_str(&bytes), bytes.len);
         gq_digest_finish(&d, f->digest);
     }
     gq_text_finish(&bytes);
+    return seen || access(f->path, F_OK) != 0;
+}
+
+/* The system may give next time what it did not give now, a descriptor or memory; for ever is too long. */
+static bool look_again(struct gq_file *f)
+{
+    const bool seen = look_at(f);
+    f->unread = seen ? 0 : f->unread + 1;
+    return f->unread > 0 && f->unread < UNREAD_MAX;
 }
 
 static bool is_settled(const struct gq_file *f)
@@ -107,7 +119,7 @@ void gq_files_look_at_new(struct gq_files *files, uint64_t since_ns)
         if (was_written_since(f, since_ns))
             f->touched = true;
         else
-            look_at(f);
+            f->touched = look_again(f);
     }
 }
 
@@ -136,8 +148,8 @@ bool gq_files_changed(struct gq_files *files)
         if (!f->touched || (f->unsettled && !is_settled(f)))
             continue;
         memcpy(before, f->digest, sizeof before);
-        look_at(f);
-        f->touched = f->unsettled = false;
+        f->touched = look_again(f);
+        f->unsettled = false;
         changed |= strcmp(before, f->digest) != 0;
     }
     return changed;

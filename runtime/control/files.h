@@ -15,6 +15,7 @@ struct gq_file {
     bool joined;                /* it is new in its set, and was not looked at yet */
     bool touched;               /* something happened to it, or to what leads to it */
     bool unsettled;             /* it came with its folder: it may still be written */
+    unsigned unread;            /* looks in a row that it was there for, and could not be read */
 };
 
 struct gq_files {
@@ -33,7 +34,7 @@ void gq_files_look_at_new(struct gq_files *files, uint64_t since_ns);
 void gq_files_finish(struct gq_files *files);
 bool gq_files_touched(const struct gq_files *files);
 /* Looks at those touched: true if the bytes of one are other than they were. One that is gone is as it was. One that
- * may still be written stays touched. */
+ * may still be written stays touched, and so does one that cannot be read, for some looks. */
 bool gq_files_changed(struct gq_files *files);
 
 #endif
