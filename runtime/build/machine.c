@@ -17,9 +17,10 @@ static bool is(const char *name, size_t len, const char *what)
     return len == strlen(what) && memcmp(name, what, len) == 0;
 }
 
+/* A function that has no name has no text either. */
 static bool is_similar(const char *name, size_t len)
 {
-    return memmem(name, len, "process_message", 15) || memmem(name, len, "generate_message", 16);
+    return len && (memmem(name, len, "process_message", 15) || memmem(name, len, "generate_message", 16));
 }
 
 static void keep_similar(struct gq_machine *m, const char *name, size_t len)
