@@ -11,8 +11,9 @@
 #define SETTLED_NS 50000000        /* without a write */
 #define UNREAD_MAX 100             /* looks at a file that is there and cannot be read */
 
-/* Keeps the digest before when the file is not there, or cannot be read: there is nothing to build then. False: it is
- * there, and could not be read. */
+/* Keeps the digest before when the file is not there, or cannot be read: there is nothing to build then. True: it is
+ * there, could not be read, and is to be looked at again, for the system may give next time what it did not give now, a
+ * descriptor or memory; for ever is too long. */
 static bool look_at(struct gq_file *f)
 {
     struct gq_digest d;
@@ -24,14 +25,7 @@ static bool look_at(struct gq_file *f)
         gq_digest_finish(&d, f->digest);
     }
     gq_text_finish(&bytes);
-    return seen || access(f->path, F_OK) != 0;
-}
-
-/* The system may give next time what it did not give now, a descriptor or memory; for ever is too long. */
-static bool look_again(struct gq_file *f)
-{
-    const bool seen = look_at(f);
-    f->unread = seen ? 0 : f->unread + 1;
+    f->unread = seen || access(f->path, F_OK) != 0 ? 0 : f->unread + 1;
     return f->unread > 0 && f->unread < UNREAD_MAX;
 }
 
@@ -119,7 +113,7 @@ void gq_files_look_at_new(struct gq_files *files, uint64_t since_ns)
         if (was_written_since(f, since_ns))
             f->touched = true;
         else
-            f->touched = look_again(f);
+            f->touched = look_at(f);
     }
 }
 
@@ -148,7 +142,7 @@ bool gq_files_changed(struct gq_files *files)
         if (!f->touched || (f->unsettled && !is_settled(f)))
             continue;
         memcpy(before, f->digest, sizeof before);
-        f->touched = look_again(f);
+        f->touched = look_at(f);
         f->unsettled = false;
         changed |= strcmp(before, f->digest) != 0;
     }
