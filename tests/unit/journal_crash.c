@@ -160,7 +160,7 @@ static gq_status step(struct gq_journal *j)
     return status;
 }
 
-static gq_status run(void)
+static gq_status run_for(uint32_t steps)
 {
     struct gq_journal *j;
     const struct gq_journal_opts how = opts();
@@ -168,7 +168,7 @@ static gq_status run(void)
     if (status != GQ_OK)
         return status;
     status = look(j);
-    for (uint32_t i = 0; i < STEPS && status == GQ_OK; i++) {
+    for (uint32_t i = 0; i < steps && status == GQ_OK; i++) {
         const uint64_t stamp = j->stamp;
         status = step(j);
         app->rewrites += j->stamp != stamp;
@@ -177,17 +177,9 @@ static gq_status run(void)
     return status == GQ_OK ? closed : status;
 }
 
-static gq_status only_look(void)
-{
-    struct gq_journal *j;
-    const struct gq_journal_opts how = opts();
-    gq_status status = gq_journal_open(&how, &j);
-    if (status != GQ_OK)
-        return status;
-    status = look(j);
-    gq_status closed = gq_journal_close(j);
-    return status == GQ_OK ? closed : status;
-}
+static gq_status run(void) { return run_for(STEPS); }
+
+static gq_status only_look(void) { return run_for(0); }
 
 /* --- tests -------------------------------------------------------------------------------------------------------- */
 
