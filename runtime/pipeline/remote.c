@@ -356,9 +356,13 @@ gq_status gq_remote_begin(struct gq_remote *remote)
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
 }
 
-gq_status gq_remote_succeed(struct gq_remote *remote)
+void gq_remote_count_restart(struct gq_remote *remote)
 {
     __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
+}
+
+gq_status gq_remote_succeed(struct gq_remote *remote)
+{
     const gq_status status = gq_remote_run(remote);
     return status == GQ_ERR_DEVICE ? GQ_OK : status;
 }

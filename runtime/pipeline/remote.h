@@ -54,8 +54,11 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
                            struct gq_process *probed, struct gq_remote **out);
 /* For the keeper: starts another worker, with a page of its own, and sets it up. */
 gq_status gq_remote_begin(struct gq_remote *remote);
-/* For the keeper: it serves from here on, and is counted before that, so that who has its first result sees it. It may
- * meet the next message that ends it before it can answer: that is a death like any other. */
+/* For the keeper: another worker takes over. Counted before a lane is given on, which shows the results of trials, and
+ * before it serves, so that whoever has a result that was waited for sees the count. */
+void gq_remote_count_restart(struct gq_remote *remote);
+/* For the keeper: it serves from here on. It may meet the next message that ends it before it can answer: that is a
+ * death like any other. */
 gq_status gq_remote_succeed(struct gq_remote *remote);
 /* For the keeper: was the end asked for meanwhile? */
 static inline bool gq_remote_expected(const struct gq_remote *remote)

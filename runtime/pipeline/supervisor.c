@@ -170,8 +170,10 @@ static gq_status begin_epoch(struct gq_supervisor *s)
     gq_status status = gq_remote_begin(s->p->remote);
     if (status == GQ_OK)
         status = gq_epoch_load(s->p, s->p->remote, &code);
-    if (status == GQ_OK)
-        status = give_lanes(s);
+    if (status != GQ_OK)
+        return status;
+    gq_remote_count_restart(s->p->remote); /* before the results of trials, which the lanes show at once */
+    status = give_lanes(s);
     if (status != GQ_OK)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */

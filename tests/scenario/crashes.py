@@ -239,7 +239,7 @@ class Killed(Crashing):
     def test_a_worker_killed_from_outside_is_replaced_while_it_idles_or_works(self):
         process = self.start("run", self.pipeline(source={"stdin": {"split": "lines"}}), stdin=subprocess.PIPE)
         written, worker = b"", None
-        for sent in (b"one\ntwo\n", b"", b"three\n", b"four\n"):
+        for sent in (b"one\ntwo\n", b"three\n", b"four\n", b"five\n"):
             process.stdin.write(sent)
             process.stdin.flush()
             written += sent
@@ -247,10 +247,10 @@ class Killed(Crashing):
             self.assertTrue(harness.until(lambda: self.worker_of(process) != worker))  # the one before is seen until it is reaped
             worker = self.worker_of(process)
             os.kill(worker, signal.SIGKILL)
-        code, _, err = self.finish(process, b"five\n")
+        code, _, err = self.finish(process, b"six\n")
         self.assertEqual(code, 0, err)
         self.assertEqual(err.count("SIGKILL"), 4, err)
-        self.assertEqual(self.read(), written + b"five\n")
+        self.assertEqual(self.read(), written + b"six\n")
 
 
 @harness.only_on("cuda", "a CPU's worker has a successor")
