@@ -44,7 +44,7 @@ static bool adds_up(const struct gq_lane *lane, const struct gq_counted *c)
            c->bytes <= c->ok * lane->view.slot_bytes;
 }
 
-gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
+static gq_status take_locked(struct gq_lane *lane, struct gq_counted *out)
 {
     uint64_t counts[GQ_COUNTS], end;
     if (!read_counts(lane, &end, counts))
@@ -61,7 +61,6 @@ gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
         return GQ_ERR_NOT_READY;
     if (!adds_up(lane, out))
         return gq_counted_distrust(lane);
-    pthread_mutex_lock(&lane->lock);
     for (uint32_t i = 0; i < GQ_COUNTS; i++)
         was[i] = counts[i];
     __atomic_store_n(&lane->seen, end, __ATOMIC_RELAXED);
@@ -73,8 +72,24 @@ gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
     const uint64_t step = gq_counted_step(lane), sent = (first + step - 1) & ~(step - 1);
     if (tally->latency && sent < end)
         gq_histogram_add(tally->latency, gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, sent)], end - first);
-    pthread_mutex_unlock(&lane->lock);
     return GQ_OK;
+}
+
+/* Counts are read under the lock too: another worker that takes over goes on from those that were taken. */
+gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out)
+{
+    pthread_mutex_lock(&lane->lock);
+    const gq_status status = take_locked(lane, out);
+    pthread_mutex_unlock(&lane->lock);
+    return status;
+}
+
+bool gq_counted_good(const struct gq_lane *lane, uint32_t generation)
+{
+    uint64_t counts[GQ_COUNTS], end;
+    if (__atomic_load_n(&lane->link->generation, __ATOMIC_RELAXED) < generation)
+        return false;
+    return read_counts(lane, &end, counts) && end > lane->seen && counts[GQ_COUNT_OK] > lane->counts[GQ_COUNT_OK];
 }
 
 void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c)
@@ -86,7 +101,8 @@ bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_
 {
     uint64_t stamp, unused;
     *r = (struct gq_lane_result){.seq = seq};
+    if (!gq_slot_ready(&lane->view, seq, &r->len, &r->meta))
+        return false; /* before its slot is touched: those of a counted lane have no memory until a message fails */
     gq_load_unit(gq_slot_out(&lane->view, seq), &stamp, &unused); /* A6 pairs R6 */
-    return stamp == seq + 1 && gq_slot_ready(&lane->view, seq, &r->len, &r->meta) &&
-           gq_meta_status(r->meta) != GQ_RESULT_OK && gq_meta_status(r->meta) != GQ_RESULT_DROPPED;
+    return stamp == seq + 1 && gq_meta_status(r->meta) != GQ_RESULT_OK && gq_meta_status(r->meta) != GQ_RESULT_DROPPED;
 }

@@ -19,6 +19,9 @@ struct gq_counted {
 gq_status gq_counted_take(struct gq_lane *lane, struct gq_counted *out);
 void gq_counted_release(struct gq_lane *lane, const struct gq_counted *c);
 
+/* Has a message ended well that was not taken, and will count as of this generation or a later one? With the lock. */
+bool gq_counted_good(const struct gq_lane *lane, uint32_t generation);
+
 /* Did message seq, of those just taken, fail? If so, with what result. */
 bool gq_counted_failed(const struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
 

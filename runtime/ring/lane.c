@@ -182,8 +182,8 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
         lane->keeper->done(lane->keeper->arg, lane->view.lane, first, count);
 }
 
-/* Is the result of seq there, in its slot or its express line? With the lock: an express answer is copied out. */
-static bool ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+/* With the lock: an express answer is copied out. */
+bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
     r->seq = seq;
     r->data = gq_slot_out(&lane->view, seq);
@@ -214,7 +214,7 @@ static bool has_vanished(enum fate fate) { return fate == DROPPED || fate == LOS
 
 static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
-    if (ready(lane, seq, r)) {
+    if (gq_lane_ready(lane, seq, r)) {
         /* The worker's words are not trusted: a length beyond the slot must not become a read beyond it. */
         bool ok = gq_meta_status(r->meta) == GQ_RESULT_OK && r->len <= lane->view.slot_bytes;
         if (!ok && !has_no_bytes(gq_meta_status(r->meta)))
@@ -222,7 +222,7 @@ static enum fate look(struct gq_lane *lane, uint64_t seq, struct gq_lane_result 
         const bool nobodys = gq_meta_status(r->meta) == GQ_RESULT_DROPPED || state_of(lane, seq) == MUTE;
         return nobodys ? DROPPED : FINISHED;
     }
-    return gq_link_dead(lane->link) && !ready(lane, seq, r) ? LOST : UNFINISHED;
+    return gq_link_dead(lane->link) && !gq_lane_ready(lane, seq, r) ? LOST : UNFINISHED;
 }
 
 /* One that was SEEN before is counted as a result, and is none. */
@@ -241,7 +241,7 @@ static void count_vanished(struct gq_lane *lane, uint64_t seq, enum fate fate)
 static bool is_over(struct gq_lane *lane, uint64_t seq)
 {
     struct gq_lane_result r;
-    if (state_of(lane, seq) == MUTE && ready(lane, seq, &r))
+    if (state_of(lane, seq) == MUTE && gq_lane_ready(lane, seq, &r))
         count_vanished(lane, seq, DROPPED);
     return state_of(lane, seq) == TAKEN;
 }
@@ -507,7 +507,7 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane)
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->counted ? gq_counted_end(lane) : lane->released; seq < end; seq++)
-        if (lane->counted || (is_open(lane, seq) && !ready(lane, seq, &r)))
+        if (lane->counted || (is_open(lane, seq) && !gq_lane_ready(lane, seq, &r)))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

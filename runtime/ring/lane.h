@@ -120,11 +120,8 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
  * caller's to close unless it is -1. */
 void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seals, int *fd);
 
-/* Files are made of zeroes, which is the stamp of one message in 2^32. Is it among those of the first lap, from `first`
- * on? Then *seq is which, and its descriptors start as *other, so that they wait for it. */
-bool gq_lane_find_zero(const struct gq_lane_view *view, uint64_t first, uint64_t *seq, struct gq_out_desc *other);
-/* Sees to that in an egress, by its file: the host's mapping is for reading. */
-gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd, uint64_t first);
+/* No message has ended in a fresh egress, whatever its number. By the file: the host's mapping is for reading. */
+gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd);
 
 gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, struct gq_lane **out);
 void gq_lane_destroy(struct gq_lane *lane);
@@ -172,6 +169,10 @@ struct gq_lane_tally *gq_lane_tally(struct gq_lane *lane, uint32_t generation, u
 /* Counts results that are handed out, with their latencies; `failed` of them failed. */
 void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count, uint32_t failed);
 
+/* Is the result of a message that is not released there, in its slot or its express line? With the lock. Not for
+ * counted lanes. */
+bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
+
 /* Messages below `end` that were submitted and have not finished. Without the lock, and it looks at each slot between
  * the released ones and `end`. */
 uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end);
@@ -195,13 +196,22 @@ struct gq_lane_ending {
 };
 
 /* Gives the lane a fresh egress, in which what was finished is finished still, and so are messages of `endings`, if
- * they are the lane's. What was handed out stays where it is. `range` is what the next worker is told. */
+ * they are the lane's. What was handed out stays where it is. `range` is what the next worker is told.
+ *
+ * Whatever came by express is in its slot then, with a descriptor. What had come only in part has not ended.
+ *
+ * A counted lane goes on behind what was taken of it: `first` is that number, and the fresh counts are those taken with
+ * it. Messages behind it are made again, but for those that were given up (GQ_RESULT_FAULTED), by `endings` or in a
+ * renewal before: they have descriptor and unit, are below `mixed`, and the next worker counts them as failed. What was
+ * taken and not released can still be asked for by gq_counted_failed(). */
 gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
                         struct gq_lane_range *range);
 
-/* Is there a good result of this generation, or a later one, that is not released? */
+/* Is there a good result of this generation, or a later one, that is not released? In a counted lane: that was not
+ * taken, and will count as one of it. */
 bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation);
-/* Was the message accepted, and has it not ended? Any id. */
+/* Was the message accepted, and has it not ended? Any id. In a counted lane it has ended when it was counted or failed.
+ */
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id);
 
 /* A lane's messages for a worker that serves one of them: the lane's ingress, and an egress of its own. */

@@ -69,10 +69,3 @@ void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seal
     munmap(p, bytes);
     return NULL;
 }
-
-bool gq_lane_find_zero(const struct gq_lane_view *view, uint64_t first, uint64_t *seq, struct gq_out_desc *other)
-{
-    *seq = first | UINT32_MAX;
-    *other = (struct gq_out_desc){.state = (uint64_t)(gq_slot_stamp(*seq) - 1) << 32};
-    return *seq - first <= view->mask;
-}

@@ -38,26 +38,24 @@ static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *op
     head->counted = opts->counted;
 }
 
-gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd, uint64_t first)
+/* Files are made of zeroes, which is the stamp of one message in 2^32, and that one is in the last slot. This is the
+ * stamp of none there: they are multiples of the capacity. Not for the first lap alone: messages that are answered by
+ * express leave descriptors as they were. */
+static const uint64_t nobodys_stamp = (uint64_t)UINT32_MAX << 32;
+
+gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd)
 {
-    struct gq_out_desc other;
-    uint64_t zero;
-    if (!gq_lane_find_zero(view, first, &zero, &other))
-        return GQ_OK;
-    const uint8_t *at = (const uint8_t *)&view->out_desc[gq_slot_index(view, zero)];
+    const struct gq_out_desc other = {.state = nobodys_stamp};
+    const uint8_t *at = (const uint8_t *)&view->out_desc[view->mask];
     if (pwrite(fd, &other, sizeof other, at - (const uint8_t *)view->out_head) == (ssize_t)sizeof other)
         return GQ_OK;
     return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting a lane's descriptors");
 }
 
-static gq_status start_stamps(const struct gq_lane *lane, uint64_t first)
+static gq_status start_stamps(const struct gq_lane *lane)
 {
-    const struct gq_lane_view *view = &lane->view;
-    struct gq_out_desc other;
-    uint64_t zero;
-    if (gq_lane_find_zero(view, first, &zero, &other))
-        view->in_desc[gq_slot_index(view, zero)] = other.state;
-    return gq_lane_start_egress(view, lane->out_fd, first);
+    lane->view.in_desc[lane->view.mask] = nobodys_stamp;
+    return gq_lane_start_egress(&lane->view, lane->out_fd);
 }
 
 static gq_status make_private(struct gq_lane *lane, const struct gq_lane_opts *opts)
@@ -99,7 +97,7 @@ gq_status gq_lane_create(const struct gq_lane_opts *opts, struct gq_link *link, 
     lane->keeper = opts->keeper;
     gq_status status = map_files(lane, opts);
     if (status == GQ_OK)
-        status = start_stamps(lane, opts->first_seq);
+        status = start_stamps(lane);
     if (status == GQ_OK)
         status = make_private(lane, opts);
     if (status != GQ_OK) {

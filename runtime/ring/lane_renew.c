@@ -3,6 +3,7 @@
 #include "ring/lane.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "ring/counted.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +16,13 @@ static uint32_t bytes_of(const struct gq_lane_view *view, uint64_t meta, uint32_
 }
 
 /* The words of a dead worker are read once, and checked by who takes the result. */
-static void copy_finished(const struct gq_lane_view *from, const struct gq_lane_view *to, uint64_t seq)
+static void copy_finished(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
-    uint32_t len;
-    uint64_t meta;
-    if (!gq_slot_ready(from, seq, &len, &meta))
+    struct gq_lane_result r;
+    if (!gq_lane_ready(lane, seq, &r))
         return;
-    memcpy(gq_slot_out(to, seq), gq_slot_out(from, seq), bytes_of(from, meta, len));
-    gq_slot_finish(to, seq, len, meta);
+    memcpy(gq_slot_out(to, seq), r.data, bytes_of(to, r.meta, r.len));
+    gq_slot_finish(to, seq, r.len, r.meta);
 }
 
 static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *ending,
@@ -39,6 +39,53 @@ static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to
         memcpy(gq_slot_out(to, seq), ending->data, bytes);
     gq_slot_finish(to, seq, ending->len, ending->meta);
 }
+
+static void renew_results(struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *endings,
+                          uint32_t count, struct gq_lane_range *range)
+{
+    range->mixed = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+    for (uint64_t seq = range->first; seq < range->mixed; seq++)
+        copy_finished(lane, to, seq);
+    for (uint32_t i = 0; i < count; i++)
+        put_ending(lane, to, &endings[i], range);
+}
+
+/* --- counted lanes --------------------------------------------------------------------------------------------------
+ */
+
+static bool is_given_up(uint64_t meta) { return gq_meta_status(meta) == GQ_RESULT_FAULTED; }
+
+/* As the worker does it. */
+static void put_failed(const struct gq_lane_view *to, uint64_t seq, uint32_t len, uint64_t meta,
+                       struct gq_lane_range *range)
+{
+    gq_store_unit(gq_slot_out(to, seq), seq + 1, 0); /* R6 pairs A6 */
+    gq_slot_finish(to, seq, len, meta);
+    range->mixed = range->mixed > seq ? range->mixed : seq + 1;
+}
+
+/* Of what was not taken, only who was given up has ended: nobody would find that out again without another death. */
+static void renew_counted(const struct gq_lane *lane, const struct gq_lane_view *to,
+                          const struct gq_lane_ending *endings, uint32_t count, struct gq_lane_range *range)
+{
+    const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+    struct gq_lane_result r;
+    range->first = range->mixed = lane->seen;
+    for (uint64_t seq = lane->released; seq < end; seq++)
+        if (gq_counted_failed(lane, seq, &r) && (seq < range->first || is_given_up(r.meta)))
+            put_failed(to, seq, r.len, r.meta, range);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t seq = gq_id_seq(endings[i].id);
+        if (gq_id_lane(endings[i].id) == lane->view.lane && seq >= range->first && seq < end &&
+            is_given_up(endings[i].meta))
+            put_failed(to, seq, endings[i].len, endings[i].meta, range);
+    }
+    for (uint32_t i = 0; i < GQ_COUNTS; i++)
+        gq_store_unit(&to->out_head->count[i], range->first, lane->counts[i]); /* R8 pairs A8 */
+}
+
+/* --- a fresh egress -------------------------------------------------------------------------------------------------
+ */
 
 static struct gq_lane_view view_of(const struct gq_lane *lane, uint8_t *out)
 {
@@ -61,12 +108,12 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     int fd = -1;
     uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd);
     const struct gq_lane_view next = out ? view_of(lane, out) : (struct gq_lane_view){0};
-    *range = (struct gq_lane_range){lane->released, __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE), UINT64_MAX};
-    const bool started = out && gq_lane_start_egress(&next, fd, range->first) == GQ_OK;
-    for (uint64_t seq = range->first; started && seq < range->mixed; seq++)
-        copy_finished(&lane->view, &next, seq);
-    for (uint32_t i = 0; started && i < count; i++)
-        put_ending(lane, &next, &endings[i], range);
+    const bool started = out && gq_lane_start_egress(&next, fd) == GQ_OK;
+    *range = (struct gq_lane_range){lane->released, lane->released, UINT64_MAX};
+    if (started && lane->counted)
+        renew_counted(lane, &next, endings, count, range);
+    else if (started)
+        renew_results(lane, &next, endings, count, range);
     if (!started || !gq_mem_replace(lane->view.out_head, lane->out_bytes, fd)) {
         gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making a lane's egress of %zu bytes", lane->out_bytes);
         if (out)
@@ -83,36 +130,39 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
 gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
                         struct gq_lane_range *range)
 {
-    gq_assert(!lane->counted && !lane->express);
     pthread_mutex_lock(&lane->lock);
     gq_status status = renew_locked(lane, endings, count, range);
     pthread_mutex_unlock(&lane->lock);
     return status;
 }
 
+static bool has_ended(struct gq_lane *lane, uint64_t seq)
+{
+    struct gq_lane_result r;
+    if (lane->counted)
+        return gq_counted_end(lane) > seq || gq_counted_failed(lane, seq, &r);
+    return gq_lane_ready(lane, seq, &r);
+}
+
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id)
 {
     const uint64_t seq = gq_id_seq(id);
-    uint32_t len;
-    uint64_t meta;
     pthread_mutex_lock(&lane->lock);
     const bool open = gq_id_lane(id) == lane->view.lane && seq >= lane->released &&
-                      seq < __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) &&
-                      !gq_slot_ready(&lane->view, seq, &len, &meta);
+                      seq < __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) && !has_ended(lane, seq);
     pthread_mutex_unlock(&lane->lock);
     return open;
 }
 
 bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation)
 {
-    bool good = false;
-    uint32_t len;
-    uint64_t meta;
+    struct gq_lane_result r;
     pthread_mutex_lock(&lane->lock);
     const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
-    for (uint64_t seq = lane->released; seq < end && !good; seq++)
-        good = gq_slot_ready(&lane->view, seq, &len, &meta) && gq_meta_status(meta) == GQ_RESULT_OK &&
-               gq_meta_generation(meta) >= generation;
+    bool good = lane->counted && gq_counted_good(lane, generation);
+    for (uint64_t seq = lane->counted ? end : lane->released; seq < end && !good; seq++)
+        good = gq_lane_ready(lane, seq, &r) && gq_meta_status(r.meta) == GQ_RESULT_OK &&
+               gq_meta_generation(r.meta) >= generation;
     pthread_mutex_unlock(&lane->lock);
     return good;
 }
@@ -128,7 +178,7 @@ gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lan
         return GQ_ERR_NO_MEMORY;
     }
     window->view = view_of(lane, out);
-    gq_status status = gq_lane_start_egress(&window->view, window->out_fd, lane->released);
+    gq_status status = gq_lane_start_egress(&window->view, window->out_fd);
     if (status != GQ_OK)
         gq_lane_window_close(window);
     return status;

@@ -15,7 +15,9 @@ struct gq_bus {
 };
 
 /* Which of a lane's messages a worker serves. Those before `first` have ended; those before `mixed` have, where the
- * egress file says so; those from `end` on are none of its business. */
+ * egress file says so, and the rest of these is answered by slot and descriptor, never by express; those from `end` on
+ * are none of its business. In a counted lane the worker counts from `first` on, beginning with what the egress file
+ * says, and those before `mixed` that have ended there have failed. */
 struct gq_lane_range {
     uint64_t first, mixed, end;
 };

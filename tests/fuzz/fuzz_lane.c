@@ -453,7 +453,7 @@ static void renew(struct input *in)
     struct gq_lane_range range;
     struct gq_lane_ending endings[2];
     const size_t bytes = w.lane->out_bytes;
-    if ((w.mode & (COUNTED | EXPRESS)) || w.writing)
+    if (w.writing)
         return;
     for (unsigned i = 0; i < 2; i++) {
         struct gq_lane_window window;
@@ -468,7 +468,9 @@ static void renew(struct input *in)
         gq_lane_window_close(&window);
     }
     gq_status status = gq_lane_renew(w.lane, endings, 2, &range);
-    gq_assert(status == GQ_OK && range.first == w.lane->released && range.mixed == w.lane->submitted);
+    gq_assert(status == GQ_OK && range.first == (w.mode & COUNTED ? w.lane->seen : w.lane->released));
+    gq_assert(range.mixed >= range.first && range.mixed <= w.lane->submitted);
+    gq_assert((w.mode & COUNTED) || range.mixed == w.lane->submitted);
     for (unsigned i = 0; i < 2; i++)
         free(endings[i].data);
     munmap(w.egress, bytes);

@@ -1,9 +1,7 @@
 /* Express lines seen from the host, against a device played by the test. */
-#include "ring/lane.h"
-#include "unit.h"
+#include "lane_support.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define CAPACITY 32u
 #define SLOT_BYTES 2000u /* more than a line carries */
@@ -11,13 +9,18 @@
 static struct gq_link link_;
 static struct gq_lane *lane;
 
+static void make_lane(uint32_t capacity)
+{
+    struct gq_lane_opts opts = {.lane = 3, .capacity = capacity, .slot_bytes = SLOT_BYTES};
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
+    writable(lane->view.out_head, lane->out_bytes);
+}
+
 static void set_up(void)
 {
-    struct gq_lane_opts opts = {.lane = 3, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
     ck_assert_int_eq(gq_link_create(&link_), GQ_OK);
     link_.express = true;
-    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
-    ck_assert_int_eq(mprotect(lane->view.out_head, lane->out_bytes, PROT_READ | PROT_WRITE), 0);
+    make_lane(CAPACITY);
 }
 
 static void tear_down(void)
@@ -233,6 +236,186 @@ START_TEST(an_old_descriptor_is_never_taken_for_an_answer)
 }
 END_TEST
 
+/* --- another worker takes over --------------------------------------------------------------------------------------
+ */
+
+/* The message's result lies in its slot, where the next worker finds it. */
+static bool lies_in_slot(uint64_t seq, uint32_t status, uint32_t length, const uint8_t *bytes)
+{
+    uint32_t len;
+    uint64_t meta;
+    return gq_slot_ready(&lane->view, seq, &len, &meta) && gq_meta_status(meta) == status && gq_meta_code(meta) == 7 &&
+           gq_meta_generation(meta) == 1 &&
+           (!bytes || (len == length && memcmp(gq_slot_out(&lane->view, seq), bytes, len) == 0));
+}
+
+static bool is_open(uint64_t seq) { return gq_lane_is_open(lane, gq_slot_id(3, seq)); }
+
+/* The next worker: it answers in the slot. */
+static void answer_in_slot(uint64_t seq, uint32_t len, const uint8_t *bytes)
+{
+    memcpy(gq_slot_out(&lane->view, seq), bytes, len);
+    gq_slot_finish(&lane->view, seq, len, gq_meta(2, 0, GQ_RESULT_OK, 0));
+}
+
+static void tear_unit(uint64_t seq, uint32_t unit)
+{
+    gq_store_unit(&gq_express_line(&lane->view, lane->view.out_express, seq)[unit], 0, 0);
+}
+
+START_TEST(an_answer_that_came_by_express_is_in_its_slot_for_the_next_worker)
+{
+    struct gq_lane_result r[8];
+    uint8_t got[SLOT_BYTES];
+    size_t back;
+    for (uint32_t i = 0; i < 8; i++)
+        ck_assert_uint_eq(put(noise(i), 100), i);
+    answer(0, GQ_RESULT_OK, 9, noise(10), 0);
+    answer(1, GQ_RESULT_OK, 100, noise(11), 0);
+    answer(2, GQ_RESULT_DROPPED, 0, noise(0), 0);
+    answer(3, GQ_RESULT_OK, 101, noise(13), 0);
+    answer(4, GQ_RESULT_FAILED, 0, noise(0), 0);
+    answer(5, GQ_RESULT_OK, 0, noise(0), 0);
+    ck_assert_int_eq(fetch(0, got, &back), GQ_OK);
+    ck_assert_int_eq(fetch(4, got, &back), GQ_ERR_DEVICE);
+    for (uint64_t seq = 0; seq < 8; seq++) /* suspects are looked for before the renewal */
+        ck_assert_int_eq(is_open(seq), seq > 5);
+    ck_assert(gq_lane_has_good(lane, 1) && !gq_lane_has_good(lane, 2));
+    const struct gq_lane_range range = renew(lane, NULL, 0);
+    ck_assert(range.first == 1 && range.mixed == 8);
+    ck_assert(!lies_in_slot(0, GQ_RESULT_OK, 9, NULL)); /* nobody asks for it again */
+    ck_assert(lies_in_slot(1, GQ_RESULT_OK, 100, noise(11)));
+    ck_assert(lies_in_slot(2, GQ_RESULT_DROPPED, 0, NULL));
+    ck_assert(lies_in_slot(3, GQ_RESULT_OK, 101, noise(13)));
+    ck_assert(lies_in_slot(4, GQ_RESULT_FAILED, 0, NULL)); /* it was taken, and must not be served again */
+    ck_assert(lies_in_slot(5, GQ_RESULT_OK, 0, noise(0)));
+    for (uint64_t seq = 0; seq < 8; seq++)
+        ck_assert_int_eq(is_open(seq), seq > 5);
+    answer_in_slot(6, 50, noise(16));
+    answer_in_slot(7, 51, noise(17));
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 8), 5);
+    const uint64_t seqs[] = {1, 3, 5, 6, 7};
+    for (uint32_t i = 0; i < 5; i++) {
+        ck_assert(r[i].seq == seqs[i] && gq_meta_status(r[i].meta) == GQ_RESULT_OK);
+        ck_assert_mem_eq(r[i].data, noise(10 + (uint32_t)r[i].seq), r[i].len);
+    }
+    ck_assert_int_eq(gq_lane_release(lane, seqs, 5), GQ_OK);
+    ck_assert_uint_eq(ping_pong(2 * GQ_EXPRESS_LINES), 2 * GQ_EXPRESS_LINES); /* express goes on */
+}
+END_TEST
+
+START_TEST(half_an_answer_is_none_for_the_next_worker)
+{
+    struct gq_lane_result r[8];
+    const uint32_t units = gq_express_units(64);
+    for (uint32_t i = 0; i < 4; i++)
+        put(noise(i), 64);
+    answer(0, GQ_RESULT_OK, 64, noise(0), 0), tear_unit(0, units - 1);
+    answer(1, GQ_RESULT_OK, 64, noise(0), 1);
+    answer(2, GQ_RESULT_OK, 64, noise(0), 0), tear_unit(2, 1);
+    answer(3, GQ_RESULT_OK, 64, noise(0), 0), tear_unit(3, GQ_EXPRESS_HEAD);
+    ck_assert(!gq_lane_has_good(lane, 1));
+    const struct gq_lane_range range = renew(lane, NULL, 0);
+    ck_assert(range.first == 0 && range.mixed == 4);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 8), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        ck_assert(is_open(i) && !lies_in_slot(i, GQ_RESULT_OK, 64, NULL));
+        answer_in_slot(i, 30, noise(20 + i));
+    }
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 8), 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        ck_assert_uint_eq(r[i].len, 30);
+        ck_assert_mem_eq(r[i].data, noise(20 + i), 30);
+    }
+}
+END_TEST
+
+/* What was read before the worker died is held at its address, in the host's own memory. */
+START_TEST(an_answer_that_is_held_stays_where_it_is_when_another_worker_takes_over)
+{
+    struct gq_lane_result held[3], r;
+    for (uint32_t i = 0; i < 4; i++) {
+        put(noise(i), 200);
+        answer(i, GQ_RESULT_OK, 200 - i, noise(30 + i), 0);
+    }
+    ck_assert_uint_eq(gq_lane_take(lane, true, held, 3), 3);
+    ck_assert_int_eq(gq_lane_release(lane, (const uint64_t[]){1}, 1), GQ_OK); /* out of order */
+    for (uint32_t lap = 0; lap < 2; lap++) {
+        const struct gq_lane_range range = renew(lane, NULL, 0);
+        ck_assert(range.first == 0 && range.mixed == 4);
+        for (uint32_t i = 0; i < 3; i += 2) {
+            ck_assert_uint_eq(held[i].len, 200 - i);
+            ck_assert_mem_eq(held[i].data, noise(30 + i), 200 - i);
+        }
+        for (uint32_t i = 0; i < 4; i++)
+            ck_assert(lies_in_slot(i, GQ_RESULT_OK, 200 - i, noise(30 + i)));
+    }
+    ck_assert_int_eq(gq_lane_release(lane, (const uint64_t[]){0, 2}, 2), GQ_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert_uint_eq(r.seq, 3);
+    ck_assert_mem_eq(r.data, noise(33), 197);
+}
+END_TEST
+
+START_TEST(a_lane_of_fewer_slots_than_lines_goes_on_too)
+{
+    struct gq_lane_result held, r[4];
+    uint8_t got[SLOT_BYTES];
+    size_t back;
+    gq_lane_destroy(lane);
+    make_lane(4);
+    for (uint32_t i = 0; i < 4; i++) {
+        put(noise(i), 64);
+        answer(i, GQ_RESULT_OK, 64, noise(40 + i), 0);
+    }
+    ck_assert_int_eq(fetch(0, got, &back), GQ_OK);
+    ck_assert_int_eq(fetch(1, got, &back), GQ_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, &held, 1), 1);
+    for (uint32_t i = 4; i < 6; i++) {
+        put(noise(i), 64);
+        answer(i, GQ_RESULT_OK, 64, noise(40 + i), i - 4); /* 5 lacks its first unit */
+    }
+    const struct gq_lane_range range = renew(lane, NULL, 0);
+    ck_assert(range.first == 2 && range.mixed == 6);
+    for (uint64_t seq = 2; seq < 5; seq++)
+        ck_assert(lies_in_slot(seq, GQ_RESULT_OK, 64, noise(40 + (uint32_t)seq)));
+    ck_assert(!lies_in_slot(1, GQ_RESULT_OK, 64, NULL) && !lies_in_slot(5, GQ_RESULT_OK, 64, NULL) && is_open(5));
+    ck_assert(held.seq == 2 && held.len == 64);
+    ck_assert_mem_eq(held.data, noise(42), 64);
+    answer_in_slot(5, 64, noise(45));
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 4), 3);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_mem_eq(r[i].data, noise(43 + i), 64);
+}
+END_TEST
+
+START_TEST(a_length_beyond_the_line_is_none_for_the_next_worker_either)
+{
+    uint8_t got[SLOT_BYTES];
+    size_t back;
+    const uint64_t seq = put(noise(1), 8);
+    struct gq_unit *line = gq_express_line(&lane->view, lane->view.out_express, seq);
+    gq_store_unit(&line[0], seq + 1, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    gq_store_unit(&line[1], seq + 1, GQ_EXPRESS_BYTES_MAX + 1);
+    renew(lane, NULL, 0);
+    ck_assert(!is_open(seq));
+    ck_assert_int_eq(fetch(seq, got, &back), GQ_ERR_DEVICE);
+    ck_assert_uint_eq(back, 0);
+}
+END_TEST
+
+/* Answers by express leave the fresh descriptors zero for any number of laps, and 0 is a stamp. */
+START_TEST(a_fresh_descriptor_is_never_taken_for_an_answer)
+{
+    const uint64_t half = 1ull << 31;
+    jump_to(half + 8);
+    renew(lane, NULL, 0);
+    ck_assert_uint_eq(ping_pong(CAPACITY), CAPACITY);
+    jump_to(2 * half - CAPACITY - 8);
+    ck_assert_uint_lt(ping_pong(4 * CAPACITY), 4 * CAPACITY);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {every_length_goes_and_comes_whole,
@@ -242,6 +425,12 @@ int main(void)
                                   results_in_place_stay_until_they_are_released,
                                   drops_and_failures_come_by_express_too,
                                   a_length_beyond_the_line_is_no_read_beyond_it,
-                                  an_old_descriptor_is_never_taken_for_an_answer};
+                                  an_old_descriptor_is_never_taken_for_an_answer,
+                                  an_answer_that_came_by_express_is_in_its_slot_for_the_next_worker,
+                                  half_an_answer_is_none_for_the_next_worker,
+                                  an_answer_that_is_held_stays_where_it_is_when_another_worker_takes_over,
+                                  a_lane_of_fewer_slots_than_lines_goes_on_too,
+                                  a_length_beyond_the_line_is_none_for_the_next_worker_either,
+                                  a_fresh_descriptor_is_never_taken_for_an_answer};
     return unit_run("express", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

@@ -1,10 +1,8 @@
 /* The host's side of a lane, against a worker played by the test. */
 #include "base/clock.h"
-#include "ring/lane.h"
-#include "unit.h"
+#include "lane_support.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define CAPACITY 4u
@@ -12,8 +10,6 @@
 
 static struct gq_link link_;
 static struct gq_lane *lane;
-
-static void writable(void *p, size_t bytes) { ck_assert_int_eq(mprotect(p, bytes, PROT_READ | PROT_WRITE), 0); }
 
 static void set_up(void)
 {

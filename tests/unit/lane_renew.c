@@ -1,12 +1,10 @@
 /* A lane that goes on with another worker, and what is read from the page that the last one left. */
 #include "pipeline/budget.h"
+#include "lane_support.h"
 #include "pipeline/suspects.h"
-#include "ring/lane.h"
-#include "unit.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define CAPACITY 8u
@@ -14,8 +12,6 @@
 
 static struct gq_link link_;
 static struct gq_lane *lane;
-
-static void writable(void *p, size_t bytes) { ck_assert_int_eq(mprotect(p, bytes, PROT_READ | PROT_WRITE), 0); }
 
 static void set_up(void)
 {
@@ -60,7 +56,6 @@ static uint64_t word_of(const struct gq_lane_result *r)
 START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
 {
     struct gq_lane_result r[CAPACITY];
-    struct gq_lane_range range;
     put(CAPACITY);
     for (uint64_t seq = 0; seq < 5; seq++)
         work(seq, seq == 3 ? GQ_RESULT_FAILED : GQ_RESULT_OK);
@@ -70,10 +65,9 @@ START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
     ck_assert_int_eq(gq_lane_release(lane, &r[2].seq, 1), GQ_OK); /* out of order */
     const int old_fd = dup(lane->out_fd);
     void *old = mmap(NULL, lane->out_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, old_fd, 0);
-    ck_assert_int_eq(gq_lane_renew(lane, NULL, 0, &range), GQ_OK);
+    const struct gq_lane_range range = renew(lane, NULL, 0);
     ck_assert_uint_eq(range.first, 1);
     ck_assert_uint_eq(range.mixed, CAPACITY);
-    ck_assert_uint_eq(range.end, UINT64_MAX);
     memset(old, 0xff, lane->out_bytes); /* whoever wrote the file before writes nothing that is seen any more */
     ck_assert_uint_eq(word_of(&r[1]), 1);
     ck_assert_int_eq(gq_lane_release(lane, &r[1].seq, 1), GQ_OK);
@@ -81,7 +75,6 @@ START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
     ck_assert(r[0].seq == 3 && gq_meta_status(r[0].meta) == GQ_RESULT_FAILED && gq_meta_code(r[0].meta) == 7);
     ck_assert(r[1].seq == 4 && word_of(&r[1]) == 4 && gq_meta_generation(r[1].meta) == 3);
     ck_assert(!gq_lane_is_open(lane, gq_slot_id(0, 6)) && gq_lane_is_open(lane, gq_slot_id(0, 5)));
-    writable(lane->view.out_head, lane->out_bytes);
     work(5, GQ_RESULT_OK);
     work(7, GQ_RESULT_OK);
     ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 3);
@@ -94,7 +87,6 @@ END_TEST
 START_TEST(what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched)
 {
     struct gq_lane_result r[CAPACITY];
-    struct gq_lane_range range;
     uint8_t bytes[] = "elsewhere";
     const struct gq_lane_ending endings[] = {
         {.id = gq_slot_id(0, 1), .meta = gq_meta(2, 0, GQ_RESULT_OK, 0), .len = 9, .data = bytes},
@@ -105,7 +97,7 @@ START_TEST(what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched)
     };
     put(5);
     work(0, GQ_RESULT_OK);
-    ck_assert_int_eq(gq_lane_renew(lane, endings, 5, &range), GQ_OK);
+    renew(lane, endings, 5);
     ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 3);
     ck_assert(gq_meta_status(r[0].meta) == GQ_RESULT_OK && word_of(&r[0]) == 0);
     ck_assert(r[1].len == 9 && memcmp(r[1].data, "elsewhere", 9) == 0);
