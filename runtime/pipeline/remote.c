@@ -181,10 +181,9 @@ gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, co
 }
 
 gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
-                               const struct gq_lane_window *window, uint64_t seq)
+                               const struct gq_lane_window *window, const struct gq_lane_range *range)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE,
-                               .lane = {.capacity = lane->view.mask + 1, .range = {seq, 0, seq + 1}}};
+    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane = {.capacity = lane->view.mask + 1, .range = *range}};
     int fds[] = {lane->in_fd, window->out_fd};
     return ask(remote, &packet, fds, 2);
 }

@@ -85,9 +85,9 @@ gq_status gq_remote_fit(struct gq_remote *remote);
 gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane);
 /* For the keeper: a lane that was added before goes on with this worker. */
 gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, const struct gq_lane_range *range);
-/* One message of somebody else's lane. */
+/* Some messages of somebody else's lane. */
 gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
-                               const struct gq_lane_window *window, uint64_t seq);
+                               const struct gq_lane_window *window, const struct gq_lane_range *range);
 gq_status gq_remote_run(struct gq_remote *remote);
 /* Nothing runs until the next gq_remote_run(). */
 gq_status gq_remote_pause(struct gq_remote *remote);

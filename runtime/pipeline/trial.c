@@ -105,14 +105,15 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
 {
     const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, id);
     struct gq_lane_window window = {.out_fd = -1};
+    struct gq_lane_range range;
     bool hung = false;
     enum gq_verdict verdict = GQ_VERDICT_NONE;
     gq_assert(lane);
     gq_status status = trial->remote ? GQ_OK : start(trial, code);
     if (status == GQ_OK)
-        status = gq_lane_window_open(&window, lane);
+        status = gq_lane_window_open(&window, lane, &(uint64_t){gq_id_seq(id)}, 1, &range);
     if (status == GQ_OK)
-        status = gq_remote_add_window(trial->remote, lane, &window, gq_id_seq(id));
+        status = gq_remote_add_window(trial->remote, lane, &window, &range);
     /* A thread may have met the message before the control thread could answer. */
     if (status == GQ_OK || (window.out_fd >= 0 && gq_link_dead(&trial->remote->link))) {
         gq_link_ring_worker(&trial->remote->link);

@@ -214,15 +214,20 @@ bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation);
  */
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id);
 
-/* A lane's messages for a worker that serves one of them: the lane's ingress, and an egress of its own. */
+/* A lane's messages for a worker that serves some of them: the lane's ingress, and an egress of its own. */
 struct gq_lane_window {
     struct gq_lane_view view;
     int out_fd; /* -1: closed */
     size_t out_bytes;
 };
-gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane);
+/* For seqs[0] to seqs[count - 1], which ascend and are less than a lap apart. `range` is what the worker is told: of
+ * the messages between them, all others have ended in the window's egress. */
+gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane, const uint64_t *seqs,
+                              uint32_t count, struct gq_lane_range *range);
 void gq_lane_window_close(struct gq_lane_window *window);
-/* Has the message ended there? Then *ending is how; its data is the caller's to free. */
+/* Has the message ended there? Then *ending is how; its data is the caller's to free. Only for messages that the window
+ * was opened for: the others count as ended. Of a counted lane's messages, those that did not fail are all good,
+ * without a byte. */
 bool gq_lane_window_ending(const struct gq_lane_window *window, uint64_t seq, struct gq_lane_ending *ending);
 
 #endif

@@ -167,10 +167,29 @@ bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation)
     return good;
 }
 
-gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane)
+/* --- windows --------------------------------------------------------------------------------------------------------
+ */
+
+/* All that lie between those of the set have ended. Then the host reads only. */
+static gq_status fill_window(struct gq_lane_window *window, const uint64_t *seqs, uint32_t count)
 {
+    for (uint32_t i = 1; i < count; i++) {
+        gq_assert(seqs[i] > seqs[i - 1] && seqs[i] - seqs[0] <= window->view.mask);
+        for (uint64_t seq = seqs[i - 1] + 1; seq < seqs[i]; seq++)
+            gq_slot_finish(&window->view, seq, 0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0));
+    }
+    if (mprotect(window->view.out_head, window->out_bytes, PROT_READ) == 0)
+        return GQ_OK;
+    return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "closing an egress of %zu bytes to writes", window->out_bytes);
+}
+
+gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lane *lane, const uint64_t *seqs,
+                              uint32_t count, struct gq_lane_range *range)
+{
+    gq_assert(count > 0);
+    *range = (struct gq_lane_range){seqs[0], seqs[count - 1] + 1, seqs[count - 1] + 1};
     *window = (struct gq_lane_window){.out_fd = -1, .out_bytes = lane->out_bytes};
-    uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ, 0, &window->out_fd);
+    uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &window->out_fd);
     if (!out) {
         gq_error_errno(GQ_ERR_NO_MEMORY, errno, "making an egress of %zu bytes", lane->out_bytes);
         close_file(window->out_fd);
@@ -179,6 +198,8 @@ gq_status gq_lane_window_open(struct gq_lane_window *window, const struct gq_lan
     }
     window->view = view_of(lane, out);
     gq_status status = gq_lane_start_egress(&window->view, window->out_fd);
+    if (status == GQ_OK)
+        status = fill_window(window, seqs, count);
     if (status != GQ_OK)
         gq_lane_window_close(window);
     return status;
@@ -193,12 +214,20 @@ void gq_lane_window_close(struct gq_lane_window *window)
     window->out_fd = -1;
 }
 
+static bool counts_it(const struct gq_lane_view *view, uint64_t seq)
+{
+    uint64_t stamp, data;
+    gq_load_unit(&view->out_head->count[0], &stamp, &data); /* A8 pairs R8 */
+    return stamp > seq;
+}
+
 bool gq_lane_window_ending(const struct gq_lane_window *window, uint64_t seq, struct gq_lane_ending *ending)
 {
     const struct gq_lane_view *view = &window->view;
+    const bool counted = view->in_head->counted && counts_it(view, seq); /* a failed one has its descriptor by then */
     *ending = (struct gq_lane_ending){.id = gq_slot_id(view->lane, seq)};
     if (!gq_slot_ready(view, seq, &ending->len, &ending->meta))
-        return false;
+        return counted;
     const uint32_t bytes = bytes_of(view, ending->meta, ending->len);
     ending->data = bytes ? malloc(bytes) : NULL;
     if (bytes && !ending->data)

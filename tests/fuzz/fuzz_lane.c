@@ -447,6 +447,19 @@ static void look_at_budget(void)
         gq_assert(block < GQ_BLOCKS_MAX);
 }
 
+/* Messages of a window, no more than a lap: it is opened for some of them. */
+static uint32_t some_set(struct input *in, uint64_t seqs[4])
+{
+    const uint32_t count = 1 + input_choice(in, w.capacity < 4 ? w.capacity : 4);
+    uint64_t seq = w.lane->released;
+    for (uint32_t i = 0, room = w.capacity - count; i < count; i++, seq++) {
+        const uint32_t hole = input_choice(in, room + 1);
+        seqs[i] = seq += hole;
+        room -= hole;
+    }
+    return count;
+}
+
 /* Another worker takes over; two messages were tried elsewhere. */
 static void renew(struct input *in)
 {
@@ -457,10 +470,12 @@ static void renew(struct input *in)
         return;
     for (unsigned i = 0; i < 2; i++) {
         struct gq_lane_window window;
-        gq_status status = gq_lane_window_open(&window, w.lane);
-        gq_assert(status == GQ_OK);
+        uint64_t seqs[4];
+        const uint32_t count = some_set(in, seqs);
+        gq_status status = gq_lane_window_open(&window, w.lane, seqs, count, &range);
+        gq_assert(status == GQ_OK && range.first == seqs[0] && range.end == seqs[count - 1] + 1);
         uint8_t *egress = map_as_worker(window.out_fd, bytes);
-        const uint64_t seq = some_seq(in);
+        const uint64_t seq = seqs[input_choice(in, count)];
         answer(in, egress);
         if (!gq_lane_window_ending(&window, seq, &endings[i]))
             endings[i] = (struct gq_lane_ending){.id = input_any(in), .meta = some_meta(in) | 2u << 16};

@@ -305,6 +305,29 @@ START_TEST(good_results_that_wait_are_of_the_generation_that_counts_them)
 }
 END_TEST
 
+/* A window's worker counts what ends well, and leaves descriptors of what fails. */
+START_TEST(a_message_tried_alone_has_ended_when_it_is_counted)
+{
+    const uint64_t seqs[] = {5, 8, 9};
+    struct gq_lane_window window;
+    struct gq_lane_range range;
+    struct gq_lane_ending ending;
+    struct gq_lane_view view;
+    ck_assert_int_eq(gq_lane_window_open(&window, lane, seqs, 3, &range), GQ_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert(!gq_lane_window_ending(&window, seqs[i], &ending));
+    writable(window.view.out_head, window.out_bytes);
+    view = window.view;
+    gq_slot_finish(&view, 8, 0, gq_meta(1, 0, GQ_RESULT_FAILED, 9));
+    gq_store_unit(&view.out_head->count[GQ_COUNT_OK], 9, 1);
+    ck_assert(gq_lane_window_ending(&window, 5, &ending) && gq_meta_status(ending.meta) == GQ_RESULT_OK);
+    ck_assert(ending.id == gq_slot_id(0, 5) && ending.len == 0 && !ending.data);
+    ck_assert(gq_lane_window_ending(&window, 8, &ending) && gq_meta_status(ending.meta) == GQ_RESULT_FAILED);
+    ck_assert(!gq_lane_window_ending(&window, 9, &ending));
+    gq_lane_window_close(&window);
+}
+END_TEST
+
 struct look {
     pid_t thread; /* atomic; 0: not there yet */
     gq_status status;
@@ -365,6 +388,7 @@ int main(void)
                                   failed_messages_that_were_taken_can_still_be_asked_for,
                                   who_was_given_up_has_failed_until_it_is_counted,
                                   good_results_that_wait_are_of_the_generation_that_counts_them,
+                                  a_message_tried_alone_has_ended_when_it_is_counted,
                                   counts_of_a_worker_are_not_taken_after_its_renewal};
     return unit_run("counted", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

@@ -376,12 +376,14 @@ END_TEST
 #define RANGE_SENT 40u
 
 /* The generation of a message's result; 0: it has none. */
-static uint32_t generation_at(uint64_t seq)
+static uint32_t generation_in(const struct gq_lane_view *view, uint64_t seq)
 {
     uint32_t len;
     uint64_t meta;
-    return gq_slot_ready(&lane[0]->view, seq, &len, &meta) ? gq_meta_generation(meta) : 0;
+    return gq_slot_ready(view, seq, &len, &meta) ? gq_meta_generation(meta) : 0;
 }
+
+static uint32_t generation_at(uint64_t seq) { return generation_in(&lane[0]->view, seq); }
 
 /* What a worker before it has ended, at the front, at the mark and in between, stays as that one left it. */
 START_TEST(a_worker_serves_what_another_left_and_no_more)
@@ -412,6 +414,55 @@ START_TEST(a_worker_serves_what_another_left_and_no_more)
 }
 END_TEST
 
+#define WINDOW_FIRST 50u /* so that the set lies on both sides of the ring's end */
+
+/* A lane's window for a set, as the worker has it; what is in it afterwards is the set's results and no others. */
+static void serve_set(const uint64_t *seqs, uint32_t count)
+{
+    struct gq_lane_window window;
+    struct gq_lane_range range;
+    struct gq_lane_view view;
+    const uint64_t deadline = gq_clock_deadline(20000);
+    ck_assert_int_eq(gq_lane_window_open(&window, lane[0], seqs, count, &range), GQ_OK);
+    uint8_t *out = mmap(NULL, window.out_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, window.out_fd, 0);
+    ck_assert(out != MAP_FAILED);
+    gq_lane_view_fill(&view, (uint8_t *)lane[0]->view.in_head, out, CAPACITY, SLOT_BYTES);
+    ck_assert_int_eq(gq_cpu_backend.add_lane(backend, &view, &range), GQ_OK);
+    start();
+    for (uint32_t i = 0; i < count; i++)
+        while (generation_in(&window.view, seqs[i]) != 1)
+            ck_assert_msg(!gq_clock_past(deadline), "message %u has no result", (unsigned)seqs[i]);
+    pause_blocks();
+    for (uint64_t seq = WINDOW_FIRST, i = 0; seq < WINDOW_FIRST + CAPACITY; seq++) {
+        const bool member = i < count && seqs[i] == seq;
+        ck_assert_uint_eq(generation_in(&window.view, seq), member);
+        i += member;
+    }
+    gq_lane_window_close(&window);
+}
+
+START_TEST(a_worker_serves_exactly_the_set_of_a_window)
+{
+    const struct gq_lane_opts opts = {
+        .lane = 0, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES, .first_seq = WINDOW_FIRST};
+    uint64_t others[CAPACITY / 2];
+    open_backend(2);
+    load_first(tagged[0]);
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane[lanes++]), GQ_OK);
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        send(lane[0], &(struct message){.number = i});
+    for (uint64_t i = 0; i < CAPACITY / 2; i++)
+        others[i] = WINDOW_FIRST + 2 * i;
+    serve_set((const uint64_t[]){52, 53, 60, 64, 71, 101}, 6);
+    serve_set((const uint64_t[]){63}, 1);
+    serve_set((const uint64_t[]){63, 64}, 2);
+    serve_set(others, CAPACITY / 2);
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        ck_assert_uint_eq(generation_at(WINDOW_FIRST + i), 0);
+    close_backend();
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {each_message_meets_one_version_whole_and_lanes_never_go_back,
@@ -424,6 +475,7 @@ int main(void)
                                   a_pause_lets_the_message_at_hand_end,
                                   code_changes_before_the_first_message_and_new_lanes_meet_the_newest,
                                   a_stage_keeps_code_and_memory_when_another_changes,
-                                  a_worker_serves_what_another_left_and_no_more};
+                                  a_worker_serves_what_another_left_and_no_more,
+                                  a_worker_serves_exactly_the_set_of_a_window};
     return swap_suite("cpu swap", tests, sizeof tests / sizeof *tests, build_all);
 }

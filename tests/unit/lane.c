@@ -481,12 +481,14 @@ START_TEST(a_message_that_is_tried_alone_has_not_ended_because_its_egress_is_new
 {
     for (uint64_t before = 0; before < 6; before++) {
         struct gq_lane_window window;
+        struct gq_lane_range range;
         struct gq_lane_ending ending;
         begin_at((3ull << 32) - before);
-        ck_assert_int_eq(gq_lane_window_open(&window, lane), GQ_OK);
-        for (uint64_t seq = lane->released; seq < lane->released + CAPACITY; seq++)
+        for (uint64_t seq = lane->released; seq < lane->released + CAPACITY; seq++) {
+            ck_assert_int_eq(gq_lane_window_open(&window, lane, &seq, 1, &range), GQ_OK);
             ck_assert(!gq_lane_window_ending(&window, seq, &ending));
-        gq_lane_window_close(&window);
+            gq_lane_window_close(&window);
+        }
     }
 }
 END_TEST

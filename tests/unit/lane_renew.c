@@ -2,6 +2,7 @@
 #include "pipeline/budget.h"
 #include "lane_support.h"
 #include "pipeline/suspects.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,81 @@ START_TEST(what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched)
 }
 END_TEST
 
+/* --- windows --------------------------------------------------------------------------------------------------------
+ */
+
+/* How a message stands in a window: -1 if it has not ended. */
+static int status_in(const struct gq_lane_window *window, uint64_t seq)
+{
+    struct gq_lane_ending ending;
+    if (!gq_lane_window_ending(window, seq, &ending))
+        return -1;
+    ck_assert(ending.id == gq_slot_id(0, seq) && ending.len == 0 && !ending.data);
+    return (int)gq_meta_status(ending.meta);
+}
+
+/* Opens a window of the lane's messages for a set of them, and looks at every message that may be in it. */
+static void check_set(const uint64_t *seqs, uint32_t count)
+{
+    struct gq_lane_window window;
+    struct gq_lane_range range;
+    ck_assert_int_eq(gq_lane_window_open(&window, lane, seqs, count, &range), GQ_OK);
+    ck_assert(range.first == seqs[0] && range.mixed == seqs[count - 1] + 1 && range.end == range.mixed);
+    for (uint64_t seq = lane->released, i = 0; seq < lane->submitted; seq++) {
+        const bool between = seq > seqs[0] && seq < seqs[count - 1], member = i < count && seqs[i] == seq;
+        ck_assert_int_eq(status_in(&window, seq), between && !member ? (int)GQ_RESULT_DROPPED : -1);
+        i += member;
+    }
+    ck_assert(pread(window.out_fd, window.view.out_head, 1, 0) == -1 && errno == EFAULT); /* the host only reads it */
+    gq_lane_window_close(&window);
+}
+
+START_TEST(a_window_is_open_for_its_set_alone)
+{
+    struct gq_lane_result r[CAPACITY];
+    put(CAPACITY);
+    check_set((const uint64_t[]){1, 3, 4, 7}, 4);
+    check_set((const uint64_t[]){5}, 1);
+    check_set((const uint64_t[]){0, 7}, 2);
+    check_set((const uint64_t[]){0, 1, 2, 3, 4, 5, 6, 7}, 8);
+    for (uint64_t seq = 0; seq < 5; seq++)
+        work(seq, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, 5), 5);
+    ck_assert_int_eq(gq_lane_release_run(lane, 0, 5), GQ_OK);
+    put(5); /* 8 and the rest lie where 0 and its followers did */
+    check_set((const uint64_t[]){6, 7, 9, 12}, 4);
+    check_set((const uint64_t[]){5, 8}, 2);
+    check_set((const uint64_t[]){12}, 1);
+}
+END_TEST
+
+/* The worker of a window writes into its own mapping. */
+START_TEST(what_ends_in_a_window_is_an_ending_with_its_bytes)
+{
+    struct gq_lane_window window;
+    struct gq_lane_range range;
+    struct gq_lane_ending ending;
+    struct gq_lane_view view;
+    put(5);
+    ck_assert_int_eq(gq_lane_window_open(&window, lane, (const uint64_t[]){1, 3, 4}, 3, &range), GQ_OK);
+    uint8_t *out = mmap(NULL, window.out_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, window.out_fd, 0);
+    ck_assert(out != MAP_FAILED);
+    gq_lane_view_fill(&view, (uint8_t *)lane->view.in_head, out, CAPACITY, SLOT_BYTES);
+    memcpy(gq_slot_out(&view, 3), "three", 5);
+    gq_slot_finish(&view, 3, 5, gq_meta(2, 0, GQ_RESULT_OK, 0));
+    gq_slot_finish(&view, 4, 0, gq_meta(2, 0, GQ_RESULT_FAILED, 6));
+    ck_assert_int_eq(status_in(&window, 1), -1);
+    ck_assert_int_eq(status_in(&window, 4), GQ_RESULT_FAILED);
+    ck_assert(gq_lane_window_ending(&window, 3, &ending) && ending.len == 5 && memcmp(ending.data, "three", 5) == 0);
+    munmap(out, window.out_bytes);
+    gq_lane_window_close(&window);
+    renew(lane, &ending, 1);
+    ck_assert(!gq_lane_is_open(lane, gq_slot_id(0, 3)) && gq_lane_is_open(lane, gq_slot_id(0, 2)));
+    ck_assert_mem_eq(gq_slot_out(&lane->view, 3), "three", 5);
+    free(ending.data);
+}
+END_TEST
+
 /* --- the page of a dead worker --------------------------------------------------------------------------------------
  */
 
@@ -183,6 +259,8 @@ int main(void)
 {
     const TTest *const tests[] = {what_was_finished_is_finished_and_what_is_held_stays_where_it_is,
                                   what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched,
+                                  a_window_is_open_for_its_set_alone,
+                                  what_ends_in_a_window_is_an_ending_with_its_bytes,
                                   suspects_are_messages_that_somebody_was_inside_of,
                                   a_message_is_over_its_time_by_what_was_seen_of_it};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
