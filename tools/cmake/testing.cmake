@@ -1,14 +1,43 @@
 # How a test is declared. Every test has a label, a time limit, and the right to say "cannot run here" with exit code 77.
 #
 #   gpuq_add_test(NAME "unit: a promise" LABELS unit COMMAND program [arguments...]
-#                 [TIMEOUT seconds] [ENVIRONMENT NAME=VALUE...] [RUN_SERIAL])
+#                 [TIMEOUT seconds] [ENVIRONMENT NAME=VALUE...] [NEEDS target...] [RUN_SERIAL])
 #   gpuq_add_unit_test(NAME "unit: a promise" SOURCES file.c... [LABELS unit...] [TIMEOUT seconds] [TARGET name])
 #
-# Labels: unit scenario stress golden fuzz ring (run in every sanitizer variant that fits), rules install nvrtc bench variant
-# (run in the main build only). tests/variants/ refuses a test that has none of them.
+# Labels: unit scenario stress golden fuzz ring (run in every sanitizer variant that fits), fuzzing (in the variant fuzz),
+# rules install nvrtc model bench variant (in the main build only). tests/variants/ refuses a test that has none of them.
+#
+# The target tests_of_LABEL builds what the tests of a label run: the targets named in COMMAND and ENVIRONMENT, and those of
+# NEEDS, which a script finds by itself. A variant builds no more than that of the labels that it tests.
 
+# --- what a label's tests run ------------------------------------------------------------------------------------------
+function(gpuq_find_targets found)
+  set(targets "")
+  foreach(word IN LISTS ARGN)
+    if(TARGET "${word}")
+      list(APPEND targets ${word})
+    elseif(word MATCHES "\\$<TARGET_FILE:([^>]+)>")
+      list(APPEND targets ${CMAKE_MATCH_1})
+    endif()
+  endforeach()
+  set(${found} ${targets} PARENT_SCOPE)
+endfunction()
+
+function(gpuq_note_targets)
+  cmake_parse_arguments(PARSE_ARGV 0 note "" "" "LABELS;TARGETS")
+  foreach(label IN LISTS note_LABELS)
+    if(NOT TARGET tests_of_${label})
+      add_custom_target(tests_of_${label} DEPENDS gpuq-worker) # every program of ours starts it
+    endif()
+    if(note_TARGETS)
+      add_dependencies(tests_of_${label} ${note_TARGETS})
+    endif()
+  endforeach()
+endfunction()
+
+# --- tests -------------------------------------------------------------------------------------------------------------
 function(gpuq_add_test)
-  cmake_parse_arguments(PARSE_ARGV 0 test "RUN_SERIAL" "NAME;TIMEOUT" "LABELS;COMMAND;ENVIRONMENT")
+  cmake_parse_arguments(PARSE_ARGV 0 test "RUN_SERIAL" "NAME;TIMEOUT" "LABELS;COMMAND;ENVIRONMENT;NEEDS")
   if(NOT test_NAME OR NOT test_LABELS OR NOT test_COMMAND OR test_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "gpuq_add_test needs NAME, LABELS and COMMAND; not understood: ${test_UNPARSED_ARGUMENTS}")
   endif()
@@ -18,6 +47,8 @@ function(gpuq_add_test)
   add_test(NAME "${test_NAME}" COMMAND ${test_COMMAND})
   set_tests_properties("${test_NAME}" PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT} SKIP_RETURN_CODE 77
     RUN_SERIAL ${test_RUN_SERIAL} ENVIRONMENT "${test_ENVIRONMENT}")
+  gpuq_find_targets(targets ${test_COMMAND} ${test_ENVIRONMENT})
+  gpuq_note_targets(LABELS ${test_LABELS} TARGETS ${targets} ${test_NEEDS})
 endfunction()
 
 function(gpuq_add_unit_test)
