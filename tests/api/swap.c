@@ -7,7 +7,7 @@
 #define SWAPS 12
 #define PRODUCERS 2
 
-static char tag_of[SWAPS + 3]; /* by generation; written before the swap that makes it */
+static atomic_char tag_of[SWAPS + 3]; /* by generation; written before the swap that makes it */
 static atomic_bool enough;
 
 /* Sends and takes on a lane of its own. Every result is that of the version whose generation it carries, in order. */
