@@ -13,7 +13,7 @@
 #include "support.h"
 
 #define ROUND_S 200u
-#define SWAPS 12u /* of a round */
+#define SWAPS 8u /* of a round */
 #define SWAPS_CACHED 60u
 #define STOP_MS 30u
 
