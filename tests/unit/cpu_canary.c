@@ -10,8 +10,8 @@
 #define RUNS 300u    /* of each lane, in the tests of shares */
 #define CANARIES 60u /* begun and ended under load */
 #else
-#define RUNS 1500u
-#define CANARIES 200u
+#define RUNS 800u
+#define CANARIES 120u
 #endif
 #define MESSAGES (RUNS * RUN) /* likewise */
 #define GENERATIONS 1024u
