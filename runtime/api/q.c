@@ -97,14 +97,9 @@ GpuQueue *q_open(const char *pipeline_file)
 
 void q_shutdown(GpuQueue *q)
 {
-    gq_status status;
-    if (!q)
-        return;
-    struct gq_user *user = gq_handle_enter(q, &status);
-    if (!user)
+    if (!q || gq_handle_check(q) != GQ_OK) /* no record of the thread: where memory is out a queue can still be ended */
         return;
     bool owner = q->owns_pipeline && !__atomic_exchange_n(&q->shutting, 1, __ATOMIC_ACQ_REL);
-    gq_handle_leave(user);
     if (!owner) {
         if (!q->owns_pipeline)
             gq_error_set(GQ_ERR_INVALID_ARG,

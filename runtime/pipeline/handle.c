@@ -167,12 +167,20 @@ static struct gq_user *find_user(struct GpuQueue *h)
     return new_user(h);
 }
 
+gq_status gq_handle_check(const struct GpuQueue *h)
+{
+    if (!h || h->magic != MAGIC)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "the queue handle is NULL, or none that q_init or q_open gave");
+    if (__atomic_load_n(&h->closed, __ATOMIC_SEQ_CST))
+        return gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
+    return GQ_OK;
+}
+
 struct gq_user *gq_handle_enter(struct GpuQueue *h, gq_status *status)
 {
-    if (!h || h->magic != MAGIC) {
-        *status = gq_error_set(GQ_ERR_INVALID_ARG, "the queue handle is NULL, or none that q_init or q_open gave");
+    *status = gq_handle_check(h);
+    if (*status != GQ_OK)
         return NULL;
-    }
     struct gq_user *user = mine && mine->handle == h ? mine : find_user(h);
     if (!user) {
         *status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for this thread's record");
@@ -180,9 +188,9 @@ struct gq_user *gq_handle_enter(struct GpuQueue *h, gq_status *status)
     }
     /* Either the closer sees `busy`, or this thread sees `closed`. */
     __atomic_store_n(&user->busy, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&h->closed, __ATOMIC_SEQ_CST)) {
+    *status = gq_handle_check(h);
+    if (*status != GQ_OK) {
         gq_handle_leave(user);
-        *status = gq_error_set(GQ_ERR_SHUTDOWN, "the queue was shut down");
         return NULL;
     }
     if (user->owed)

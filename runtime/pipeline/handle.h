@@ -42,8 +42,11 @@ void gq_handle_close(struct GpuQueue *handle);
 /* Is any thread inside a call? */
 bool gq_handle_busy(struct GpuQueue *handle);
 
-/* Every q_* call is between these. enter: this thread's record, NULL when the handle is NULL, not one, or closed, with
- * the sentence and *status set. */
+/* GQ_ERR_SHUTDOWN for a handle that was closed, GQ_ERR_INVALID_ARG for what is none. Takes no memory. */
+gq_status gq_handle_check(const struct GpuQueue *handle);
+
+/* Every q_* call but q_shutdown is between these. enter: this thread's record, NULL when the handle is NULL, not one,
+ * or closed, with the sentence and *status set. */
 struct gq_user *gq_handle_enter(struct GpuQueue *handle, gq_status *status);
 static inline void gq_handle_leave(struct gq_user *user) { __atomic_store_n(&user->busy, 0, __ATOMIC_RELEASE); }
 

@@ -164,7 +164,8 @@ static gq_status give_lanes(struct gq_supervisor *s)
     return status;
 }
 
-static gq_status begin_epoch(struct gq_supervisor *s)
+/* `counted`: by a worker before this one, which could not take over. */
+static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
     gq_status status = gq_remote_begin(s->p->remote);
@@ -172,7 +173,9 @@ static gq_status begin_epoch(struct gq_supervisor *s)
         status = gq_epoch_load(s->p, s->p->remote, &code);
     if (status != GQ_OK)
         return status;
-    gq_remote_count_restart(s->p->remote); /* before the results of trials, which the lanes show at once */
+    if (!*counted)
+        gq_remote_count_restart(s->p->remote); /* before the results of trials, which the lanes show at once */
+    *counted = true;
     status = give_lanes(s);
     if (status != GQ_OK)
         return status;
@@ -184,9 +187,10 @@ static gq_status begin_epoch(struct gq_supervisor *s)
 static gq_status take_over(struct gq_supervisor *s)
 {
     gq_status status = GQ_ERR_DEVICE;
+    bool counted = false;
     const uint64_t deadline = gq_clock_deadline(GQ_SCARCE_MS);
     for (uint32_t starts = 0; starts < STARTS_MAX && !gq_remote_expected(s->p->remote);) {
-        status = begin_epoch(s);
+        status = begin_epoch(s, &counted);
         if (status == GQ_OK)
             break;
         starts += !gq_epoch_may_ask_again(deadline);

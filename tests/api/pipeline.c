@@ -39,7 +39,7 @@ static void *enqueue_until_refused(void *q)
 {
     uintptr_t accepted = 0;
     QueueStatus status;
-    while ((status = q_enqueue(q, "x", 1, NULL, 1000)) == Q_OK)
+    while ((status = q_enqueue(q, "x", 1, NULL, 20000)) == Q_OK)
         accepted++;
     ck_assert_int_eq(status, Q_ERR_SHUTDOWN);
     return (void *)accepted;
@@ -116,7 +116,7 @@ START_TEST(latency_is_measured_from_the_enqueue)
 {
     gq_pipeline *p = started("api: {}", "null: {}");
     for (int i = 0; i < 100; i++)
-        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 1000), Q_OK);
+        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 20000), Q_OK);
     ck_assert_int_eq(gq_stop(p, 20000), GQ_OK);
     gq_stats s = stats_of(p);
     ck_assert_uint_eq(s.messages_out, 100);

@@ -17,6 +17,7 @@
 #define LONG_MS 12 /* one in which even a busy machine lets a thread come so far that it sleeps */
 #define WAITS 40
 #define ATTEMPTS 12
+#define IDLE_MS 900
 #define SOME_US 150u /* less than what an adaptive host looks for */
 
 static const char *backend;
@@ -115,7 +116,7 @@ START_TEST(an_adaptive_host_looks_for_a_while_and_then_sleeps)
 {
     long slept = 0; /* on a busy machine a turn that is given away may come back after the whole wait */
     for (int i = 0; i < ATTEMPTS && slept < WAITS / 2; i++)
-        slept += cost_of("adaptive", LONG_MS).slept;
+        slept += cost_of("adaptive", LONG_MS * (uint32_t)(i + 1)).slept;
     ck_assert_int_ge(slept, WAITS / 2);
     if (strcmp(backend, "cuda") == 0) /* a device wakes nobody soon: it is worth 200 us of looking */
         ck_assert_double_gt(cost_of("adaptive", SHORT_MS).longest_us, SOME_US);
@@ -165,20 +166,29 @@ static uint64_t sleeps_of(pid_t pid)
     return sum;
 }
 
-/* Sleeps of the worker while it has nothing to do, and the processor is left to it. */
-static uint64_t idle_sleeps(const char *poll)
+/* Sleeps of the worker while it has nothing to do for so long, and the processor is left to it. */
+static uint64_t idle_sleeps(const char *poll, unsigned ms)
 {
     gq_pipeline *p = started(poll);
     one_message(gq_queue(p));
     const pid_t worker = worker_of_this_process();
     const uint64_t before = sleeps_of(worker);
-    usleep(900000);
+    usleep(ms * 1000);
     const uint64_t sleeps = sleeps_of(worker) - before;
     finished(p);
     return sleeps;
 }
 
-START_TEST(a_worker_that_spins_never_sleeps) { ck_assert_uint_le(idle_sleeps("spin"), 3); }
+/* Where others press, a thread of its may wait for a page, or for the host. */
+START_TEST(a_worker_that_spins_never_sleeps)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < ATTEMPTS && least > 3; i++) {
+        const uint64_t sleeps = idle_sleeps("spin", IDLE_MS);
+        least = sleeps < least ? sleeps : least;
+    }
+    ck_assert_uint_le(least, 3);
+}
 END_TEST
 
 START_TEST(a_worker_that_may_sleeps)
@@ -186,8 +196,8 @@ START_TEST(a_worker_that_may_sleeps)
     static const char *const polls[] = {"sleep", "adaptive"};
     for (int poll = 0; poll < 2; poll++) {
         uint64_t sleeps = 0;
-        for (int i = 0; i < ATTEMPTS && sleeps < 6; i++)
-            sleeps = idle_sleeps(polls[poll]);
+        for (unsigned i = 1; i <= ATTEMPTS / 2 && sleeps < 6; i++) /* where others press it wakes up late */
+            sleeps = idle_sleeps(polls[poll], i * IDLE_MS);
         ck_assert_uint_ge(sleeps, 6);
     }
 }

@@ -45,7 +45,7 @@ static void expect_echo(GpuQueue *q, const char *text)
     char buffer[4096];
     uint64_t id;
     size_t len = sizeof buffer;
-    ck_assert_int_eq(q_enqueue(q, text, strlen(text), &id, 1000), Q_OK);
+    ck_assert_int_eq(q_enqueue(q, text, strlen(text), &id, 20000), Q_OK);
     ck_assert_int_eq(take(q, id, buffer, &len), Q_OK);
     ck_assert_uint_eq(len, strlen(text));
     ck_assert_mem_eq(buffer, text, len);
@@ -176,7 +176,7 @@ START_TEST(completions_are_reported_once_and_in_order)
     for (int i = 0; i < 40; i++)
         ck_assert_int_eq(q_enqueue(q, &i, sizeof i, &ids[i], 0), Q_OK);
     for (double end = now() + 20; seen < 40;) {
-        ck_assert_int_eq(q_wait_completions(q, 1000), Q_OK);
+        ck_assert_int_eq(q_wait_completions(q, 20000), Q_OK);
         ck_assert_int_eq(q_poll_completions(q, polled + seen, 7, &count), Q_OK);
         seen += count;
         ck_assert(now() < end);
@@ -210,7 +210,7 @@ START_TEST(nobody_waits_for_results_that_were_handed_out)
     for (uint64_t i = 0; i < 50; i++) {
         QResult result;
         size_t count;
-        ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 1000), Q_OK);
+        ck_assert_int_eq(q_enqueue(q, "x", 1, NULL, 20000), Q_OK);
         pthread_create(&other, NULL, poll_one_later, q);
         ck_assert_int_eq(q_wait_completions(q, 5000), Q_OK); /* whichever of the two sees it first */
         pthread_join(other, NULL);
@@ -371,7 +371,7 @@ START_TEST(a_crash_is_a_sentence_for_its_message_and_a_pause_for_the_others)
     }
     ck_assert_int_eq(take(q, ids[15], buffer, &len), Q_ERR_NOT_FOUND); /* it was told once */
     QResult r;
-    ck_assert_int_eq(q_enqueue(q, "segv", 4, &ids[0], 1000), Q_OK);
+    ck_assert_int_eq(q_enqueue(q, "segv", 4, &ids[0], 20000), Q_OK);
     ck_assert_int_eq(q_peek(q, &r, 1, &count, 20000), Q_OK);
     ck_assert(count == 1 && r.msg_id == ids[0] && r.status == Q_RESULT_FAULTED && r.code == SIGSEGV && r.len == 0);
     ck_assert_int_eq(q_release(q, &r, 1), Q_OK);
@@ -504,7 +504,7 @@ END_TEST
 static void *enqueue_some(void *q)
 {
     uint64_t id = 0;
-    ck_assert_int_eq(q_enqueue(q, "x", 1, &id, 1000), Q_OK);
+    ck_assert_int_eq(q_enqueue(q, "x", 1, &id, 20000), Q_OK);
     return (void *)(uintptr_t)id;
 }
 

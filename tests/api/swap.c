@@ -1,13 +1,16 @@
 /* The promises of gpuqueue/swap.h: exactness under load, ways back, state, and several stages. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/clock.h"
+#include "pipeline/pipeline.h"
+#include "ring/page.h"
 #include "swap_support.h"
 #include "unit/unit.h"
 
 #define SWAPS 12
 #define PRODUCERS 2
 
-static char tag_of[SWAPS + 3]; /* by generation; written before the swap that makes it */
+static atomic_char tag_of[SWAPS + 3]; /* by generation; written before the swap that makes it */
 static atomic_bool enough;
 
 /* Sends and takes on a lane of its own. Every result is that of the version whose generation it carries, in order. */
@@ -200,22 +203,29 @@ START_TEST(only_so_many_versions_are_kept)
 }
 END_TEST
 
+/* Until the worker is inside of a message. */
+static void wait_until_inside(gq_pipeline *p)
+{
+    const uint64_t deadline = gq_clock_deadline(20000);
+    while (gq_page_crumb(p->remote->link.worker, 0).current == 0 &&
+           gq_page_crumb(p->remote->link.worker, 1).current == 0)
+        ck_assert(!gq_clock_past(deadline) && usleep(1000) == 0);
+}
+
 START_TEST(a_version_drains_until_its_messages_have_ended)
 {
     write_text("v1.cu", "#include <gpuqueue/plugin.h>\n"
                         "__device__ void process_message(const MsgView &in, ResultView *out)\n"
                         "{\n"
-                        "    for (long long end = clock64() + 400000000; clock64() < end;)\n"
+                        "    for (long long end = clock64() + 600000000; clock64() < end;)\n"
                         "        continue;\n"
                         "    *out->out_len = 0;\n"
                         "}\n");
     write_tagger("v2.cu", 'b');
     gq_pipeline *p = started("");
     ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
-    for (int i = 0; i < 200 && info_of(p, "s", 1).in_flight == 0; i++)
-        usleep(1000);
+    wait_until_inside(p);
     ck_assert_uint_eq(info_of(p, "s", 1).in_flight, 1);
-    usleep(50000); /* the worker has it */
     must(swap_to(p, "s", in_folder("v2.cu")));
     if (info_of(p, "s", 1).state == GQ_VERSION_DRAINING) { /* the build may have taken longer than the message */
         ck_assert_uint_eq(info_of(p, "s", 1).in_flight, 1);
@@ -355,11 +365,11 @@ START_TEST(latencies_are_kept_for_each_version)
     gq_pipeline *p = started("sink: { null: {} }\n");
     gq_stats stats = {.size = sizeof stats};
     for (int i = 0; i < 10; i++)
-        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 1000), Q_OK);
+        ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 20000), Q_OK);
     while (gq_get_stats(p, &stats) == GQ_OK && stats.messages_out < 10)
         usleep(1000);
     must(swap_to(p, "s", in_folder("v2.cu")));
-    ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 1000), Q_OK);
+    ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 20000), Q_OK);
     while (gq_get_stats(p, &stats) == GQ_OK && stats.messages_out < 11)
         usleep(1000);
     ck_assert_uint_eq(info_of(p, "s", 1).messages, 10);

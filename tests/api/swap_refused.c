@@ -265,6 +265,7 @@ END_TEST
 START_TEST(a_killed_builder_is_replaced)
 {
     pid_t pid = 0;
+    setenv("GPUQ_CACHE", "off", 1); /* from which no builder would be needed */
     write_tagger("v1.cu", 'a');
     gq_pipeline *p = started("");
     write_tagger("v1.cu", 'b');

@@ -10,15 +10,12 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "stress/place.h"
 
 static char folder[64]; /* of one test */
 static gq_swap_result result;
 
-static inline void make_folder(void)
-{
-    snprintf(folder, sizeof folder, "/tmp/gpuq-swap-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-}
+static inline void make_folder(void) { ck_assert(place_make(folder, sizeof folder, "gpuq-swap")); }
 
 static inline void remove_folder(void)
 {

@@ -30,7 +30,7 @@ import application  # noqa: E402
 import operations  # noqa: E402
 from points import Bench, Broken, Point  # noqa: E402
 
-ROUNDS_A_POINT = 8  # a round of an application takes so much less time than a point of the command
+ROUNDS_A_POINT = 4  # a round of an application takes so much less time than a point of the command
 
 
 def run_point(bench, scenario, role, interrupted, at):

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 
 #define MESSAGES 16u
 #define ROUND_S 60u
@@ -44,8 +45,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: %u }\ncpu: { threads: 2 }\n"
              "stages: [{ name: s, plugin: '%s/good.cu' }]\non_error: { retries: 1 }\nswap: { budget: %ums }\n",
              POISON_SLOT_BYTES, folder, BUDGET_MS);
-    const gq_open_opts opts = {
-        .size = sizeof opts, .path = "bad_code", .text = text, .cache_folder = folder, .note = note};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "bad_code", .text = text, .note = note};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -78,8 +78,7 @@ int main(void)
 {
     uint8_t bytes[POISON_SLOT_BYTES];
     pthread_t other;
-    snprintf(folder, sizeof folder, "/tmp/gpuq-bad-code-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-bad-code"), "a folder");
     write_plugins();
     alarm(ROUND_S);
     gq_pipeline *p = open_pipeline();

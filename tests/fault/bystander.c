@@ -4,6 +4,7 @@
 #include <gpuqueue/runtime.h>
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 
 #define ROUND_S 60u
 
@@ -29,7 +30,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: 16 }\ncpu: { threads: 2 }\n"
              "stages: [{ plugin: '%s/bystander.cu', timeout: off }]\non_error: { retries: 1 }\n",
              folder);
-    const gq_open_opts opts = {.size = sizeof opts, .path = "bystander", .text = text, .cache_folder = folder};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "bystander", .text = text};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -49,8 +50,7 @@ int main(void)
     uint16_t expected[] = {Q_RESULT_OK, Q_RESULT_FAULTED};
     QResult r;
     size_t count;
-    snprintf(folder, sizeof folder, "/tmp/gpuq-bystander-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-bystander"), "a folder");
     alarm(ROUND_S);
     gq_pipeline *p = open_pipeline();
     GpuQueue *q = gq_queue(p);

@@ -4,6 +4,7 @@
  *   epochs [MESSAGES [SEED]]     prints its seed
  */
 #include "support.h"
+#include "stress/place.h"
 #include <gpuqueue/runtime.h>
 #include <pthread.h>
 #include <signal.h>
@@ -188,7 +189,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 128, slot_bytes: %u }\ncpu: { threads: 3 }\n"
              "stages: [{ name: s, plugin: '%s', timeout: 500ms }]\non_error: { retries: 3 }\n",
              SLOT_BYTES, in_folder("epochs.cu"));
-    const gq_open_opts opts = {.size = sizeof opts, .path = "epochs", .text = text, .no_cache = 1, .note = count_note};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "epochs", .text = text, .note = count_note};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -212,8 +213,7 @@ int main(int argc, char **argv)
     pthread_t killer;
     printf("seed %" PRIu64 "\n", seed);
     fflush(stdout);
-    snprintf(folder, sizeof folder, "/tmp/gpuq-epochs-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-epochs"), "a folder");
     write_plugin();
     alarm(ROUND_S);
     gq_pipeline *p = open_pipeline();

@@ -4,6 +4,7 @@
  *   epochs_swap [SECONDS [SEED]]     prints its seed
  */
 #include "support.h"
+#include "stress/place.h"
 #include <gpuqueue/swap.h>
 #include <pthread.h>
 #include <signal.h>
@@ -120,7 +121,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: 64 }\ncpu: { threads: 2 }\n"
              "stages: [{ name: s, plugin: '%s' }]\nswap: { keep_versions: 2 }\n",
              plugin_of(0));
-    const gq_open_opts opts = {.size = sizeof opts, .path = "epochs_swap", .text = text, .cache_folder = folder};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "epochs_swap", .text = text};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -140,8 +141,7 @@ int main(int argc, char **argv)
     pthread_t killer, sender;
     printf("seed %" PRIu64 "\n", seed);
     fflush(stdout);
-    snprintf(folder, sizeof folder, "/tmp/gpuq-epochs-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-epochs-swap"), "a folder");
     write_plugins();
     alarm(ROUND_S);
     gq_pipeline *p = open_pipeline();

@@ -7,6 +7,7 @@
 #include "pipeline/version.h"
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 
 #define ROUND_S 60u
 #define ROUNDS 4u
@@ -47,7 +48,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: %u }\nswap: { rehearse: off }\n"
              "stages: [{ name: s, plugin: '%s/tag0.cu' }]\n",
              POISON_SLOT_BYTES, folder);
-    const gq_open_opts opts = {.size = sizeof opts, .path = "made_sure", .text = text, .cache_folder = folder};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "made_sure", .text = text};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -77,8 +78,7 @@ static void expect_tag(GpuQueue *q, uint64_t number, uint32_t expected)
 int main(void)
 {
     char name[16], command[128];
-    snprintf(folder, sizeof folder, "/tmp/gpuq-made-sure-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-made-sure"), "a folder");
     for (uint32_t tag = 0; tag < 2; tag++) {
         snprintf(name, sizeof name, "tag%u", tag);
         poison_write_plugin(folder, name, tag);

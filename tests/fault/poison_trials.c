@@ -11,6 +11,7 @@
 #include <signal.h>
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 
 #define TRIALS_EACH 50u /* of a pipeline */
 #define PIPELINES_MIN 6u
@@ -177,7 +178,7 @@ static gq_pipeline *open_pipeline(const struct setting *s)
              "version: 1\nbackend: cpu\nqueue: { capacity: %u, slot_bytes: %u }\ncpu: { threads: %u }\n"
              "stages: [{ plugin: '%s/plain.cu', timeout: %ums }]\non_error: { retries: %u }\n",
              s->capacity, POISON_SLOT_BYTES, s->threads, folder, s->hangs ? HANG_MS : LONG_MS, s->retries);
-    const gq_open_opts opts = {.size = sizeof opts, .path = "trials", .text = text, .cache_folder = folder};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "trials", .text = text};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
 }
@@ -241,8 +242,7 @@ int main(int argc, char **argv)
     uint32_t made = 0;
     printf("seed %" PRIu64 "\n", seed);
     fflush(stdout);
-    snprintf(folder, sizeof folder, "/tmp/gpuq-trials-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-trials"), "a folder");
     poison_write_plugin(folder, "plain", 3);
     alarm(ROUND_S);
     for (uint32_t i = 0; i < pipelines; i++)

@@ -6,6 +6,7 @@
 #include "pipeline/pipeline.h"
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 
 #define SILENT_MS 1500u /* in place of the pipeline's own 15 s */
 #define LONG_S 4
@@ -38,8 +39,7 @@ static gq_pipeline *open_pipeline(void)
              "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: 16 }\ncpu: { threads: 2 }\n"
              "stages: [{ plugin: '%s/slow.cu', timeout: off }]\non_error: { retries: 1 }\n",
              folder);
-    const gq_open_opts opts = {
-        .size = sizeof opts, .path = "silent", .text = text, .cache_folder = folder, .note = note};
+    const gq_open_opts opts = {.size = sizeof opts, .path = "silent", .text = text, .note = note};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     __atomic_store_n(&p->supervisor.silent_ms, SILENT_MS, __ATOMIC_RELAXED);
     return p;
@@ -76,8 +76,7 @@ static void kill_inside(void)
 
 int main(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/gpuq-silent-XXXXXX");
-    REQUIRE(mkdtemp(folder), "mkdtemp");
+    REQUIRE(place_make(folder, sizeof folder, "gpuq-silent"), "a folder");
     alarm(ROUND_S);
     gq_pipeline *p = open_pipeline();
     GpuQueue *q = gq_queue(p);

@@ -12,8 +12,8 @@
 #include "stress/storm.h"
 #include "support.h"
 
-#define ROUND_S 120u
-#define SWAPS 12u /* of a round */
+#define ROUND_S 200u
+#define SWAPS 8u /* of a round */
 #define SWAPS_CACHED 60u
 #define STOP_MS 30u
 

@@ -1,5 +1,5 @@
-/* compile_all ROOT ARCH cubin|ptx FILE... - each file through NVRTC for sm_ARCH; a plugin together with the template.
- * In PTX, the ring's accesses must be ordered over the whole system, and no read may go past the coherent caches. */
+/* compile_all ROOT ARCH FILE... - each file through NVRTC for sm_ARCH; a plugin together with the template. In the PTX,
+ * the ring's accesses must be ordered over the whole system, and no read may go past the coherent caches. */
 #include "nvrtc.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -74,26 +74,27 @@ static bool read_unit(const char *path, struct gq_text *unit)
     return !unit->failed;
 }
 
-static bool compiles(const char *root, int arch, enum nvrtc_output output, const char *path)
+static bool compiles(const char *root, int arch, const char *path)
 {
     struct gq_text unit = {0};
     size_t len = 0;
-    char *bytes = read_unit(path, &unit) ? nvrtc_compile(root, path, unit.data, arch, output, &len) : NULL;
-    bool fine = bytes && (output == NVRTC_PTX ? fine_ptx(bytes) : fine_cubin(bytes, len));
+    char *ptx = NULL;
+    char *cubin = read_unit(path, &unit) ? nvrtc_compile_both(root, path, unit.data, arch, &len, &ptx) : NULL;
+    const bool fine = cubin && fine_cubin(cubin, len) && ptx && fine_ptx(ptx);
     printf("%-4s sm_%d %s, %zu bytes\n", fine ? "ok" : "FAIL", arch, path, len);
-    free(bytes);
+    free(cubin);
+    free(ptx);
     gq_text_finish(&unit);
     return fine;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) {
-        fprintf(stderr, "usage: compile_all ROOT ARCH cubin|ptx FILE...\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: compile_all ROOT ARCH FILE...\n");
         return 64;
     }
     int arch = (int)strtol(argv[2], NULL, 10);
-    enum nvrtc_output output = strcmp(argv[3], "ptx") == 0 ? NVRTC_PTX : NVRTC_CUBIN;
     if (!nvrtc_open())
         return NVRTC_SKIP;
     if (!nvrtc_knows(arch)) {
@@ -101,7 +102,7 @@ int main(int argc, char **argv)
         return NVRTC_SKIP;
     }
     int failed = 0;
-    for (int i = 4; i < argc; i++)
-        failed += !compiles(argv[1], arch, output, argv[i]);
+    for (int i = 3; i < argc; i++)
+        failed += !compiles(argv[1], arch, argv[i]);
     return failed != 0;
 }

@@ -123,19 +123,37 @@ static char *take_output(program p, enum nvrtc_output output, size_t *len)
     return bytes;
 }
 
-char *nvrtc_compile(const char *root, const char *name, const char *source, int arch, enum nvrtc_output output,
-                    size_t *len)
+/* What the compiler had nothing to say of; else NULL. */
+static program compiled(const char *root, const char *name, const char *source, int arch, enum nvrtc_output output)
 {
     static const char *const header_texts[] = {stdint_text};
     static const char *const header_names[] = {"stdint.h"};
     program p = NULL;
     if (nvrtc.CreateProgram(&p, source, name, 1, header_texts, header_names) != 0)
         return NULL;
-    char *bytes = NULL;
-    bool compiled = compile(p, root, arch, output, strstr(source, "#define GQ_LINKED") != NULL) == 0;
-    bool warned = print_log(p);
-    if (compiled && !warned)
-        bytes = take_output(p, output, len);
-    nvrtc.DestroyProgram(&p);
+    const bool failed = compile(p, root, arch, output, strstr(source, "#define GQ_LINKED") != NULL) != 0;
+    if (print_log(p) || failed)
+        nvrtc.DestroyProgram(&p);
+    return p;
+}
+
+char *nvrtc_compile(const char *root, const char *name, const char *source, int arch, enum nvrtc_output output,
+                    size_t *len)
+{
+    program p = compiled(root, name, source, arch, output);
+    char *bytes = p ? take_output(p, output, len) : NULL;
+    if (p)
+        nvrtc.DestroyProgram(&p);
+    return bytes;
+}
+
+char *nvrtc_compile_both(const char *root, const char *name, const char *source, int arch, size_t *len, char **ptx)
+{
+    size_t ptx_len;
+    program p = compiled(root, name, source, arch, NVRTC_CUBIN);
+    char *bytes = p ? take_output(p, NVRTC_CUBIN, len) : NULL;
+    *ptx = p ? take_output(p, NVRTC_PTX, &ptx_len) : NULL;
+    if (p)
+        nvrtc.DestroyProgram(&p);
     return bytes;
 }

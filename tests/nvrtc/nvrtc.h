@@ -18,5 +18,7 @@ bool nvrtc_knows(int arch);
  * Warnings are errors, and so are spills. */
 char *nvrtc_compile(const char *root, const char *name, const char *source, int arch, enum nvrtc_output output,
                     size_t *len);
+/* The cubin, and in *ptx the PTX that it was made of. Either may be NULL. */
+char *nvrtc_compile_both(const char *root, const char *name, const char *source, int arch, size_t *len, char **ptx);
 
 #endif

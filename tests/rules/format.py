@@ -14,11 +14,10 @@ def main():
         sys.exit(tree.SKIP_CODE)
     paths = tree.files("runtime", "include", "tools", "tests/unit", "tests/stress", "tests/nvrtc", "tests/layout", "tests/install",
                        endings=(".c", ".h"))
-    found = []
-    for path in paths:
-        run = subprocess.run([program, "--dry-run", "-Werror", path], cwd=tree.ROOT, capture_output=True, text=True)
-        if run.returncode != 0:
-            found.append(f"{path}: run clang-format -i {path}")
+    run = subprocess.run([program, "--dry-run", "-Werror", *paths], cwd=tree.ROOT, capture_output=True, text=True)
+    found = [f"{path}: run clang-format -i {path}" for path in paths if f"\n{path}:" in "\n" + run.stderr]
+    if run.returncode != 0 and not found:
+        found.append(f"clang-format says: {run.stderr}")
     tree.finish(found, len(paths))
 
 

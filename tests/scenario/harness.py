@@ -6,6 +6,7 @@ alive and no temporary file be left.
 
 $GPUQ_BACKEND chooses the backend of the runs, cpu without it. What a script knows of one backend alone it marks with only_on(),
 which says why; a script of which nothing ran ends with 77, the code of a skip."""
+import itertools
 import json
 import os
 import re
@@ -79,11 +80,23 @@ def until(condition, seconds=20):
     return value
 
 
+def own_folder():
+    """A new folder whose name comes again, as in tests/stress/place.h: what is compiled there comes from the cache the next time."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    for number in itertools.count():
+        folder = os.path.join(tempfile.gettempdir(), f"scenario-{name}-{number}")
+        try:
+            os.mkdir(folder, 0o700)
+            return folder
+        except FileExistsError:
+            pass
+
+
 class Scenario(unittest.TestCase):
     maxDiff = 2000
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="scenario-")
+        self.folder = own_folder()
         self.addCleanup(shutil.rmtree, self.folder)
         self.temporary = os.path.join(self.folder, "tmp")
         os.mkdir(self.temporary)

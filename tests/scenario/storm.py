@@ -76,7 +76,7 @@ class Storm(harness.Scenario):
         stages = [{"name": "only", "plugin": plugin, "timeout": "300ms"}]
         self.file = self.pipeline(stages, delivery="exactly_once", source={"file": {"path": self.write("in", lines(self.messages))}},
                                   on_error={"retries": 1}, queue={"capacity": 1024, "slot_bytes": 128}, cpu={"threads": 2})
-        self.env = {"XDG_CACHE_HOME": self.path("cache")}
+        self.env = {"GPUQ_CACHE": self.path("cache")}
         self.run_ok(self.pipeline(stages, name="first", source={"stdin": {}}), env=self.env)  # a builder that is killed leaves its folder
 
     # --- strikes: each is given the run, and says how it may end; None: with any sentence -----------------------------------

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "place.h"
 #include "require.h"
 #include "storm.h"
 
@@ -85,10 +86,9 @@ static void write_golden(const char *folder, const char *name, uint32_t tag, con
 
 void storm_write_plugins(char *folder, size_t size)
 {
-    const char *parent = getenv("TMPDIR"), *state = "GQ_STATE(8, 1);";
+    const char *state = "GQ_STATE(8, 1);";
     char name[64];
-    snprintf(folder, size, "%s/gpuq-storm-XXXXXX", parent ? parent : "/tmp");
-    REQUIRE(mkdtemp(folder), "%s cannot be made", folder);
+    REQUIRE(place_make(folder, size, "gpuq-storm"), "%s cannot be made", folder);
     for (uint32_t tag = 0; tag < STORM_TAGS; tag++) {
         snprintf(name, sizeof name, "tag%u.cu", tag);
         write_plugin(folder, name, tag, state, "");

@@ -26,6 +26,7 @@
 #define LIST_MAX (STORM_STAGES_MAX * 64)
 #define HOST_GROWTH 8.0   /* MiB that host and worker may grow by after the first quarter: allocator noise */
 #define DEVICE_GROWTH 2.0 /* one allocation granule of the driver */
+#define KEPT_VERSIONS 3u
 #define FILES_GROWTH 4u
 #define MAPPINGS_GROWTH 64u /* of an allocator */
 
@@ -269,9 +270,12 @@ static void change_something(struct weather *w)
 /* --- what it takes ---------------------------------------------------------------------------------------------------
  */
 
-/* With a spare that is there: which it is not after a crash in a rehearsal, until the next. */
+/* With as many versions as each stage keeps, which a discard may have taken; and with a spare that is there, which it
+ * is not after a crash in a rehearsal, until the next. */
 static struct footprint footprint(struct weather *w)
 {
+    for (uint32_t i = 0; i < KEPT_VERSIONS * w->o.stages; i++)
+        swap(w, i % (uint32_t)w->o.stages, false);
     swap(w, 0, true);
     return (struct footprint){memory_now(w->cu), storm_left_now()};
 }
@@ -364,10 +368,11 @@ static void open_pipeline(struct weather *w)
 {
     char text[2048];
     const char *backend = getenv("GPUQ_BACKEND");
-    int len = snprintf(text, sizeof text,
-                       "version: 1\nqueue: { capacity: %u, slot_bytes: %u }\nswap: { rehearse: off, budget: 3s }\n"
-                       "stages:\n",
-                       STORM_CAPACITY, STORM_SLOT_BYTES);
+    int len = snprintf(
+        text, sizeof text,
+        "version: 1\nqueue: { capacity: %u, slot_bytes: %u }\nswap: { rehearse: off, budget: 3s, keep_versions: %u }\n"
+        "stages:\n",
+        STORM_CAPACITY, STORM_SLOT_BYTES, KEPT_VERSIONS);
     for (uint32_t i = 0; i < w->o.stages; i++) {
         struct stage *s = &w->stage[i];
         snprintf(s->name, sizeof s->name, "s%u", i);
@@ -375,11 +380,8 @@ static void open_pipeline(struct weather *w)
         len += snprintf(text + len, sizeof text - (size_t)len, "- { name: s%u, plugin: '%s' }\n", i,
                         storm_plugin(w->folder, 0));
     }
-    const gq_open_opts opts = {.size = sizeof opts,
-                               .path = "storm",
-                               .text = text,
-                               .backend = backend ? backend : "cpu",
-                               .cache_folder = w->folder};
+    const gq_open_opts opts = {
+        .size = sizeof opts, .path = "storm", .text = text, .backend = backend ? backend : "cpu"};
     if (gq_open(&opts, &w->p) != GQ_OK || gq_prepare(w->p) != GQ_OK || gq_start(w->p) != GQ_OK) {
         fprintf(stderr, "%s\n", gq_last_error());
         exit(1);

@@ -81,7 +81,7 @@ int main(void)
 {
     Suite *suite = suite_create("build_builder");
     TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_compile_without_end_is_killed);
     tcase_add_test(tests, a_builder_that_died_is_started_again);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);

@@ -232,7 +232,7 @@ int main(void)
     tcase_add_checked_fixture(files, set_up, tear_down);
     tcase_add_checked_fixture(child, set_up, tear_down);
     tcase_set_timeout(files, 120);
-    tcase_set_timeout(child, 60);
+    tcase_set_timeout(child, 120);
     tcase_add_test(files, a_header_of_the_plugins_folder_is_read);
     tcase_add_test(files, a_file_of_another_folder_is_not);
     tcase_add_test(files, a_name_made_by_a_macro_is_not_either);

@@ -263,7 +263,7 @@ int main(void)
 {
     Suite *suite = suite_create("build_machine");
     TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, make_test_folder, remove_test_folder);
     tcase_add_test(tests, ptx_is_accepted_or_refused_in_a_sentence);
     tcase_add_test(tests, a_cubin_is_accepted_or_refused_in_a_sentence);

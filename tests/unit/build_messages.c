@@ -165,7 +165,7 @@ int main(void)
 {
     Suite *suite = suite_create("build_messages");
     TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, an_error_has_the_users_line_and_a_caret);
     tcase_add_test(tests, an_open_brace_is_the_users_not_the_templates);
     tcase_add_test(tests, a_missing_process_message_is_a_sentence);

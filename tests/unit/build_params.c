@@ -103,7 +103,7 @@ int main(void)
 {
     Suite *suite = suite_create("build_params");
     TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, names_are_found_where_a_compiler_finds_them);
     tcase_add_test(tests, broken_text_ends_the_scan_and_nothing_else);
     tcase_add_test(tests, values_are_constants_of_their_type);

@@ -224,7 +224,7 @@ int main(void)
     Suite *suite = suite_create("build_pin");
     TCase *tests = tcase_create("all");
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, what_is_pinned_runs);
     tcase_add_test(tests, without_a_pin_it_does_not);
     tcase_add_test(tests, other_bytes_are_refused_with_both_digests);

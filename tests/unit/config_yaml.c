@@ -1,12 +1,20 @@
 /* The tree that pipeline files and golden files are read into. */
 #include "config/yaml.h"
-#include "base/clock.h"
 #include "config_support.h"
+#include <time.h>
 
 #define PATIENCE_NS 2000000000u /* without the depth limit libyaml takes 39 s for a tenth of these bytes */
 
 static struct gq_problems problems;
 static struct gq_yaml *root;
+
+/* Of the processor, which others may have meanwhile. */
+static uint64_t taken_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static gq_status read_bytes(const char *text, size_t len)
 {
@@ -114,9 +122,9 @@ static void refuse_quickly(const char *unit)
     ck_assert_ptr_nonnull(text);
     for (size_t i = 0; i < total; i += len)
         memcpy(text + i, unit, len);
-    uint64_t start = gq_clock_ns();
+    uint64_t start = taken_ns();
     gq_status status = read_bytes(text, total);
-    uint64_t took = gq_clock_ns() - start;
+    uint64_t took = taken_ns() - start;
     free(text);
     ck_assert_msg(status == GQ_ERR_CONFIG, "'%s' was accepted", unit);
     ck_assert_msg(took < PATIENCE_NS, "'%s' took %llu ns", unit, (unsigned long long)took);
@@ -154,9 +162,9 @@ START_TEST(many_keys_are_compared_in_time)
     for (int i = 0; i < 24990; i++)
         gq_text_printf(&text, "key_that_is_long_%05d: 1\n", i);
     gq_text_puts(&text, "key_that_is_long_00000: 1\n");
-    uint64_t start = gq_clock_ns();
+    uint64_t start = taken_ns();
     ck_assert_int_eq(read_bytes(text.data, text.len), GQ_ERR_CONFIG);
-    ck_assert_uint_lt(gq_clock_ns() - start, PATIENCE_NS);
+    ck_assert_uint_lt(taken_ns() - start, PATIENCE_NS);
     assert_problem(0, 24991, 1, "key_that_is_long_00000", "line 1, column 1");
     gq_text_finish(&text);
 }

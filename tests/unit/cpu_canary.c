@@ -7,12 +7,13 @@
 #define MILLION 1000000u
 #define RUN 64u /* messages of a lane that one of the two versions has */
 #if SANITIZED
-#define RUNS 300u /* of each lane, in the tests of shares */
+#define RUNS 300u    /* of each lane, in the tests of shares */
+#define CANARIES 60u /* begun and ended under load */
 #else
-#define RUNS 1500u
+#define RUNS 800u
+#define CANARIES 120u
 #endif
 #define MESSAGES (RUNS * RUN) /* likewise */
-#define CANARIES 200u         /* begun and ended under load */
 #define GENERATIONS 1024u
 
 static int tagged[3], second[2], counting, counting_too, alien;

@@ -201,7 +201,7 @@ int main(void)
 {
     Suite *suite = suite_create("cpu_misbehave");
     TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_divergent_barrier_names_both_lines);
     tcase_add_test(tests, a_missing_lane_is_named);
     tcase_add_test(tests, one_thread_cannot_wait);

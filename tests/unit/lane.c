@@ -198,7 +198,7 @@ START_TEST(waiting_for_room_ends_at_its_deadline)
     ck_assert_uint_eq(gq_lane_claim(lane, 1, gq_clock_deadline(30), &seq), 0);
     uint64_t took = gq_clock_ns() - start;
     ck_assert_uint_ge(took, 30000000u);
-    ck_assert_uint_lt(took, 2000000000u);
+    ck_assert_uint_lt(took, 20000000000u);
 }
 END_TEST
 

@@ -12,7 +12,7 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t c
     TCase *tcase = tcase_create(name);
     if (set_up)
         tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 100);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
