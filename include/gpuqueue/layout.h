@@ -55,7 +55,8 @@
 #define GQ_SLOT_BYTES_MAX (16u << 20)
 #define GQ_STAGES_MAX 16u
 #define GQ_BLOCKS_MAX 1024u
-#define GQ_BATCH_MAX 64u /* messages that one block of threads may hold at a time */
+#define GQ_RUNS_MAX 16384u /* teams of a device that may be at work at a time, and more: places are found by chance */
+#define GQ_BATCH_MAX 64u   /* messages that one block of threads may hold at a time */
 
 #define GQ_EXPRESS_LINES 8u
 #define GQ_EXPRESS_BYTES_MAX 1024u /* payload of a line */
@@ -74,9 +75,11 @@
 #define GQ_RESULT_OVERFLOW 3u /* the plugin reported more bytes than its buffer holds: `len` is what it reported */
 #define GQ_RESULT_FAULTED 4u  /* its worker ended with it each time it was tried: `code` says how, no bytes */
 
-/* `code` of GQ_RESULT_FAULTED: the signal that ended the worker, or one of these. */
+/* `code` of GQ_RESULT_FAULTED, and `signal` of a crumb: the signal that ended the worker, or one of these. */
 #define GQ_FAULT_TIME 0u   /* the plugin did not end within its stage's timeout */
 #define GQ_FAULT_EXIT 256u /* and the exit code above it: the plugin ended the process */
+#define GQ_FAULT_CUDA 512u /* and the driver's error above it: the device reported a fault */
+#define GQ_FAULT_CUDA_MAX (GQ_FAULT_CUDA + 999u)
 
 /* One word of ingress: `len` and `stamp` are written together, with release order, after the payload. */
 struct gq_in_desc {
@@ -150,19 +153,28 @@ struct gq_crumb {
     uint64_t stage;      /* stage of `current` */
     uint64_t done;       /* messages finished by this block: its heartbeat */
     uint64_t retries;    /* further attempts of messages that failed */
-    uint32_t signal;     /* signal that ended this block, 0 while it lives */
+    uint32_t signal;     /* signal that ended this block, or GQ_FAULT_CUDA and what did; 0 while it lives */
     uint32_t overflow;   /* 1: the signal came because a thread's stack was full */
     uint64_t address;    /* fault address of that signal */
     uint64_t generation; /* of the code that serves the run; 0: not said */
     uint8_t pad0[GQ_LINE_BYTES - 72];
 };
 
+/* The crumb of a team of a device (a warp, or in block scope a block): `stamp` is the id of the first message of the
+ * run that it serves, 0 between runs, and `data` says what it is about. Written in one access, before the plugin meets
+ * the run; a team that goes on at once writes the next run over it. */
+#define GQ_RUN_STAGE(data) ((uint32_t)(data)&0xffu)
+#define GQ_RUN_COUNT(data) (((uint32_t)(data) >> 8 & 0xffu) + 1) /* messages, numbered one after another */
+#define GQ_RUN_GENERATION(data) ((uint32_t)((data) >> 32))
+#define GQ_RUN_DATA(stage, count, generation) \
+    ((uint64_t)(generation) << 32 | (uint64_t)((((count)-1u) & 0xffu) << 8 | ((stage)&0xffu)))
+
 /* The control file, worker side: written by the worker, read by the host, fresh for each worker. */
 struct gq_worker_page {
     uint32_t magic;
     uint32_t version;
     uint32_t threads; /* worker threads that may sleep, or blocks of a device; set before messages flow */
-    uint32_t reserved0;
+    uint32_t runs;    /* how many of `run` count: 0, or GQ_RUNS_MAX where a device writes them */
     uint8_t pad0[GQ_LINE_BYTES - 16];
     uint32_t sleepers; /* worker threads that sleep on host_page.bell */
     uint32_t occupied; /* worker threads inside messages that take long: they look for no others meanwhile */
@@ -171,6 +183,7 @@ struct gq_worker_page {
     uint8_t pad2[GQ_LINE_BYTES - 4];
     uint8_t pad3[GQ_HEAD_BYTES - 3 * GQ_LINE_BYTES];
     struct gq_crumb crumb[GQ_BLOCKS_MAX];
+    struct gq_unit run[GQ_RUNS_MAX];
 };
 
 #if defined(__cplusplus)
@@ -185,7 +198,8 @@ GQ_STATIC_ASSERT(sizeof(struct gq_in_head) == GQ_HEAD_BYTES, "ingress head is on
 GQ_STATIC_ASSERT(sizeof(struct gq_out_head) == GQ_HEAD_BYTES, "egress head is one page");
 GQ_STATIC_ASSERT(sizeof(struct gq_host_page) == GQ_HEAD_BYTES, "host page is one page");
 GQ_STATIC_ASSERT(sizeof(struct gq_crumb) == GQ_LINE_BYTES, "a crumb is one line");
-GQ_STATIC_ASSERT(sizeof(struct gq_worker_page) == GQ_HEAD_BYTES + GQ_BLOCKS_MAX * GQ_LINE_BYTES, "worker page");
+GQ_STATIC_ASSERT(sizeof(struct gq_worker_page) == GQ_HEAD_BYTES + GQ_BLOCKS_MAX * GQ_LINE_BYTES + GQ_RUNS_MAX * 16,
+                 "worker page");
 #if !defined(__CUDACC_RTC__)
 GQ_STATIC_ASSERT(offsetof(struct gq_in_desc, stamp) == 4, "stamp is the upper half");
 GQ_STATIC_ASSERT(offsetof(struct gq_in_head, first_index) == 32, "no hidden padding");

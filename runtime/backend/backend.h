@@ -19,7 +19,9 @@ struct gq_backend; /* each backend's own */
 struct gq_backend_setup {
     struct gq_link *link; /* outlives the backend */
     uint32_t device, threads, capacity, slot_bytes, retries;
-    uint32_t poll; /* GQ_GRID_ADAPTIVE, ...: how those wait who have nothing to do */
+    uint32_t poll;    /* GQ_GRID_ADAPTIVE, ...: how those wait who have nothing to do */
+    uint32_t look_ms; /* how often the host looks at crumbs */
+    bool single;      /* one message at a time, whatever `threads` and the images say */
     /* Called at most once, from any thread, when the device or a plugin cannot go on; does not return. */
     void (*die)(const char *sentence);
 };
@@ -92,6 +94,10 @@ struct gq_backend_ops {
     /* A version that is not live will not be used again: it is unloaded when nothing holds it, which may be later.
      * GQ_ERR_NOT_FOUND: it is not loaded. */
     gq_status (*discard)(struct gq_backend *backend, uint32_t stage, uint32_t version);
+    /* After a call that failed with GQ_ERR_DEVICE: does not return if no other can succeed. NULL: there is no such
+     * state.
+     */
+    void (*check)(struct gq_backend *backend);
     /* Returns when no thread or grid of the backend holds a message. Takes a backend that was never started. */
     void (*stop)(struct gq_backend *backend);
     /* Frees everything; after stop. Takes NULL. */
@@ -102,6 +108,8 @@ extern const struct gq_backend_ops gq_cpu_backend, gq_cuda_backend;
 
 /* What device number `device` is: compute capability (90 for sm_90) and name. GQ_ERR_UNAVAILABLE: why there is none. */
 gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size);
+/* Takes the device, so that open() for it takes no time; for good. */
+gq_status gq_cuda_warm(uint32_t device);
 /* What moves between the host and device number `device`: less than a second of copies and small kernels, which end by
  * themselves. */
 gq_status gq_cuda_bus(uint32_t device, struct gq_bus *out);

@@ -76,7 +76,7 @@ struct gq_cuda {
     int device;
     struct gq_fit_device room; /* what the device has */
     gq_cu_context context;
-    gq_cu_stream copy;
+    gq_cu_stream copy, look;          /* `look` is the bell's */
     gq_cu_ptr host_page, worker_page; /* device addresses of the control pages */
     gq_cu_ptr shared, lanes;          /* struct gq_grid_shared, struct gq_grid_lane[GQ_LANES_MAX] */
     struct gq_cuda_step step[GQ_CUDA_STEPS_MAX];
@@ -98,6 +98,8 @@ struct gq_cuda {
 
 /* cuda_backend.c: opens the driver's device number setup.device and makes its context current. */
 gq_status gq_cuda_take_device(struct gq_cuda *c);
+/* The device, or what runs there, cannot go on: the worker ends with the error's sentence. Does not return. */
+void gq_cuda_die(struct gq_cuda *c);
 
 /* cuda_image.c */
 /* Reads an image and measures what its blocks take; grids may run. It becomes the newest of the step. */
@@ -157,7 +159,8 @@ gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t v
 /* cuda_lane.c */
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out);
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
-gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view);
+/* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
+gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);
 void gq_cuda_free_lanes(struct gq_cuda *c);
 
 /* Calls the driver; on failure the sentence names the call. */

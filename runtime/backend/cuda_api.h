@@ -23,6 +23,8 @@ typedef uint64_t gq_cu_ptr; /* CUdeviceptr */
 enum {
     GQ_CU_OK = 0,
     GQ_CU_NOT_READY = 600,
+    GQ_CU_STICKY_FIRST = 700, /* what device code did: every call returns it from then on */
+    GQ_CU_STICKY_LAST = 799,
     GQ_CU_STREAM_NON_BLOCKING = 1,
     GQ_CU_HOST_PORTABLE = 1,
     GQ_CU_HOST_DEVICEMAP = 2,

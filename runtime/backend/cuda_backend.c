@@ -2,6 +2,8 @@
 #include "backend/cuda.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +50,9 @@ static gq_status measure_device(struct gq_cuda *c)
     gq_status status = GQ_OK;
     for (size_t i = 0; i < sizeof asked / sizeof *asked && status == GQ_OK; i++)
         status = GQ_CU(c, device_attribute(asked[i].value, asked[i].attribute, c->device));
+    if (status == GQ_OK && c->room.sms * (c->room.threads / 32) > (int)GQ_RUNS_MAX)
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "this device holds %d warps at a time, gpuqueue has room for %u",
+                            c->room.sms * (c->room.threads / 32), GQ_RUNS_MAX);
     return status;
 }
 
@@ -87,10 +92,19 @@ gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name
     return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "asking the NVIDIA driver: ") : status;
 }
 
+gq_status gq_cuda_warm(uint32_t device)
+{
+    struct gq_cuda c = {.setup.device = device};
+    const gq_status status = gq_cu_open(&c.cu);
+    return status == GQ_OK ? gq_cuda_take_device(&c) : status;
+}
+
 static gq_status make_shared(struct gq_cuda *c)
 {
     size_t lanes = GQ_LANES_MAX * sizeof(struct gq_grid_lane);
     gq_status status = GQ_CU(c, stream_create(&c->copy, GQ_CU_STREAM_NON_BLOCKING));
+    if (status == GQ_OK)
+        status = GQ_CU(c, stream_create(&c->look, GQ_CU_STREAM_NON_BLOCKING));
     if (status == GQ_OK)
         status = GQ_CU(c, mem_alloc(&c->shared, sizeof(struct gq_grid_shared)));
     if (status == GQ_OK)
@@ -124,6 +138,8 @@ static void cuda_close(struct gq_backend *backend)
             c->cu->mem_free(c->shared);
         if (c->copy)
             c->cu->stream_destroy(c->copy);
+        if (c->look)
+            c->cu->stream_destroy(c->look);
         c->cu->primary_release(c->device);
     }
     pthread_mutex_destroy(&c->grids);
@@ -173,12 +189,10 @@ static gq_status cuda_fit(struct gq_backend *backend)
 static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_view *view,
                                const struct gq_lane_range *range)
 {
-    if (range->first != 0 || range->mixed != 0 || range->end != UINT64_MAX)
-        return gq_error_set(GQ_ERR_UNAVAILABLE, "the cuda backend serves whole lanes only");
     struct gq_cuda *c = cuda_of(backend);
     if (c->lanes_held == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
-    return gq_cuda_add_lane(c, view);
+    return gq_cuda_add_lane(c, view, range);
 }
 
 /* Not while a change stops them. */
@@ -191,18 +205,50 @@ static gq_status look_at_grids(struct gq_cuda *c)
     return status;
 }
 
+/* What the device reported once, every call of the driver returns from then on. 0: nothing. */
+static int error_of(const struct gq_cuda *c)
+{
+    const int error = c->copy ? c->cu->stream_query(c->copy) : GQ_CU_OK;
+    return error >= GQ_CU_STICKY_FIRST && error <= GQ_CU_STICKY_LAST ? error : 0;
+}
+
+void gq_cuda_die(struct gq_cuda *c)
+{
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    const int error = error_of(c);
+    if (error)
+        __atomic_store_n(&c->setup.link->worker->crumb[0].signal, GQ_FAULT_CUDA + (uint32_t)error, __ATOMIC_RELEASE);
+    c->setup.die(why);
+}
+
+/* What the teams are inside of is in device memory, where telling it costs them nothing; the host, which looks at it
+ * for messages that do not end, sees it as it was a moment ago. */
+static void show_runs(struct gq_cuda *c)
+{
+    struct gq_worker_page *page = c->setup.link->worker;
+    const gq_cu_ptr from = c->shared + offsetof(struct gq_grid_shared, run);
+    if (!c->setup.single && c->cu->copy_from_device(page->run, from, sizeof page->run, c->look) == GQ_CU_OK)
+        c->cu->stream_wait(c->look);
+}
+
 /* Results are published by the device, which can wake nobody; this thread does, and notices a grid that ended. */
 static void *ring_the_bell(void *arg)
 {
     struct gq_cuda *c = arg;
     struct timespec nap = {.tv_nsec = BELL_NS};
     c->cu->set_current(c->context);
+    uint64_t next_look = gq_clock_ns();
     for (uint32_t round = 1; !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE); round++) {
+        if (gq_clock_past(next_look)) {
+            show_runs(c);
+            next_look = gq_clock_ns() + c->setup.look_ms * UINT64_C(1000000);
+        }
         gq_link_ring_host(c->setup.link);
         bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
         if (round % CHECK_ROUNDS == 0 && !stop && look_at_grids(c) != GQ_OK &&
             !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
-            c->setup.die(gq_error_text());
+            gq_cuda_die(c);
         nanosleep(&nap, NULL);
     }
     return NULL;
@@ -212,6 +258,8 @@ static gq_status cuda_start(struct gq_backend *backend)
 {
     struct gq_cuda *c = cuda_of(backend);
     gq_assert(c->steps > 0 && !c->running);
+    c->setup.link->worker->threads = 1;
+    c->setup.link->worker->runs = GQ_RUNS_MAX;
     pthread_mutex_lock(&c->grids);
     gq_status status = gq_cuda_launch(c);
     pthread_mutex_unlock(&c->grids);
@@ -220,8 +268,14 @@ static gq_status cuda_start(struct gq_backend *backend)
     if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
     c->bell_runs = status == GQ_OK;
-    c->setup.link->worker->threads = 1;
     return status;
+}
+
+static void cuda_check(struct gq_backend *backend)
+{
+    struct gq_cuda *c = cuda_of(backend);
+    if (error_of(c))
+        gq_cuda_die(c);
 }
 
 static gq_status cuda_pause(struct gq_backend *backend)
@@ -250,7 +304,7 @@ static void cuda_stop(struct gq_backend *backend)
         _exit(0);
     /* A store to nowhere does not hold up its message: the fault may show when every result has been delivered. */
     if (gq_cuda_check_left(c) != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     gq_link_ring_host(c->setup.link);
 }
 
@@ -265,6 +319,7 @@ const struct gq_backend_ops gq_cuda_backend = {
     .add_lane = cuda_add_lane,
     .start = cuda_start,
     .pause = cuda_pause,
+    .check = cuda_check,
     .swap = gq_cuda_swap,
     .canary = gq_cuda_canary,
     .use = gq_cuda_use,

@@ -75,6 +75,8 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     grid->worker = (void *)(uintptr_t)c->worker_page;
     grid->shared = (void *)(uintptr_t)c->shared;
     grid->lane = (void *)(uintptr_t)c->lanes;
+    grid->run = (void *)(uintptr_t)(c->setup.single ? c->worker_page + offsetof(struct gq_worker_page, run)
+                                                    : c->shared + offsetof(struct gq_grid_shared, run));
     grid->state = (void *)(uintptr_t)s->state.at;
     grid->limit_ns = limit ? strtoull(limit, NULL, 10) * 1000000000u : 0;
     grid->step = (uint32_t)(s - c->step);
@@ -87,6 +89,7 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     grid->express = image->express;
     grid->counted = c->counted;
     grid->launch = s->launch + 1;
+    grid->single = c->setup.single;
     gq_status status = GQ_CU(c, launch(image->function, blocks, 1, 1, image->block_threads, 1, 1, image->shared_bytes,
                                        stream, params, NULL));
     if (status != GQ_OK)
@@ -235,7 +238,7 @@ static gq_status give_up(struct gq_cuda *c)
                  slow ? slow->name : "canary", PARK_MS / 1000);
     /* Blocks that left are counted for both grids of its step: nobody knows whose they were. */
     if (status != GQ_OK || c->canary.launched)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     return GQ_ERR_PLUGIN;
 }
 
@@ -246,12 +249,12 @@ gq_status gq_cuda_park(struct gq_cuda *c)
     for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
         status = order(c, i, c->step[i].launch);
     if (status != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     while (gq_cuda_grids_left(c))
         if (gq_clock_past(deadline))
             return give_up(c);
     if (gq_cuda_check_left(c) != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     c->running = false;
     for (uint32_t i = 0; i < c->steps; i++)
         while (c->step[i].slow_count)
@@ -268,12 +271,12 @@ gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks)
     while (status == GQ_OK && resident > blocks && !gq_clock_past(deadline))
         status = count_resident(c, step, &resident);
     if (status != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     if (resident <= blocks)
         return GQ_OK;
     /* The new grid stays behind it, until both are told to leave. */
     if (order(c, step, s->launch - 2) != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     return gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed", s->name,
                         PARK_MS / 1000);
 }

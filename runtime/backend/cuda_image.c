@@ -22,8 +22,10 @@ static struct gq_cuda_image measure(const struct gq_cuda *c, const struct gq_bac
         .state_version = info->state_version,
         .registers = image->code->registers,
         .static_shared = image->code->shared_bytes,
-        .block_threads = info->scope == 2 ? info->threads : BLOCK_THREADS,
-        .asked = image->blocks,
+        .block_threads = info->scope == 2  ? info->threads
+                         : c->setup.single ? 32
+                                           : BLOCK_THREADS,
+        .asked = c->setup.single ? 1 : image->blocks,
         .staged = info->scope == 2 || stride > STAGED_MAX ? 0 : stride,
         .express = gq_slot_stride(gq_express_bytes(c->setup.slot_bytes)),
     };

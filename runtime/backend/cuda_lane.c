@@ -1,6 +1,8 @@
 #include "backend/cuda.h"
 #include "base/assert.h"
 #include "ring/lane.h"
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out)
@@ -13,17 +15,17 @@ gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, 
 }
 
 /* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors and express lines between
- * steps. */
+ * steps, and bits. */
 struct parts {
-    size_t desc, slot, hop, express;
+    size_t desc, slot, hop, express, ended;
 };
 
 static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view *v)
 {
     size_t capacity = (size_t)v->mask + 1, hops = c->steps - 1 + v->in_head->counted;
-    return (struct parts){capacity * sizeof(uint64_t), capacity * v->stride,
-                          hops * capacity * sizeof(struct gq_out_desc),
-                          (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride};
+    return (struct parts){
+        capacity * sizeof(uint64_t), capacity * v->stride, hops * capacity * sizeof(struct gq_out_desc),
+        (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride, (capacity / 32 + 1) * sizeof(uint32_t)};
 }
 
 /* Zeroes by the copy engine. A memset is a kernel: beside grids that fill every SM it would wait for ever. */
@@ -40,7 +42,8 @@ gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 
 static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
 {
-    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express, free_bytes = 0, total = 0;
+    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express + p->ended, free_bytes = 0,
+           total = 0;
     gq_status status = GQ_CU(c, mem_info(&free_bytes, &total));
     if (status == GQ_OK && bytes > free_bytes)
         return gq_error_set(GQ_ERR_NO_MEMORY,
@@ -50,7 +53,7 @@ static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *o
     if (status == GQ_OK)
         status = GQ_CU(c, mem_alloc(out, bytes));
     /* Stamps between steps must not look valid; everything else is written before it is read. */
-    return status == GQ_OK ? gq_cuda_zero(c, *out + unstamped, p->hop + p->express) : status;
+    return status == GQ_OK ? gq_cuda_zero(c, *out + unstamped, bytes - unstamped) : status;
 }
 
 static void *moved(gq_cu_ptr base, const void *part, const void *from)
@@ -86,7 +89,74 @@ static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
     return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
 }
 
-gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
+/* --- lanes that another worker began --------------------------------------------------------------------------------
+ */
+
+static gq_status copy_in(struct gq_cuda *c, const void *to, const void *from, size_t bytes)
+{
+    gq_status status = GQ_CU(c, copy_to_device((gq_cu_ptr)(uintptr_t)to, from, bytes, c->copy));
+    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+}
+
+/* Descriptors between steps are made of zeroes, which is the stamp of a message in the last slot, one in 2^32. Stamps
+ * there are multiples of the capacity. */
+static gq_status start_hops(struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_grid_lane *lane)
+{
+    const struct gq_out_desc nobodys = {.state = (uint64_t)UINT32_MAX << 32};
+    const uint32_t hops = c->steps - 1 + v->in_head->counted;
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < hops && status == GQ_OK; i++) {
+        const struct gq_out_desc *last = lane->hop + (uint64_t)i * (v->mask + 1) + v->mask;
+        status = copy_in(c, last, &nobodys, sizeof nobodys);
+    }
+    return status;
+}
+
+/* No scout looks for messages that came before this worker did: their words are brought to where scouts put them. */
+static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_grid_lane *lane,
+                             uint64_t first)
+{
+    const uint64_t count = lane->known - first, capacity = (uint64_t)v->mask + 1;
+    if (lane->known < first || count > capacity)
+        return gq_error_set(GQ_ERR_INTERNAL, "a range of %" PRIu64 " messages in a lane of %" PRIu64, count, capacity);
+    uint64_t *words = calloc(capacity, sizeof *words);
+    uint32_t *ended = calloc(capacity / 32 + 1, sizeof *ended), len;
+    uint64_t meta;
+    for (uint64_t seq = first; words && ended && seq < lane->known; seq++) {
+        const uint64_t at = gq_slot_index(v, seq);
+        if (gq_slot_ready(v, seq, &len, &meta))
+            ended[at / 32] |= 1u << at % 32;
+        else if (!v->in_head->generated && gq_slot_acquire(v, seq, &len)) /* A1 pairs R1 */
+            words[at] = len;
+    }
+    gq_status status = words && ended ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
+    if (status == GQ_OK)
+        status = copy_in(c, lane->desc, words, capacity * sizeof *words);
+    if (status == GQ_OK)
+        status = copy_in(c, lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
+    free(words);
+    free(ended);
+    return status;
+}
+
+/* Where grids, and who counts, begin. What is no business of this worker lies behind a scout that never looks. */
+static void set_cursors(const struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_lane_range *range,
+                        struct gq_grid_lane *lane)
+{
+    for (uint32_t i = 0; i < c->steps; i++) {
+        lane->cursor[i].ready = i == 0 ? lane->known : range->first;
+        for (uint32_t n = 0; n < GQ_SHARES; n++)
+            lane->cursor[i].share[n].next = gq_share_first(lane->block_shift, n, range->first);
+    }
+    lane->cursor[0].scout = range->end != UINT64_MAX;
+    struct gq_grid_cursor *counting = &lane->cursor[c->steps];
+    for (uint32_t n = 0; v->in_head->counted && n < GQ_COUNTS; n++)
+        gq_load_unit(&v->out_head->count[n], &counting->ready, &counting->share[n].next); /* A8 pairs R8 */
+    if (v->in_head->counted && counting->ready < range->first) /* nothing was counted before what this worker serves */
+        counting->ready = range->first;
+}
+
+gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range)
 {
     struct parts parts = parts_of(c, view);
     /* What a lane that fails has taken so far is kept to the end: giving it back waits for the grids. */
@@ -114,10 +184,18 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view)
         .index_step = view->in_head->index_step,
         .generated = view->in_head->generated,
         .block_shift = gq_block_shift(view->stride),
+        .ended = (uint32_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop + parts.express),
+        .known = range->end != UINT64_MAX      ? range->end
+                 : range->mixed > range->first ? range->mixed
+                                               : range->first,
     };
-    for (uint32_t i = 0; i < c->steps; i++)
-        for (uint32_t n = 0; n < GQ_SHARES; n++)
-            lane.cursor[i].share[n].next = gq_share_first(lane.block_shift, n, 0);
+    set_cursors(c, view, range, &lane);
+    if (lane.known > range->first)
+        status = bring_words(c, view, &lane, range->first);
+    if (status == GQ_OK && range->first > 0)
+        status = start_hops(c, view, &lane);
+    if (status != GQ_OK)
+        return status;
     c->counted |= view->in_head->counted;
     status = publish(c, &lane);
     c->lane_count += status == GQ_OK;

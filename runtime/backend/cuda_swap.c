@@ -61,7 +61,7 @@ static gq_status restart(struct gq_cuda *c, gq_status status)
     char why[GQ_ERROR_TEXT_MAX];
     snprintf(why, sizeof why, "%s", gq_error_text());
     if (gq_cuda_launch(c) != GQ_OK)
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     return gq_error_set(status, "%s", why);
 }
 
@@ -289,7 +289,7 @@ static gq_status forget_canary(struct gq_cuda *c, struct gq_cuda_step *s, const 
     c->canary = (struct gq_cuda_canary){0};
     go_back(c, s, b);
     if (!c->running && (gq_cuda_share_lanes(c, 0) != GQ_OK || gq_cuda_launch(c) != GQ_OK))
-        c->setup.die(gq_error_text());
+        gq_cuda_die(c);
     return gq_error_set(status, "%s", why);
 }
 

@@ -94,6 +94,7 @@ struct gq_conf {
     char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
     uint64_t dead_bytes;  /* of its file, at most */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
+    uint32_t spare;       /* spare: a worker waits for the one that serves to die, where a start takes long */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
     struct gq_conf_swap swap;
     char *plugin_pins;    /* path; NULL: plugins are not pinned */

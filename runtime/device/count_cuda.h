@@ -34,6 +34,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = from + gq_lane_of_warp();
     const gq_out_desc *desc = s.hop_out;
+    const bool old = from < s.known;
     uint64_t meta[GQ_COUNT_LOOKS], state[GQ_COUNT_LOOKS];
 #pragma unroll
     for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++)
@@ -42,7 +43,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
     bool more = true;
 #pragma unroll
     for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
-        const bool there = (uint32_t)(state[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const bool there = gq_is_there(s, old, seq + k * 32, state[k]);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
         more = more && run == 32;
@@ -55,6 +56,10 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
         const uint32_t status = gq_meta_status(meta[k]);
         if (k * 32 + gq_lane_of_warp() >= found)
             continue;
+        if (old && gq_had_ended(s, seq + k * 32)) { /* it had failed, and the host knows how */
+            t.failed++;
+            continue;
+        }
         t.ok += status == GQ_RESULT_OK;
         t.dropped += status == GQ_RESULT_DROPPED;
         t.bytes += status == GQ_RESULT_OK ? (uint32_t)state[k] : 0;

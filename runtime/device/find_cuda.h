@@ -108,6 +108,8 @@ struct gq_sight {
     uint32_t block_shift;
     uint32_t made;     /* a source plugin makes the lane's messages */
     uint32_t from_bus; /* this step reads the host's messages */
+    uint64_t known;    /* of messages below it, some had ended before */
+    const uint32_t *ended;
 };
 
 static __shared__ gq_sight gq_sights[32];
@@ -144,9 +146,20 @@ static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
         s.desc = l->desc;
         s.first_index = l->first_index;
         s.index_step = l->index_step;
+        s.known = l->known;
+        s.ended = l->ended;
         s.lane = l;
     }
     __syncwarp();
+}
+
+/* Had message seq ended before this worker came? */
+static __device__ __forceinline__ bool gq_had_ended(const gq_sight &s, uint64_t seq)
+{
+    if (seq >= s.known)
+        return false;
+    const uint32_t at = (uint32_t)gq_slot_index(&s.view, seq);
+    return s.ended[at / 32] >> at % 32 & 1;
 }
 
 /* A warp that is the scout of a lane, and what it alone knows. */
@@ -200,6 +213,19 @@ static __device__ __forceinline__ void gq_fence_look(const gq_grid &g)
         asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
+/* Is message seq there, whose word says so? `old`: some of the messages looked at may have ended before this worker
+ * came. */
+static __device__ __forceinline__ bool gq_is_there(const gq_sight &s, bool old, uint64_t seq, uint64_t word)
+{
+    return (uint32_t)(word >> 32) == gq_slot_stamp(seq) || (old && gq_had_ended(s, seq));
+}
+
+/* The first step's scouts look at nothing that came before their worker. */
+static __device__ __forceinline__ bool gq_is_old(const gq_grid &g, const gq_sight &s, uint64_t from)
+{
+    return g.step > 0 && from < s.known;
+}
+
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
  * that all of them cross the bus at once; one fence behind them makes them acquire. Thread t's *word is that of message
  * from + t; the others are kept where they are needed. */
@@ -210,6 +236,7 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
     const uint32_t apart = s.apart, mask = s.view.mask;
     const uint64_t seq = w->from + gq_lane_of_warp();
     uint64_t word[Looks];
+    const bool old = gq_is_old(g, s, w->from);
     const uint32_t order = gq_dev_relaxed_u32(gq_order(g)); /* it is near, and so before what crosses the bus */
     /* No branch between the loads: one that had to be decided first would wait for the load before it. */
 #pragma unroll
@@ -221,7 +248,7 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
     bool more = true;
 #pragma unroll
     for (uint32_t k = 0; k < Looks; k++) {
-        const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
+        const bool there = gq_is_there(s, old, seq + k * 32, word[k]);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
         more = more && run == 32;
@@ -345,6 +372,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = w->from + gq_lane_of_warp();
     const uint32_t line_apart = s.view.express_stride, last = line_apart / (uint32_t)sizeof(gq_unit) - 1;
+    const bool old = gq_is_old(g, s, w->from);
     const gq_unit *line = (const gq_unit *)(s.lines + (w->from % GQ_EXPRESS_LINES) * line_apart);
     const uint64_t *at = (const uint64_t *)(s.words + (seq & s.view.mask) * s.apart);
     if (g.step == 0)
@@ -358,7 +386,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
         *word = gq_load_relaxed_u64(at);
         w->leave = gq_heed(g, order, gq_load_relaxed_u32(gq_stop_word(g)));
         w->looks++;
-        const bool there = (uint32_t)(*word >> 32) == gq_slot_stamp(seq);
+        const bool there = gq_is_there(s, old, seq, *word);
         const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
         if (found <= GQ_EXPRESS_ALONE && gq_unpack_express<Rounds>(g, w, stamp, data, claim)) {
             gq_tune_rhythm(w);

@@ -70,8 +70,13 @@ struct gq_grid_lane {
     uint32_t block_shift;
     uint32_t canary; /* 1: while a canary runs, its grid serves this lane */
     uint32_t reserved0;
+    uint64_t known;        /* messages below it came before this worker; their words are in `desc` */
+    const uint32_t *ended; /* of those, a bit for each slot: the message has ended, and its slot may be another's */
     struct gq_grid_cursor cursor[GQ_STAGES_MAX + 2]; /* one a step, and one of who counts what came out of the last */
 };
+
+/* The status of a message that had ended before this worker came: each step passes it, and says nothing of it. */
+#define GQ_RESULT_PASSED 255u
 
 /* How the grids of one step are told to leave. A line of its own, for every warp looks at it. */
 struct gq_grid_order {
@@ -93,6 +98,8 @@ struct gq_grid_shared {
     uint8_t pad1[GQ_LINE_BYTES - 4];
     uint64_t retries;
     uint8_t pad2[GQ_LINE_BYTES - 8];
+    uint32_t run_taken[GQ_RUNS_MAX]; /* 1: a team has this place among the runs */
+    struct gq_unit run[GQ_RUNS_MAX];
 };
 
 /* How warps without work wait; numbers of the pipeline file's queue.poll. */
@@ -111,6 +118,7 @@ struct gq_grid {
     struct gq_worker_page *worker;
     struct gq_grid_shared *shared;
     struct gq_grid_lane *lane; /* [GQ_LANES_MAX] */
+    struct gq_unit *run;       /* [GQ_RUNS_MAX] `shared`'s; the worker page's where a fault is to leave it behind */
     void *state;               /* of this step's plugin, NULL: none */
     uint64_t limit_ns;         /* after this long the grids leave by themselves; 0: never */
     uint32_t step, steps;
@@ -123,11 +131,13 @@ struct gq_grid {
     uint32_t counted; /* results are only counted: all lanes are counted ones */
     uint32_t launch;  /* from 1, a higher number for every launch of the step */
     uint32_t old_bytes, old_version;
-    uint32_t lanes;        /* GQ_GRID_ALL_LANES, ... */
+    uint32_t lanes;  /* GQ_GRID_ALL_LANES, ... */
+    uint32_t single; /* 1: one team serves one message at a time */
+    uint32_t reserved0;
     const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");
-GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 112, "kernel parameters have no hidden padding");
+GQ_STATIC_ASSERT(sizeof(struct gq_grid) == 128, "kernel parameters have no hidden padding");
 
 #endif

@@ -1,5 +1,6 @@
 #include "pipeline/budget.h"
 #include "base/clock.h"
+#include "pipeline/suspects.h"
 #include "ring/page.h"
 #include <string.h>
 
@@ -29,6 +30,27 @@ static bool same(const struct gq_budget_block *a, const struct gq_budget_block *
     return a->current == b->current && a->stage == b->stage && a->done == b->done;
 }
 
+/* Of a device's teams, which are many: a place that nobody has taken costs one look. */
+static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
+                             uint64_t passed, bool *moved)
+{
+    const uint32_t runs = gq_page_runs(page);
+    uint32_t over = GQ_BLOCK_NONE;
+    for (uint32_t i = 0; i < runs; i++) {
+        struct gq_budget_run *r = &budget->run[i], is = {0};
+        is.id = gq_page_run(page, i, &is.data);
+        const uint32_t stage = GQ_RUN_STAGE(is.data);
+        const uint64_t limit_ms = stage < conf->stage_count ? conf->stages[stage].timeout_ms : 0;
+        const bool inside = is.id && is.id == r->id && is.data == r->data;
+        *moved |= is.id != r->id || is.data != r->data;
+        is.inside_ns = inside ? r->inside_ns + passed : 0;
+        *r = is;
+        if (inside && limit_ms && is.inside_ns > limit_ms * 1000000 && over == GQ_BLOCK_NONE)
+            over = GQ_BLOCK_OF_RUN(i);
+    }
+    return over;
+}
+
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block)
 {
@@ -49,6 +71,11 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
             *block = i;
         }
     }
+    const uint32_t run = look_at_runs(budget, page, conf, passed, &moved);
+    if (run != GQ_BLOCK_NONE && !over) {
+        over = true;
+        *block = run;
+    }
     budget->moved_ns = moved ? 0 : budget->moved_ns + passed;
     return over;
 }
@@ -60,6 +87,10 @@ bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_
     const uint32_t threads = gq_page_threads(page);
     for (uint32_t i = 0; i < threads; i++)
         if (budget->block[i].current)
+            return false;
+    const uint32_t runs = gq_page_runs(page);
+    for (uint32_t i = 0; i < runs; i++)
+        if (budget->run[i].id)
             return false;
     return true;
 }

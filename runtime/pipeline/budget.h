@@ -1,6 +1,6 @@
-/* budget.h - how long the threads of a worker have been inside the messages that they hold, as the host sees it: by
- * looking at their crumbs again and again. The time between two looks counts for no more than twice what was meant, so
- * that a host that stood still finds nobody guilty.
+/* budget.h - how long the threads of a worker, or the teams of a device, have been inside the messages that they hold,
+ * as the host sees it: by looking at their crumbs again and again. The time between two looks counts for no more than
+ * twice what was meant, so that a host that stood still finds nobody guilty.
  */
 #ifndef GQ_PIPELINE_BUDGET_H
 #define GQ_PIPELINE_BUDGET_H
@@ -20,13 +20,17 @@ struct gq_budget {
     struct gq_budget_block {
         uint64_t current, stage, done, inside_ns;
     } block[GQ_BLOCKS_MAX];
+    struct gq_budget_run {
+        uint64_t id, data, inside_ns;
+    } run[GQ_RUNS_MAX];
     uint64_t moved_ns; /* for how long no block has moved */
 };
 
 /* How often to look, so that no stage is noticed much too late. */
 uint32_t gq_budget_look_ms(const struct gq_conf *conf);
 void gq_budget_reset(struct gq_budget *budget);
-/* Looks. True: a block is inside one message for longer than its stage's timeout, *block says which. */
+/* Looks. True: a block is inside one message, or a team inside one run, for longer than its stage's timeout; *block
+ * says which, as in suspects.h. */
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block);
 /* No block has moved for so long, and none is inside a message: that may take as long as its stage allows. */

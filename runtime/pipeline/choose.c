@@ -53,20 +53,6 @@ static gq_status look_for_gpu(struct gq_pipeline *p, enum gq_backend_kind kind, 
     return status == GQ_OK && kind == GQ_BACKEND_AUTO ? gq_nvrtc_check() : status;
 }
 
-/* A grid begins a lane at its first message; with a journal a lane may begin anywhere. */
-static gq_status choose_for_journal(struct gq_pipeline *p, enum gq_backend_kind kind, const char *where)
-{
-    const char *durability = gq_durability_name(p->conf->durability);
-    if (kind == GQ_BACKEND_CUDA)
-        return gq_error_set(GQ_ERR_UNAVAILABLE,
-                            "backend cuda was asked for by %s, and a journal (queue.durability: %s) is for the CPU "
-                            "backend: use cpu or auto, or leave the journal out",
-                            where, durability);
-    snprintf(p->backend_reason, sizeof p->backend_reason, "auto: a journal (queue.durability: %s) is for this backend",
-             durability);
-    return GQ_OK;
-}
-
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
 {
     enum gq_backend_kind kind;
@@ -80,8 +66,6 @@ gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked)
         snprintf(p->backend_reason, sizeof p->backend_reason, "asked for by %s", where);
         return GQ_OK;
     }
-    if (p->conf->durability != GQ_DURABILITY_NONE)
-        return choose_for_journal(p, kind, where);
     status = look_for_gpu(p, kind, &p->arch, name, sizeof name);
     if (status == GQ_OK) {
         p->backend = GQ_BACKEND_CUDA;

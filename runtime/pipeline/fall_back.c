@@ -27,18 +27,18 @@ static struct gq_code *version_before(struct gq_pipeline *p, uint32_t stage)
     return code && code->image.fd >= 0 && code != s->live ? code : NULL;
 }
 
-static enum gq_verdict try_with(struct gq_trial *trial, uint32_t stage, const struct gq_code *before, uint64_t id,
+static enum gq_verdict try_with(struct gq_trial *trial, const struct gq_suspect *suspect, const struct gq_code *before,
                                 bool *well)
 {
     struct gq_epoch_code code = gq_epoch_live(trial->p);
-    struct gq_lane_ending ending = {0};
+    struct gq_trial_message message = {.suspect = *suspect};
     uint32_t fault;
-    code.stage[stage] = before;
+    code.stage[suspect->stage] = before;
     gq_trial_end(trial);
-    const enum gq_verdict verdict = gq_trial_run(trial, &code, id, &ending, &fault);
-    free(ending.data); /* it is served once more, by the next epoch */
+    const enum gq_verdict verdict = gq_trial_run(trial, &code, &message, 1, &fault);
+    free(message.ending.data); /* it is served once more, by the next epoch */
     gq_trial_end(trial);
-    *well = verdict == GQ_VERDICT_ENDED && gq_meta_status(ending.meta) == GQ_RESULT_OK;
+    *well = verdict == GQ_VERDICT_ENDED && gq_meta_status(message.ending.meta) == GQ_RESULT_OK;
     return verdict;
 }
 
@@ -62,7 +62,7 @@ static enum gq_fall try_before(struct gq_trial *trial, const struct gq_suspect *
     bool well;
     if (!before || has_served(p, bad))
         return GQ_FALL_NONE;
-    if (try_with(trial, suspect->stage, before, suspect->id, &well) == GQ_VERDICT_NONE)
+    if (try_with(trial, suspect, before, &well) == GQ_VERDICT_NONE)
         return GQ_FALL_UNSURE;
     if (!well)
         return GQ_FALL_NONE;

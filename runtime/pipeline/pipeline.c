@@ -116,14 +116,12 @@ static gq_status build_all(struct gq_pipeline *p)
 static gq_status load_images(struct gq_pipeline *p)
 {
     struct gq_epoch_code code = {.generation = 1};
-    const struct gq_remote_keeper *keeper = NULL;
     for (uint32_t i = 0; i < p->versions->stage_count; i++)
         code.stage[i] = p->versions->stage[i].code[0];
     gq_supervisor_init(&p->supervisor, p);
-    if (p->backend == GQ_BACKEND_CPU) /* what a device did when it failed does not say which message it was */
-        keeper = &p->supervisor.keeper;
+    const uint32_t threads = p->backend == GQ_BACKEND_CUDA ? 0 : p->cpu_threads;
     gq_status status =
-        gq_remote_create(p->conf, p->backend, p->cpu_threads, p->versions, keeper, &p->probed, &p->remote);
+        gq_remote_create(p->conf, p->backend, threads, p->versions, &p->supervisor.keeper, &p->probed, &p->remote);
     return status == GQ_OK ? gq_epoch_load(p, p->remote, &code) : status;
 }
 
@@ -426,6 +424,7 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     gq_pipeline_stats(p, &p->last);
     if (p->remote && gq_remote_stop(p->remote, 1000) != GQ_OK)
         gq_pipeline_fail(p, gq_error_status());
+    gq_supervisor_finish(&p->supervisor);
     enter(p, GQ_PHASE_STOPPED);
     return outcome(p);
 }
@@ -441,6 +440,7 @@ void gq_pipeline_close(struct gq_pipeline *p)
     gq_delivery_close(&p->delivery);
     gq_queue_destroy(p->queue);
     gq_remote_destroy(p->remote);
+    gq_supervisor_finish(&p->supervisor);
     gq_process_end(&p->probed, 100);
     gq_builder_destroy(p->builder);
     gq_versions_destroy(p->versions);
@@ -463,6 +463,8 @@ void gq_pipeline_forget_children(const struct gq_pipeline *p)
     close(p->remote->process.channel);
     if (p->spare.remote)
         close(p->spare.remote->process.channel);
+    if (p->supervisor.reserve.process.pid > 0)
+        close(p->supervisor.reserve.process.channel);
     if (p->builder)
         gq_builder_forget(p->builder);
 }

@@ -60,7 +60,7 @@ static uint32_t find_culprit(const struct gq_worker_page *page, struct gq_crumb 
     const uint32_t threads = gq_page_threads(page);
     for (uint32_t i = 0; i < threads; i++) {
         *out = gq_page_crumb(page, i);
-        if (out->signal)
+        if (out->signal && out->signal < GQ_FAULT_EXIT) /* a device's error is no thread's */
             return i;
     }
     return GQ_BLOCKS_MAX;

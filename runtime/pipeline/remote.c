@@ -1,4 +1,5 @@
 #include "pipeline/remote.h"
+#include "pipeline/budget.h"
 #include "pipeline/reply.h"
 #include "base/assert.h"
 #include "base/channel.h"
@@ -127,6 +128,8 @@ static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, 
     packet.setup.slot_bytes = conf->slot_bytes;
     packet.setup.retries = conf->retries;
     packet.setup.poll = conf->poll;
+    packet.setup.look_ms = gq_budget_look_ms(conf);
+    packet.setup.single = threads == 1;
     int fds[] = {remote->link.host_fd, remote->link.worker_fd};
     return ask(remote, &packet, fds, 2);
 }
@@ -334,24 +337,26 @@ static struct gq_link_wait how_to_wait(enum gq_poll poll, enum gq_backend_kind b
     return (struct gq_link_wait){LOOKS, backend == GQ_BACKEND_CUDA ? 200000 : 0, YIELDS};
 }
 
-static gq_status start_worker(struct gq_process *out)
+gq_status gq_remote_start_process(const char *what, struct gq_process *out)
 {
     struct gq_text path = {0};
     gq_status status = gq_process_find("gpuq-worker", &path);
     if (status == GQ_OK) {
-        char *argv[] = {path.data, "worker", NULL};
+        char *argv[] = {path.data, (char *)(uintptr_t)what, NULL};
         status = gq_process_start(path.data, argv, out);
     }
     gq_text_finish(&path);
     return status;
 }
 
-gq_status gq_remote_begin(struct gq_remote *remote)
+gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
 {
     gq_process_end(&remote->process, 0); /* reaped already: what is left is the channel */
+    remote->process = ready;
+    remote->said_why = false; /* a stop from here on is this one's */
     gq_status status = gq_link_renew(&remote->link);
-    if (status == GQ_OK)
-        status = start_worker(&remote->process);
+    if (status == GQ_OK && ready.pid == 0)
+        status = gq_remote_start_process("worker", &remote->process);
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
 }
 
@@ -391,7 +396,7 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
         remote->process = *probed;
         *probed = (struct gq_process){.channel = -1};
     } else if (status == GQ_OK) {
-        status = start_worker(&remote->process);
+        status = gq_remote_start_process("worker", &remote->process);
     }
     if (status == GQ_OK)
         status = gq_thread_start(&remote->watcher, watch, remote, "watching the worker");
@@ -470,7 +475,7 @@ static gq_status ask_new(const struct gq_packet *question, struct gq_packet *rep
 {
     bool astray;
     *process = (struct gq_process){.channel = -1};
-    gq_status status = start_worker(process);
+    gq_status status = gq_remote_start_process("worker", process);
     if (status == GQ_OK)
         status = gq_channel_send(process->channel, question, sizeof *question, NULL, 0);
     return status == GQ_OK ? gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray) : status;

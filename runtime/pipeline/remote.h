@@ -48,12 +48,16 @@ struct gq_remote {
 };
 
 /* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. `versions` of
- * the stages' code outlive it; NULL: nobody counts what they serve. So does the keeper; NULL: there is none. */
+ * the stages' code outlive it; NULL: nobody counts what they serve. So does the keeper; NULL: there is none. `threads`
+ * of the CPU backend: 0 is as many as the configuration says; 1, on each backend: it serves one message at a time. */
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_versions *versions, const struct gq_remote_keeper *keeper,
                            struct gq_process *probed, struct gq_remote **out);
-/* For the keeper: starts another worker, with a page of its own, and sets it up. */
-gq_status gq_remote_begin(struct gq_remote *remote);
+/* Starts the worker's program: "worker", or "reserve" for one that is to wait. */
+gq_status gq_remote_start_process(const char *what, struct gq_process *out);
+/* For the keeper: takes the process that is ready, or starts another if it is none, gives it a page of its own, and
+ * sets it up. */
+gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);
 /* For the keeper: another worker takes over. Counted before a lane is given on, which shows the results of trials, and
  * before it serves, so that whoever has a result that was waited for sees the count. */
 void gq_remote_count_restart(struct gq_remote *remote);

@@ -60,10 +60,13 @@ static const char *stage_name(const struct gq_pipeline *p, uint32_t stage)
 static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
 {
     struct gq_pipeline *p = s->p;
-    if (s->hung && count && suspect->stage < p->conf->stage_count) /* a crumb's word */
-        gq_text_printf(out, "message %" PRIu64 " did not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
-                       p->conf->stages[suspect->stage].timeout_ms, stage_name(p, suspect->stage));
-    else if (s->hung)
+    if (s->hung && count && suspect->stage < p->conf->stage_count) { /* a crumb's word */
+        if (count > 1)
+            gq_text_printf(out, "one of %u messages from ", count);
+        gq_text_printf(out, "message %" PRIu64 " %sdid not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
+                       count > 1 ? "on " : "", p->conf->stages[suspect->stage].timeout_ms,
+                       stage_name(p, suspect->stage));
+    } else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
         gq_text_puts(out, GQ_BUDGET_SILENT);
@@ -114,36 +117,71 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
     const uint32_t trials = gq_deaths_of(s->p->conf->retries) - suspect->caused;
+    struct gq_trial_message message = {.suspect = *suspect};
     enum gq_verdict verdict = GQ_VERDICT_FAULTED;
-    struct gq_lane_ending ending;
     uint32_t fault = 0;
-    /* A worker that has served another suspect may bear its marks: what it dies of is not tried alone yet. */
-    if (trial->remote && gq_trial_run(trial, &code, suspect->id, &ending, &fault) == GQ_VERDICT_ENDED)
-        return keep_ending(s, &ending);
+    gq_trial_end(trial); /* a worker that has served another suspect may bear its marks */
     for (uint32_t i = 0; i < trials && verdict == GQ_VERDICT_FAULTED; i++)
-        verdict = gq_trial_run(trial, &code, suspect->id, &ending, &fault);
+        verdict = gq_trial_run(trial, &code, &message, 1, &fault);
     if (verdict == GQ_VERDICT_ENDED)
-        return keep_ending(s, &ending);
+        return keep_ending(s, &message.ending);
     struct gq_text said = {0};
     if (verdict == GQ_VERDICT_NONE)
         return gq_error_status();
-    const enum gq_fall fall = gq_fall_back(trial, suspect, &said);
+    const enum gq_fall fall = gq_fall_back(trial, &message.suspect, &said); /* by now its stage is known */
     note(s, &said);
     if (fall != GQ_FALL_NONE)
         return GQ_OK; /* the next epoch serves it, or meets it again */
-    return convict(s, suspect, fault, code.generation);
+    return convict(s, &message.suspect, fault, code.generation);
+}
+
+/* Keeps the ends that there are, tries alone what the worker ended inside of, and returns how many are left. */
+static uint32_t sort_out(struct gq_supervisor *s, struct gq_trial *trial, struct gq_trial_message *messages,
+                         uint32_t count, gq_status *status)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct gq_trial_message *m = &messages[i];
+        if (m->ended && *status == GQ_OK)
+            *status = keep_ending(s, &m->ending);
+        else if (m->ended)
+            free(m->ending.data);
+        else if (m->met && *status == GQ_OK)
+            *status = try_one(s, trial, &m->suspect);
+        else
+            messages[left++] = (struct gq_trial_message){.suspect = m->suspect};
+    }
+    return left;
+}
+
+/* All that is suspected goes through one worker, one after another: where it ends, it is inside of what is to blame. */
+static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct gq_trial_message *messages,
+                         uint32_t count)
+{
+    gq_status status = GQ_OK;
+    while (count > 1 && status == GQ_OK) {
+        const struct gq_epoch_code code = gq_epoch_live(s->p);
+        uint32_t fault;
+        if (gq_trial_run(trial, &code, messages, count, &fault) == GQ_VERDICT_NONE)
+            status = gq_error_status();
+        count = sort_out(s, trial, messages, count, &status);
+    }
+    return count == 1 && status == GQ_OK ? try_one(s, trial, &messages[0].suspect) : status;
 }
 
 static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
 {
     struct gq_trial *trial = calloc(1, sizeof *trial);
-    gq_status status = trial ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a trial");
-    if (trial)
+    struct gq_trial_message *messages = calloc(count ? count : 1, sizeof *messages);
+    gq_status status = trial && messages ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a trial");
+    if (status == GQ_OK) {
         trial->p = s->p;
-    for (uint32_t i = 0; i < count && status == GQ_OK; i++)
-        status = try_one(s, trial, &suspects[i]);
-    if (trial)
+        for (uint32_t i = 0; i < count; i++)
+            messages[i].suspect = suspects[i];
+        status = try_all(s, trial, messages, count);
         gq_trial_end(trial);
+    }
+    free(messages);
     free(trial);
     return status;
 }
@@ -168,7 +206,7 @@ static gq_status give_lanes(struct gq_supervisor *s)
 static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
-    gq_status status = gq_remote_begin(s->p->remote);
+    gq_status status = gq_remote_begin(s->p->remote, gq_reserve_take(&s->reserve));
     if (status == GQ_OK)
         status = gq_epoch_load(s->p, s->p->remote, &code);
     if (status != GQ_OK)
@@ -240,16 +278,10 @@ static bool has_state(struct gq_pipeline *p)
     return any;
 }
 
-static gq_status renew(void *arg)
+static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
 {
-    struct gq_supervisor *s = arg;
-    struct gq_suspect suspects[GQ_BLOCKS_MAX];
     struct gq_text text = {0};
-    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE))
-        return GQ_ERR_NOT_READY;
     struct gq_remote *remote = s->p->remote;
-    const uint32_t count = gq_suspects_find(remote->link.worker, s->p->queue, s->hung ? s->hung_block : GQ_BLOCK_NONE,
-                                            suspects, GQ_BLOCKS_MAX);
     const bool enough = is_fruitless(s, count);
     tell_end(s, suspects, count, &text);
     if (enough) {
@@ -258,6 +290,8 @@ static gq_status renew(void *arg)
         gq_text_finish(&text);
         return status;
     }
+    if (count > 1)
+        gq_text_printf(&text, "; %u messages that it may have been inside of are tried one by one", count);
     gq_text_puts(&text, "; another worker takes over");
     gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
@@ -268,12 +302,34 @@ static gq_status renew(void *arg)
     if (status == GQ_OK)
         status = take_over(s);
     forget_endings(s);
+    gq_reserve_start(&s->reserve);
+    return status;
+}
+
+static gq_status renew(void *arg)
+{
+    struct gq_supervisor *s = arg;
+    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE))
+        return GQ_ERR_NOT_READY;
+    const struct gq_remote *remote = s->p->remote;
+    const struct gq_worker_page *page = remote->link.worker;
+    const bool anybody = gq_fault_code(page, s->hung, remote->wait_status) > GQ_FAULT_CUDA;
+    const uint32_t room = anybody ? gq_suspects_all_room(s->p->queue) : gq_suspects_room(page);
+    struct gq_suspect *suspects = malloc(room * sizeof *suspects);
+    if (!suspects)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u messages that the worker was inside of", room);
+    const uint32_t block = s->hung ? s->hung_block : GQ_BLOCK_NONE;
+    const uint32_t count = anybody ? gq_suspects_all(s->p->queue, suspects, room)
+                                   : gq_suspects_find(page, s->p->queue, block, suspects, room);
+    const gq_status status = renew_after(s, suspects, count);
+    free(suspects);
     return status;
 }
 
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
 {
     *s = (struct gq_supervisor){.p = p, .silent_ms = GQ_BUDGET_SILENT_MS};
+    gq_reserve_init(&s->reserve, p->conf, p->backend);
     s->keeper =
         (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
 }
@@ -283,4 +339,14 @@ uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s)
     return __atomic_load_n(&s->silent_ms, __ATOMIC_RELAXED);
 }
 
-void gq_supervisor_arm(struct gq_supervisor *s) { __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE); }
+void gq_supervisor_arm(struct gq_supervisor *s)
+{
+    gq_reserve_start(&s->reserve); /* before a death may be seen, whose thread has it from then on */
+    __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE);
+}
+
+void gq_supervisor_finish(struct gq_supervisor *s)
+{
+    if (s->p)
+        gq_reserve_end(&s->reserve);
+}

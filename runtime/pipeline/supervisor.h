@@ -10,6 +10,7 @@
 
 #include "pipeline/budget.h"
 #include "pipeline/remote.h"
+#include "pipeline/reserve.h"
 
 struct gq_pipeline;
 struct gq_lane_ending;
@@ -17,6 +18,7 @@ struct gq_lane_ending;
 struct gq_supervisor {
     struct gq_pipeline *p;
     struct gq_remote_keeper keeper;
+    struct gq_reserve reserve;
     struct gq_budget budget;
     uint32_t armed;     /* atomic: messages flow; a worker that dies before is the start's to tell of */
     uint32_t silent_ms; /* atomic: after so long a worker is silent; for tests to shorten */
@@ -34,5 +36,7 @@ void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p);
 uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s);
 /* From here on. */
 void gq_supervisor_arm(struct gq_supervisor *s);
+/* Once there is no worker to watch. Takes one that was never initialized. */
+void gq_supervisor_finish(struct gq_supervisor *s);
 
 #endif

@@ -1,6 +1,7 @@
 #include "pipeline/trial.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include <stdlib.h>
 #include <unistd.h>
 
 #define SOON 2000u /* looks for the end one after another, before sleeping between them */
@@ -52,25 +53,54 @@ void gq_trial_end(struct gq_trial *trial)
 
 static gq_status start(struct gq_trial *trial, const struct gq_epoch_code *code)
 {
-    struct gq_process none = {.channel = -1};
     struct gq_pipeline *p = trial->p;
+    struct gq_process ready = gq_reserve_take(&p->supervisor.reserve);
     gq_budget_reset(&trial->budget);
     trial->windows = 0;
-    gq_status status = gq_remote_create(p->conf, p->backend, 1, p->versions, NULL, &none, &trial->remote);
+    gq_status status = gq_remote_create(p->conf, p->backend, 1, p->versions, NULL, &ready, &trial->remote);
+    gq_process_end(&ready, 0); /* if it was not taken */
+    gq_reserve_start(&p->supervisor.reserve);
     if (status == GQ_OK)
         status = gq_epoch_load(p, trial->remote, code);
     return status == GQ_OK ? gq_remote_run(trial->remote) : status;
 }
 
-/* Until the message or its worker has ended. */
-static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window *window, uint64_t seq,
-                             struct gq_lane_ending *ending, bool *hung)
+/* The windows of one trial. Messages are in the order of their ids, so those of a lane are neighbours. */
+struct batch {
+    struct gq_trial_message *message;
+    uint32_t count;
+    struct window {
+        struct gq_lane_window lane;
+        uint32_t next, end; /* of `message`: those before `next` have ended */
+    } * window;
+    uint32_t windows;
+};
+
+/* Have all ended? A worker that serves one message at a time ends those of a lane in order. */
+static bool look_at_ends(struct batch *b)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < b->windows; i++) {
+        struct window *w = &b->window[i];
+        for (; w->next < w->end; w->next++) {
+            struct gq_trial_message *m = &b->message[w->next];
+            m->ended = gq_lane_window_ending(&w->lane, gq_id_seq(m->suspect.id), &m->ending);
+            if (!m->ended)
+                break;
+        }
+        all &= w->next == w->end;
+    }
+    return all;
+}
+
+/* Until all messages or their worker have ended. */
+static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *hung)
 {
     struct gq_pipeline *p = trial->p;
-    uint32_t block;
+    const struct gq_worker_page *page = trial->remote->link.worker;
     for (uint32_t look = 0;; look++) {
         const bool dead = gq_link_dead(&trial->remote->link);
-        if (gq_lane_window_ending(window, seq, ending))
+        if (look_at_ends(b))
             return GQ_VERDICT_ENDED;
         if (dead)
             return GQ_VERDICT_FAULTED;
@@ -78,11 +108,9 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
-        if (!*hung && gq_budget_look(&trial->budget, trial->remote->link.worker, p->conf, &block)) {
-            *hung = true;
+        if (*hung == GQ_BLOCK_NONE && gq_budget_look(&trial->budget, page, p->conf, hung))
             gq_remote_kill(trial->remote, GQ_BUDGET_HUNG);
-        }
-        if (gq_budget_is_silent(&trial->budget, trial->remote->link.worker, gq_supervisor_silent_ms(&p->supervisor)))
+        if (gq_budget_is_silent(&trial->budget, page, gq_supervisor_silent_ms(&p->supervisor)))
             gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
         if (look < SOON)
             gq_cpu_relax();
@@ -91,58 +119,127 @@ static enum gq_verdict watch(struct gq_trial *trial, const struct gq_lane_window
     }
 }
 
-/* Was the worker inside the message when it ended? Somebody may kill it at any time. */
-static bool died_of(const struct gq_trial *trial, uint64_t id)
+/* Notes which messages the worker was inside of when it ended: with a pipeline of several steps on a device, one of
+ * each. False: of none. Somebody may kill it at any time. */
+static bool note_met(const struct gq_trial *trial, struct batch *b, uint32_t hung)
 {
-    struct gq_suspect suspect;
-    return gq_suspects_find(trial->remote->link.worker, trial->p->queue, GQ_BLOCK_NONE, &suspect, 1) == 1 &&
-           suspect.id == id;
+    const struct gq_worker_page *page = trial->remote->link.worker;
+    const uint32_t room = gq_suspects_room(page);
+    struct gq_suspect *list = malloc(room * sizeof *list);
+    const uint32_t count = list ? gq_suspects_find(page, trial->p->queue, hung, list, room) : 0;
+    bool any = false;
+    for (uint32_t i = 0, m = 0; i < count; i++) {
+        while (m < b->count && b->message[m].suspect.id < list[i].id)
+            m++;
+        if (m == b->count || b->message[m].suspect.id != list[i].id || b->message[m].ended)
+            continue;
+        b->message[m].suspect = list[i]; /* with the stage, which nobody may have known before */
+        b->message[m].suspect.caused = false;
+        b->message[m].met = any = true;
+    }
+    free(list);
+    return any;
 }
 
-/* GQ_VERDICT_NONE: the worker could not be started, or ended beside the message. */
-static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
-                                struct gq_lane_ending *ending, uint32_t *fault)
+static gq_status open_window(struct gq_trial *trial, struct batch *b, uint32_t first, uint32_t count)
 {
-    const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, id);
-    struct gq_lane_window window = {.out_fd = -1};
+    const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, b->message[first].suspect.id);
+    struct window *w = &b->window[b->windows];
     struct gq_lane_range range;
-    bool hung = false;
-    enum gq_verdict verdict = GQ_VERDICT_NONE;
+    uint64_t *seqs = malloc(count * sizeof *seqs);
     gq_assert(lane);
-    gq_status status = trial->remote ? GQ_OK : start(trial, code);
-    if (status == GQ_OK)
-        status = gq_lane_window_open(&window, lane, &(uint64_t){gq_id_seq(id)}, 1, &range);
-    if (status == GQ_OK)
-        status = gq_remote_add_window(trial->remote, lane, &window, &range);
+    if (!seqs)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a trial of %u messages", count);
+    for (uint32_t i = 0; i < count; i++)
+        seqs[i] = gq_id_seq(b->message[first + i].suspect.id);
+    gq_status status = gq_lane_window_open(&w->lane, lane, seqs, count, &range);
+    free(seqs);
+    if (status != GQ_OK)
+        return status;
+    w->next = first;
+    w->end = first + count;
+    b->windows++;
+    status = gq_remote_add_window(trial->remote, lane, &w->lane, &range);
     /* A thread may have met the message before the control thread could answer. */
-    if (status == GQ_OK || (window.out_fd >= 0 && gq_link_dead(&trial->remote->link))) {
-        gq_link_ring_worker(&trial->remote->link);
-        verdict = watch(trial, &window, gq_id_seq(id), ending, &hung);
+    return status == GQ_OK || gq_link_dead(&trial->remote->link) ? GQ_OK : status;
+}
+
+static gq_status open_windows(struct gq_trial *trial, struct batch *b)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0, n; i < b->count && status == GQ_OK && !gq_link_dead(&trial->remote->link); i += n) {
+        for (n = 1; i + n < b->count; n++)
+            if (gq_id_lane(b->message[i + n].suspect.id) != gq_id_lane(b->message[i].suspect.id))
+                break;
+        status = open_window(trial, b, i, n);
         trial->windows++;
     }
+    return b->windows ? status : gq_error_status();
+}
+
+static uint32_t lanes_of(const struct gq_trial_message *messages, uint32_t count)
+{
+    uint32_t lanes = 1;
+    for (uint32_t i = 1; i < count; i++)
+        lanes += gq_id_lane(messages[i].suspect.id) != gq_id_lane(messages[i - 1].suspect.id);
+    return lanes;
+}
+
+/* GQ_VERDICT_NONE: the worker could not be started, or ended beside the messages. */
+static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_code *code, struct batch *b,
+                                uint32_t *fault)
+{
+    uint32_t hung = GQ_BLOCK_NONE;
+    enum gq_verdict verdict = GQ_VERDICT_NONE;
+    gq_status status = trial->remote ? GQ_OK : start(trial, code);
+    if (status == GQ_OK)
+        status = open_windows(trial, b);
+    if (status == GQ_OK) {
+        gq_link_ring_worker(&trial->remote->link);
+        verdict = watch(trial, b, &hung);
+    }
     if (verdict == GQ_VERDICT_FAULTED) {
-        *fault = gq_fault_code(trial->remote->link.worker, hung, trial->remote->wait_status);
+        *fault = gq_fault_code(trial->remote->link.worker, hung != GQ_BLOCK_NONE, trial->remote->wait_status);
         gq_remote_check(trial->remote);
-        verdict = died_of(trial, id) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
+        verdict = note_met(trial, b, hung) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
     if (verdict != GQ_VERDICT_ENDED)
         gq_trial_end(trial);
-    gq_lane_window_close(&window);
+    while (b->windows)
+        gq_lane_window_close(&b->window[--b->windows].lane);
     return verdict;
 }
 
-enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
-                             struct gq_lane_ending *ending, uint32_t *fault)
+/* What had an end when the worker ended beside the others is tried once more with them. */
+static void forget(struct gq_trial_message *messages, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        free(messages[i].ending.data);
+        messages[i].ending.data = NULL;
+        messages[i].ended = messages[i].met = false;
+    }
+}
+
+enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code,
+                             struct gq_trial_message *messages, uint32_t count, uint32_t *fault)
 {
     enum gq_verdict verdict = GQ_VERDICT_NONE;
     const uint64_t deadline = gq_clock_deadline(GQ_SCARCE_MS);
-    if (trial->windows == GQ_LANES_MAX)
+    const uint32_t lanes = lanes_of(messages, count);
+    struct batch b = {.message = messages, .count = count, .window = calloc(lanes, sizeof *b.window)};
+    if (!b.window) {
+        gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a trial of %u messages", count);
+        return verdict;
+    }
+    if (trial->windows + lanes > GQ_LANES_MAX)
         gq_trial_end(trial);
     for (uint32_t starts = 0; starts < STARTS_MAX && !gq_remote_expected(trial->p->remote);) {
-        verdict = try_once(trial, code, id, ending, fault);
+        forget(messages, count);
+        verdict = try_once(trial, code, &b, fault);
         if (verdict != GQ_VERDICT_NONE)
             break;
         starts += !gq_epoch_may_ask_again(deadline);
     }
+    free(b.window);
     return verdict;
 }

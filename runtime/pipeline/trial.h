@@ -1,10 +1,12 @@
-/* trial.h - one suspected message alone, in a worker that has nothing else to do: does it end, or does the worker? */
+/* trial.h - suspected messages, one after another, in a worker that has nothing else to do: do they end, or does the
+ * worker? */
 #ifndef GQ_PIPELINE_TRIAL_H
 #define GQ_PIPELINE_TRIAL_H
 
 #include "pipeline/budget.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/suspects.h"
+#include "ring/lane.h"
 
 /* Which code a worker is started with: of each stage one version, which is loaded nowhere else by then. */
 struct gq_epoch_code {
@@ -30,14 +32,22 @@ struct gq_trial {
 };
 
 enum gq_verdict {
-    GQ_VERDICT_ENDED,   /* whether well or not: *ending */
-    GQ_VERDICT_FAULTED, /* with it: *code of GQ_RESULT_FAULTED */
-    GQ_VERDICT_NONE     /* it could not be tried, or nobody waits any more: the error is set */
+    GQ_VERDICT_ENDED,   /* all of them, whether well or not */
+    GQ_VERDICT_FAULTED, /* the worker, inside of some: *fault is the code of GQ_RESULT_FAULTED */
+    GQ_VERDICT_NONE     /* they could not be tried, or nobody waits any more: the error is set */
 };
 
-/* Tries the message; the worker is kept for the next, unless the message ended it. `ending` has bytes to free. */
-enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code, uint64_t id,
-                             struct gq_lane_ending *ending, uint32_t *fault);
+struct gq_trial_message {
+    struct gq_suspect suspect;
+    struct gq_lane_ending ending; /* its bytes are the caller's to free */
+    bool ended;                   /* as `ending` says */
+    bool met;                     /* the worker ended inside of it */
+};
+
+/* Tries messages, in the order of their ids, of which none is named twice; the worker is kept for the next, unless it
+ * ended. `ended` and `met` are false before. */
+enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code,
+                             struct gq_trial_message *messages, uint32_t count, uint32_t *fault);
 /* Ends the worker. Takes one that has none. */
 void gq_trial_end(struct gq_trial *trial);
 

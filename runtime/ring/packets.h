@@ -46,6 +46,7 @@ enum gq_packet_type {
     GQ_PACKET_DISCARD, /* stage.version of a stage is no longer wanted */
     GQ_PACKET_STOP,    /* finish what is held, answer, and exit */
     GQ_PACKET_PROBE,   /* setup.device: what is it? The reply's `device`, and nothing stays open */
+    GQ_PACKET_WARM,    /* setup.device: it is taken, so that SETUP for it takes no time */
     GQ_PACKET_BUS,     /* setup.device: how fast is the way to it? The reply's `bus`; an error ends the worker */
     GQ_PACKET_REPLY,
     GQ_PACKET_DIED /* text: why; the worker exits with GQ_WORKER_DIED */
@@ -64,7 +65,9 @@ struct gq_packet {
     union {
         struct {
             uint32_t layout_version, backend, device, threads, slot_bytes, retries, capacity;
-            uint32_t poll; /* GQ_GRID_ADAPTIVE, ... of device/grid.h */
+            uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... of device/grid.h */
+            uint32_t look_ms; /* how often the host looks at crumbs */
+            uint32_t single;  /* 1: one message at a time, whatever `threads` and the images say */
         } setup;
         struct {
             uint32_t generation, blocks;

@@ -6,6 +6,7 @@
 
 #include <gpuqueue/layout.h>
 #include <stdint.h>
+#include "device/port.h"
 
 /* How many crumbs count. */
 static inline uint32_t gq_page_threads(const struct gq_worker_page *page)
@@ -16,6 +17,21 @@ static inline uint32_t gq_page_threads(const struct gq_worker_page *page)
 
 /* What a block left; block < gq_page_threads(). The signal first: it was written last. */
 struct gq_crumb gq_page_crumb(const struct gq_worker_page *page, uint32_t block);
+
+/* How many runs count, of those that a device's teams serve. */
+static inline uint32_t gq_page_runs(const struct gq_worker_page *page)
+{
+    const uint32_t runs = __atomic_load_n(&page->runs, __ATOMIC_RELAXED);
+    return runs < GQ_RUNS_MAX ? runs : GQ_RUNS_MAX;
+}
+
+/* The run of one place: the id of its first message, 0 for none, and what it is about (GQ_RUN_...). */
+static inline uint64_t gq_page_run(const struct gq_worker_page *page, uint32_t place, uint64_t *data)
+{
+    uint64_t id;
+    gq_load_unit(&page->run[place], &id, data); /* A10 pairs R10 */
+    return id;
+}
 
 /* The sum over all blocks. */
 uint64_t gq_page_retries(const struct gq_worker_page *page);

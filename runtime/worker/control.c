@@ -27,6 +27,7 @@ static struct worker {
     const struct gq_backend_ops *ops; /* NULL before SETUP */
     struct gq_backend *backend;
     uint32_t capacity, slot_bytes, poll;
+    char *role; /* the argument that this process was started with */
 } worker;
 
 /* The last word: the sentence goes to the host, and the process ends without unwinding anything. */
@@ -56,6 +57,8 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
     gq_status status = gq_link_attach(&worker.link, fds[0], fds[1]);
     if (status != GQ_OK)
         return status;
+    memcpy(worker.role, "worker",
+           sizeof "worker"); /* who waited in reserve is what others are, to who lists processes */
     worker.capacity = p->setup.capacity;
     worker.slot_bytes = p->setup.slot_bytes;
     worker.poll = p->setup.poll;
@@ -67,6 +70,8 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
         .slot_bytes = p->setup.slot_bytes,
         .retries = p->setup.retries,
         .poll = p->setup.poll,
+        .look_ms = p->setup.look_ms,
+        .single = p->setup.single != 0,
         .die = die,
     };
     worker.ops = p->setup.backend == GQ_PACKET_CUDA ? &gq_cuda_backend : &gq_cpu_backend;
@@ -233,6 +238,8 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
 {
     if (p->type == GQ_PACKET_PROBE)
         return probe(p);
+    if (p->type == GQ_PACKET_WARM)
+        return gq_cuda_warm(p->setup.device);
     if (p->type == GQ_PACKET_BUS)
         return measure_bus(p);
     if (p->type != GQ_PACKET_SETUP && !worker.backend)
@@ -314,9 +321,10 @@ static void nap_until_request(void)
         continue;
 }
 
-int gq_worker_main(void)
+int gq_worker_main(char *role)
 {
     pthread_t follower;
+    worker.role = role;
     if (pthread_create(&follower, NULL, follow_host, NULL) == 0)
         pthread_detach(follower);
     for (;;) {
@@ -327,7 +335,10 @@ int gq_worker_main(void)
         gq_status status = gq_channel_receive(CHANNEL, &packet, sizeof packet, &len, fds, &fd_count, GQ_MS_FOREVER);
         if (status != GQ_OK || len != sizeof packet)
             _exit(0); /* the host is gone: nothing here is worth keeping, and other threads still run */
-        status = answer(serve(&packet, fds, fd_count), &packet);
+        status = serve(&packet, fds, fd_count);
+        if (status == GQ_ERR_DEVICE && worker.backend && worker.ops->check)
+            worker.ops->check(worker.backend);
+        status = answer(status, &packet);
         for (size_t i = 0; i < fd_count; i++)
             close(fds[i]);
         if (status != GQ_OK || packet.type == GQ_PACKET_STOP)

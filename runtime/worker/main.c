@@ -41,8 +41,8 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     /* A plugin's printf goes where people look for it, and never into a pipeline's standard output. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
-    if (strcmp(argv[1], "worker") == 0)
-        return gq_worker_main();
+    if (strcmp(argv[1], "worker") == 0 || strcmp(argv[1], "reserve") == 0)
+        return gq_worker_main(argv[1]);
     if (strcmp(argv[1], "builder") == 0)
         return gq_builder_main();
     if (strcmp(argv[1], "version") == 0)

@@ -3,6 +3,6 @@
 #define GQ_WORKER_WORKER_H
 
 /* Serves requests on descriptor 3 until the host says stop or is gone. Returns an exit code. */
-int gq_worker_main(void);
+int gq_worker_main(char *role);
 
 #endif

@@ -16,7 +16,7 @@ __device__ void process_message(const MsgView &in, ResultView *out)
     if (is(in, "fail"))
         return gq_fail(out, 42);
     if (is(in, "segv"))
-        *(volatile int *)8 = 1;
+        out->out[0] = *(volatile uint8_t *)8;
     for (volatile int forever = 1; forever && is(in, "hang");)
         continue;
     for (long long end = is(in, "slow") ? clock64() + 1000000000 : 0; clock64() < end;)

@@ -10,7 +10,8 @@
  *   poll=N                         what the grids must be told of waiting (GQ_GRID_SPIN, ...)
  *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails; calls are counted over all processes by `count`
  *   count=PATH                     a file that grows by one byte a call of FUNCTION
- *   fault=N                        the grids fault after N messages
+ *   fault=N                        the grids of a process fault after N messages
+ *   poison=N hangs=N               message number N of a lane, from 0 on, ends its grid by a fault; does not end
  *   late                           the grids fault as they leave, when every result is out
  *   stuck                          the grids do not look at the stop word
  *   holds                          the grids do not look at an order to leave
@@ -42,7 +43,7 @@ struct fake_script {
     long fail_at;
     int fail_error;
     char count[512];
-    uint64_t fault; /* UINT64_MAX: never */
+    uint64_t fault, poison, hangs; /* UINT64_MAX: never */
     bool late, stuck, ends, holds;
     bool spares; /* `fail` is a function that gives something back: what it refused stays alive */
 };

@@ -36,6 +36,17 @@ static bool there(const struct player *p, const struct gq_grid_lane *l, uint64_t
 {
     *len = 0;
     *meta = gq_meta(p->g.generation, p->g.stage, GQ_RESULT_OK, 0);
+    const uint64_t at = gq_slot_index(&l->view, seq);
+    if (seq < l->known && (l->ended[at / 32] >> at % 32 & 1)) { /* before this worker came */
+        *meta = gq_meta(0, 0, GQ_RESULT_PASSED, 0);
+        return true;
+    }
+    if (p->g.step == 0 && seq < l->known) {
+        *len = (uint32_t)l->desc[at];
+        return true;
+    }
+    if (p->g.step == 0 && l->cursor[0].scout) /* for good: there is nothing behind it for this worker */
+        return false;
     if (p->g.step == 0)
         return l->generated ? seq < gq_slot_limit(&l->view) : gq_slot_acquire(&l->view, seq, len) != 0;
     const struct gq_out_desc *hop = hop_of(l, p->g.step - 1, seq);
@@ -90,6 +101,8 @@ static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t 
         count(l, seq, len, meta);
         return;
     }
+    if (gq_meta_status(meta) == GQ_RESULT_PASSED)
+        return;
     if (p->g.step + 1 == p->g.steps) {
         memcpy(gq_slot_out(&l->view, seq), to, len);
         gq_slot_finish(&l->view, seq, len, meta);
@@ -99,19 +112,48 @@ static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t 
     gq_store_release_pair(&hop->meta, meta, ((uint64_t)gq_slot_stamp(seq) << 32) | len); /* R5 */
 }
 
+/* The first message of the lane that no grid of this step has met: shares are claimed in turns, and here by one thread,
+ * which keeps all of them in the first. */
+static uint64_t *next_of(struct gq_grid_lane *l, uint32_t step)
+{
+    struct gq_grid_share *share = l->cursor[step].share;
+    for (uint32_t n = 1; n < GQ_SHARES; n++) {
+        share[0].next = share[n].next < share[0].next ? share[n].next : share[0].next;
+        share[n].next = UINT64_MAX;
+    }
+    return &share[0].next;
+}
+
+static struct gq_unit *crumb_of(const struct player *p)
+{
+    return &p->g.run[p->g.step + (p->g.lanes == GQ_GRID_CANARY_LANES ? GQ_STAGES_MAX + 1 : 0)];
+}
+
+/* Does this message end the grid? It is the one that the crumb names. */
+static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint64_t meta)
+{
+    if (gq_meta_status(meta) != GQ_RESULT_OK)
+        return false;
+    gq_store_unit(crumb_of(p), gq_slot_id(l->view.lane, seq), GQ_RUN_DATA(p->g.stage, 1, p->g.generation));
+    while (seq == fake_script()->hangs && !fake_sticky())
+        nap(1000000);
+    return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault || seq == fake_script()->poison;
+}
+
 /* Everything that is there in one lane; false when nothing was, or the grid faulted. */
 static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
 {
-    uint64_t *next = &l->cursor[p->g.step].share[0].next, meta;
+    uint64_t *next = next_of(l, p->g.step), meta;
     uint32_t len;
     bool any = false;
     for (; !fake_sticky() && there(p, l, *next, &len, &meta); ++*next, any = true) {
-        if (__atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault) {
+        if (faults(p, l, *next, meta)) {
             fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
             return false;
         }
         pass(p, l, *next, len, meta);
     }
+    gq_store_unit(crumb_of(p), 0, 0);
     return any;
 }
 

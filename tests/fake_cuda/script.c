@@ -7,8 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct fake_script script = {
-    .devices = 1, .sms = 4, .threads = 2048, .registers = 65536, .poll = -1, .launched = -1, .fault = UINT64_MAX};
+static struct fake_script script = {.devices = 1,
+                                    .sms = 4,
+                                    .threads = 2048,
+                                    .registers = 65536,
+                                    .poll = -1,
+                                    .launched = -1,
+                                    .fault = UINT64_MAX,
+                                    .poison = UINT64_MAX,
+                                    .hangs = UINT64_MAX};
 
 static void read_fail(char *value)
 {
@@ -45,6 +52,10 @@ static void read_word(char *word)
         snprintf(script.count, sizeof script.count, "%s", value);
     else if (strncmp(word, "fault=", 6) == 0)
         script.fault = strtoull(value, NULL, 10);
+    else if (strncmp(word, "poison=", 7) == 0)
+        script.poison = strtoull(value, NULL, 10);
+    else if (strncmp(word, "hangs=", 6) == 0)
+        script.hangs = strtoull(value, NULL, 10);
     else if (strcmp(word, "late") == 0)
         script.late = true;
     else if (strcmp(word, "holds") == 0)

@@ -91,13 +91,12 @@ class Swaps(gpu.Scenario):
                 self.assertIn(code, (0, 3, 4), f"{function}, call {k} of {calls}: {told}")
                 self.assertNotIn("killed by", told, f"{function}, call {k} of {calls}")
 
-    def test_a_device_that_is_lost_during_a_change_ends_the_pipeline_with_its_error(self):
+    def test_a_device_that_is_lost_during_a_change_is_another_workers_and_the_change_is_made_or_refused(self):
         for function in ("cuKernelGetFunction", "cuLaunchKernel", "cuStreamWriteValue32_v2"):
             count = self.path(f"calls-{function}")
             self.swaps(f"fail={function},0,700", f"count={count}")
             code, told = self.swaps(f"fail={function},{os.path.getsize(count)},700", f"count={self.fresh(self.path('again'))}")
-            self.assertEqual(code, 4, f"{function}: {told}")
-            self.assertIn("CUDA_ERROR_ILLEGAL_ADDRESS", told, function)
+            self.assertEqual(code, 0, f"{function}: {told}")
 
 
 gpu.skip_without_nvrtc()

@@ -13,11 +13,12 @@
 #define BATCH 16u
 #define SLOT_BYTES 64u
 #define POISON_EVERY 2500u
-#define HANGS 2u        /* each takes its stage's timeout, again and again */
-#define KILL_MS_MIN 60u /* a message that is tried three times alone is not killed each time by chance */
+#define HANGS 2u                               /* each takes its stage's timeout, again and again */
+#define KILL_MS (fault_on_gpu() ? 3000u : 60u) /* a message that is tried alone is not killed each time by chance */
+#define RETRIES (fault_on_gpu() ? 1u : 3u)     /* a device takes some 300 ms to report what one did */
 #define ROUND_S 120u
 
-/* What a message does to its worker. Once: only the first time, which a file remembers. */
+/* What a message does to its worker. Once: only the first time, which a file remembers; device code has no files. */
 enum kind { GOOD, SEGV, ABORT, EXIT, ONCE, HANG };
 
 struct message {
@@ -52,6 +53,17 @@ static const char plugin[] =
     "    m.number = ~m.number;\n"
     "    memcpy(out->out, &m, sizeof m);\n    *out->out_len = sizeof m;\n}\n";
 
+static const char device_plugin[] = "#include <gpuqueue/plugin.h>\n"
+                                    "struct message { uint64_t number, kind, once; };\n"
+                                    "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
+                                    "    message m = *(const message *)in.payload;\n"
+                                    "    if (m.kind == 1) out->out[0] = *(volatile uint8_t *)8;\n"
+                                    "    if (m.kind == 2) __trap();\n"
+                                    "    if (m.kind == 3) *(volatile uint64_t *)(in.payload + 1) = m.number;\n"
+                                    "    while (m.kind == 5 && ((volatile const message *)in.payload)->kind == 5)\n        continue;\n"
+                                    "    m.number = ~m.number;\n"
+                                    "    *(message *)out->out = m;\n    *out->out_len = sizeof m;\n}\n";
+
 static const char *in_folder(const char *name)
 {
     static char path[160];
@@ -63,7 +75,7 @@ static void write_plugin(void)
 {
     FILE *file = fopen(in_folder("epochs.cu"), "w");
     REQUIRE(file, "epochs.cu");
-    fprintf(file, "#define FOLDER \"%s\"\n%s", folder, plugin);
+    fprintf(file, "#define FOLDER \"%s\"\n%s", folder, fault_on_gpu() ? device_plugin : plugin);
     fclose(file);
 }
 
@@ -76,7 +88,8 @@ static enum kind kind_of(const struct lane *l, uint64_t number)
     uint64_t dice = l->dice ^ (number * 2654435761u + 1);
     if (payload_dice(&dice) % POISON_EVERY != 0)
         return GOOD;
-    return (enum kind)(SEGV + payload_dice(&dice) % HANG);
+    const enum kind kind = (enum kind)(SEGV + payload_dice(&dice) % HANG);
+    return fault_on_gpu() && kind == ONCE ? GOOD : kind;
 }
 
 static struct message make(struct lane *l, uint64_t number)
@@ -170,7 +183,7 @@ static void *kill_workers(void *pipeline)
             kill(worker, payload_dice(&dice) % 3 ? SIGKILL : SIGSEGV);
         while (restarts_of(pipeline) == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline))
             usleep(1000);
-        usleep((useconds_t)(KILL_MS_MIN + payload_dice(&dice) % 200) * 1000);
+        usleep((useconds_t)(KILL_MS + payload_dice(&dice) % 200) * 1000);
     }
     return NULL;
 }
@@ -186,9 +199,9 @@ static gq_pipeline *open_pipeline(void)
     char text[512];
     gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
-             "version: 1\nbackend: cpu\nqueue: { capacity: 128, slot_bytes: %u }\ncpu: { threads: 3 }\n"
-             "stages: [{ name: s, plugin: '%s', timeout: 500ms }]\non_error: { retries: 3 }\n",
-             SLOT_BYTES, in_folder("epochs.cu"));
+             "version: 1\nbackend: %s\nqueue: { capacity: 128, slot_bytes: %u }\ncpu: { threads: 3 }\n"
+             "stages: [{ name: s, plugin: '%s', timeout: 500ms }]\non_error: { retries: %u }\n",
+             fault_on_gpu() ? "cuda" : "cpu", SLOT_BYTES, in_folder("epochs.cu"), RETRIES);
     const gq_open_opts opts = {.size = sizeof opts, .path = "epochs", .text = text, .note = count_note};
     REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;

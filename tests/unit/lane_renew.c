@@ -230,6 +230,69 @@ START_TEST(suspects_are_messages_that_somebody_was_inside_of)
 }
 END_TEST
 
+static void run(uint32_t place, uint64_t seq, uint32_t count, uint32_t stage)
+{
+    page.run[place] = (struct gq_unit){gq_slot_id(0, seq), GQ_RUN_DATA(stage, count, 7)};
+}
+
+START_TEST(a_devices_teams_are_inside_of_runs)
+{
+    struct gq_suspect s[4];
+    queue = (struct gq_queue){.lane = {lane}, .lane_count = 1};
+    memset(&page, 0, sizeof page);
+    put(6);
+    work(1, GQ_RESULT_OK);
+    run(5, 0, 3, 2);
+    run(GQ_RUNS_MAX - 1, 2, 1, 3); /* it has left stage 2, whose team has not said so yet */
+    ck_assert_uint_eq(find(GQ_BLOCK_NONE, s), 0);
+    page.runs = UINT32_MAX;
+    ck_assert_uint_eq(find(GQ_BLOCK_NONE, s), 2);
+    ck_assert(s[0].id == gq_slot_id(0, 0) && s[0].stage == 2 && s[0].generation == 7 && !s[0].caused);
+    ck_assert(s[1].id == gq_slot_id(0, 2) && s[1].stage == 3);
+    ck_assert(find(GQ_BLOCK_OF_RUN(5), s) == 2 && !s[0].caused && !s[1].caused); /* one of them */
+    ck_assert(find(GQ_BLOCK_OF_RUN(GQ_RUNS_MAX - 1), s) == 1 && s[0].caused);
+    ck_assert_uint_eq(gq_suspects_room(&page), GQ_BLOCKS_MAX + 4);
+    page.crumb[0].signal = GQ_FAULT_CUDA + 700; /* of the device, and of no message */
+    page.threads = 1;
+    ck_assert_uint_eq(find(GQ_BLOCK_NONE, s), 2);
+    ck_assert_uint_eq(gq_fault_code(&page, false, 86 << 8), GQ_FAULT_CUDA + 700);
+    page.crumb[0].signal = GQ_FAULT_CUDA_MAX + 1;
+    ck_assert_uint_eq(gq_fault_code(&page, false, 86 << 8), GQ_FAULT_EXIT + 86);
+    for (uint32_t i = 0; i < GQ_RUNS_MAX; i++)
+        page.run[i] = (struct gq_unit){UINT64_MAX, UINT64_MAX};
+    ck_assert(find(GQ_BLOCK_NONE, s) == 0 && gq_suspects_room(&page) == 1u << 20);
+    ck_assert(gq_suspects_all(&queue, s, 4) == 4 && gq_suspects_all_room(&queue) >= 6);
+    ck_assert(s[0].id == gq_slot_id(0, 0) && s[1].id == gq_slot_id(0, 2) && s[3].id == gq_slot_id(0, 4));
+}
+END_TEST
+
+START_TEST(a_run_is_over_its_stages_time)
+{
+    static struct gq_budget budget;
+    struct gq_conf_stage stages[2] = {{.timeout_ms = 0}, {.timeout_ms = 50}};
+    struct gq_conf conf = {.stages = stages, .stage_count = 2};
+    uint32_t block = 9;
+    memset(&page, 0, sizeof page);
+    gq_budget_reset(&budget);
+    page.runs = GQ_RUNS_MAX;
+    run(3, 0, 32, 0); /* as long as it likes */
+    run(4, 32, 32, 1);
+    gq_budget_look(&budget, &page, &conf, &block);
+    for (uint64_t i = 0; i < 8; i++, usleep(10000)) { /* always another */
+        run(4, 64 + i, 32, 1);
+        ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+        ck_assert(!gq_budget_is_silent(&budget, &page, 1));
+    }
+    for (int i = 0; i < 20 && block == 9; i++, usleep(10000))
+        gq_budget_look(&budget, &page, &conf, &block);
+    ck_assert_uint_eq(block, GQ_BLOCK_OF_RUN(4));
+    page.run[3] = page.run[4] = (struct gq_unit){0, 0};
+    for (int i = 0; i < 3; i++, usleep(10000))
+        ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+    ck_assert(gq_budget_is_silent(&budget, &page, 1)); /* nobody moves, and nobody is inside of anything */
+}
+END_TEST
+
 START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
 {
     static struct gq_budget budget;
@@ -262,6 +325,8 @@ int main(void)
                                   a_window_is_open_for_its_set_alone,
                                   what_ends_in_a_window_is_an_ending_with_its_bytes,
                                   suspects_are_messages_that_somebody_was_inside_of,
+                                  a_devices_teams_are_inside_of_runs,
+                                  a_run_is_over_its_stages_time,
                                   a_message_is_over_its_time_by_what_was_seen_of_it};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
