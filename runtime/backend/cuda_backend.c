@@ -222,7 +222,7 @@ void gq_cuda_die(struct gq_cuda *c)
     c->setup.die(why);
 }
 
-/* What the teams are inside of is in device memory, where telling it costs them nothing; the host, which looks at it
+/* What the teams are inside of is in device memory, where telling it costs them least; the host, which looks at it
  * for messages that do not end, sees it as it was a moment ago. */
 static void show_runs(struct gq_cuda *c)
 {

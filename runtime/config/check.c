@@ -253,10 +253,6 @@ static void check_journal(struct gq_reading *r, struct gq_yaml *root)
                        "a journal is for source api with sink api, and these are %s and %s: it keeps what only the "
                        "application has; leave it out",
                        gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
-    if (conf->backend == GQ_BACKEND_CUDA && is_good(find(root, "backend")))
-        gq_read_refuse(r, durability, false,
-                       "a journal is for the CPU backend, and backend is cuda: make it cpu or auto, or leave the "
-                       "journal out");
     if (!journal)
         return;
     check_output(r, journal, "the journal", conf->journal);
