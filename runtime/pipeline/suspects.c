@@ -45,7 +45,7 @@ static uint32_t add_run(const struct gq_worker_page *page, uint32_t place, struc
     const uint64_t first = gq_page_run(page, place, &data);
     const uint32_t count = first ? GQ_RUN_COUNT(data) : 0;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < count && n < max; i++) {
+    for (uint32_t i = 0; i < count && n < max && gq_id_lane(first + i) == gq_id_lane(first); i++) {
         const struct gq_suspect suspect = {first + i, GQ_RUN_STAGE(data), GQ_RUN_GENERATION(data),
                                            caused && count == 1};
         n += add(&suspect, queue, out + n);
