@@ -74,10 +74,14 @@ def all_points(bench, scenario, role, interrupted, pool, numbers):
     first = arguments.first + numbers.randrange(step) + 1
     chosen = [] if arguments.count else range(first, points + 1, step)
     ran = list(pool.map(lambda at: run_point(bench, scenario, role, interrupted, at), chosen))
+    # How many calls there are depends on time: those chosen may have been too far along this once, and the first ones are not.
+    for at in (points // 2, points // 4, 1) if chosen and not interrupted else ():
+        if not any(planted.planted for planted, _ in ran):
+            ran.append(run_point(bench, scenario, role, interrupted, max(at, 1)))
     broken = [what for _, what in ran if what]
     if not interrupted and (points == 0 or (chosen and not any(planted.planted for planted, _ in ran))):
         broken.append(f"{scenario.name}, {role}: no call could be made to fail, so nothing was tested")
-    return points, len(chosen), broken
+    return points, len(ran), broken
 
 
 def tell(name, role, interrupted, points, run, found, start):
