@@ -34,6 +34,10 @@ class Scenario(harness.Scenario):
     def start(self, *arguments, env=None, **options):
         return super().start(*arguments, env={"GPUQ_BACKEND": "", **(env or {})}, **options)
 
+    def wait_until_it_runs(self, process):
+        """The worker in reserve is started with the run, which a signal interrupts from then on."""
+        self.assertTrue(self.worker_of(process, b"reserve"))
+
     def script(self, *words):
         return {"GPUQ_FAKE_CUDA": " ".join(words)}
 

@@ -65,8 +65,7 @@ class Runs(gpu.Scenario):
 
     def test_an_interrupt_ends_what_is_made_and_counted(self):
         process = self.start("run", "--json", "--backend", "cuda", self.counted(1 << 40, capacity=65536, slot_bytes=32))
-        self.worker_of(process)
-        time.sleep(0.5)
+        self.wait_until_it_runs(process)
         process.send_signal(2)
         code, _, err = self.finish(process)
         self.assertIn(code, (0, 130), err)
@@ -192,9 +191,9 @@ class Runs(gpu.Scenario):
     def test_a_killed_worker_is_a_sentence_and_another_takes_over(self):
         source = {"generate": {"count": 20000, "bytes": 16, "rate": "20000/s"}}
         process = self.start("run", "--json", "--backend", "cuda", self.pipeline(source=source, sink={"null": {}}))
-        worker = self.worker_of(process)
-        time.sleep(0.3)
-        os.kill(self.worker_of(process) or worker, 9)
+        self.wait_until_it_runs(process)
+        time.sleep(0.2)  # some messages
+        os.kill(self.worker_of(process), 9)
         code, _, err = self.finish(process)
         self.assertEqual(code, 0, err)
         self.assertIn("SIGKILL", err)
@@ -203,8 +202,7 @@ class Runs(gpu.Scenario):
     def test_an_interrupt_drains(self):
         source = {"generate": {"count": 100000000, "bytes": 16, "rate": "20000/s"}}
         process = self.start("run", "--json", "--backend", "cuda", self.pipeline(source=source, sink={"null": {}}))
-        self.worker_of(process)
-        time.sleep(0.5)
+        self.wait_until_it_runs(process)
         process.send_signal(2)
         code, _, err = self.finish(process)
         self.assertIn(code, (0, 130), err)

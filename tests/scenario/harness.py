@@ -192,13 +192,13 @@ class Scenario(unittest.TestCase):
         counts = {what: int(n) for n, what in re.findall(r"(\d+) (in|out|failed|dropped|not finished)\b(?! the)", summary)}
         self.assertEqual(counts.pop("in"), sum(counts.values()), summary)
 
-    def worker_of(self, process):
-        """The worker's process number, once it serves."""
+    def worker_of(self, process, role=b"worker"):
+        """The worker's process number, once it is there; or that of another of our processes, by its role."""
         def find():
             for pid in session_members(process.pid):
                 try:
                     with open(f"/proc/{pid}/cmdline", "rb") as file:
-                        if file.read().split(b"\0")[1:2] == [b"worker"]:
+                        if file.read().split(b"\0")[1:2] == [role]:
                             return pid
                 except OSError:
                     pass
