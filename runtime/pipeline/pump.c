@@ -225,6 +225,8 @@ static gq_status sink_loop(struct gq_pipeline *p)
                 return status != GQ_OK ? status : gq_remote_check(p->remote);
             continue;
         }
+        if (p->delivery.checkpoint && __atomic_load_n(&lane->lost, __ATOMIC_RELAXED) > 0)
+            return gq_remote_check(p->remote); /* what came behind a lost message is the next run's, with it */
         gq_status status = deliver(p, lane, results, n);
         if (status != GQ_OK)
             return status;
