@@ -180,14 +180,21 @@ START_TEST(drops_and_failures_come_by_express_too)
 }
 END_TEST
 
-START_TEST(a_length_beyond_the_line_is_no_read_beyond_it)
+/* A message whose answer says that it is longer than a line. */
+static uint64_t put_and_answer_too_long(void)
 {
-    uint8_t got[SLOT_BYTES];
-    size_t back;
     const uint64_t seq = put(noise(1), 8);
     struct gq_unit *line = gq_express_line(&lane->view, lane->view.out_express, seq);
     gq_store_unit(&line[0], seq + 1, gq_meta(1, 0, GQ_RESULT_OK, 0));
     gq_store_unit(&line[1], seq + 1, GQ_EXPRESS_BYTES_MAX + 1);
+    return seq;
+}
+
+START_TEST(a_length_beyond_the_line_is_no_read_beyond_it)
+{
+    uint8_t got[SLOT_BYTES];
+    size_t back;
+    const uint64_t seq = put_and_answer_too_long();
     ck_assert_int_eq(fetch(seq, got, &back), GQ_ERR_DEVICE);
     ck_assert_uint_eq(back, 0);
 }
@@ -393,10 +400,7 @@ START_TEST(a_length_beyond_the_line_is_none_for_the_next_worker_either)
 {
     uint8_t got[SLOT_BYTES];
     size_t back;
-    const uint64_t seq = put(noise(1), 8);
-    struct gq_unit *line = gq_express_line(&lane->view, lane->view.out_express, seq);
-    gq_store_unit(&line[0], seq + 1, gq_meta(1, 0, GQ_RESULT_OK, 0));
-    gq_store_unit(&line[1], seq + 1, GQ_EXPRESS_BYTES_MAX + 1);
+    const uint64_t seq = put_and_answer_too_long();
     renew(lane, NULL, 0);
     ck_assert(!is_open(seq));
     ck_assert_int_eq(fetch(seq, got, &back), GQ_ERR_DEVICE);
