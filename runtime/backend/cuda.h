@@ -158,6 +158,8 @@ gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t v
 
 /* cuda_lane.c */
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out);
+/* Beside grids; what is read of `from` was read when it returns. */
+gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes);
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);

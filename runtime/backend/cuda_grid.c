@@ -138,9 +138,7 @@ gq_status gq_cuda_share_lanes(struct gq_cuda *c, uint32_t canary)
     for (uint32_t i = 0; i < c->lane_count && status == GQ_OK; i++) {
         const uint32_t side = (i + 1) * canary / c->lane_count != i * canary / c->lane_count;
         const gq_cu_ptr at = c->lanes + i * sizeof(struct gq_grid_lane) + offsetof(struct gq_grid_lane, canary);
-        status = GQ_CU(c, copy_to_device(at, &side, sizeof side, c->copy));
-        if (status == GQ_OK)
-            status = GQ_CU(c, stream_wait(c->copy));
+        status = gq_cuda_copy_in(c, at, &side, sizeof side);
     }
     return status;
 }

@@ -28,6 +28,12 @@ static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view 
         (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride, (capacity / 32 + 1) * sizeof(uint32_t)};
 }
 
+gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
+{
+    gq_status status = GQ_CU(c, copy_to_device(to, from, bytes, c->copy));
+    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+}
+
 /* Zeroes by the copy engine. A memset is a kernel: beside grids that fill every SM it would wait for ever. */
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 {
@@ -79,9 +85,7 @@ static struct gq_lane_view device_view(const struct gq_lane_view *v, gq_cu_ptr i
 static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 {
     gq_cu_ptr at = c->lanes + (size_t)c->lane_count * sizeof *lane;
-    gq_status status = GQ_CU(c, copy_to_device(at, lane, sizeof *lane, c->copy));
-    if (status == GQ_OK)
-        status = GQ_CU(c, stream_wait(c->copy));
+    gq_status status = gq_cuda_copy_in(c, at, lane, sizeof *lane);
     /* A value written by the stream is fenced behind the copy; a second copy would not be. */
     if (status == GQ_OK)
         status = GQ_CU(
@@ -92,22 +96,15 @@ static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 /* --- lanes that another worker began --------------------------------------------------------------------------------
  */
 
-static gq_status copy_in(struct gq_cuda *c, const void *to, const void *from, size_t bytes)
-{
-    gq_status status = GQ_CU(c, copy_to_device((gq_cu_ptr)(uintptr_t)to, from, bytes, c->copy));
-    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
-}
-
-/* Descriptors between steps are made of zeroes, which is the stamp of a message in the last slot, one in 2^32. Stamps
- * there are multiples of the capacity. */
+/* Descriptors between steps begin like those of an egress. */
 static gq_status start_hops(struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_grid_lane *lane)
 {
-    const struct gq_out_desc nobodys = {.state = (uint64_t)UINT32_MAX << 32};
+    const struct gq_out_desc nobodys = {.state = GQ_NOBODYS_STATE};
     const uint32_t hops = c->steps - 1 + v->in_head->counted;
     gq_status status = GQ_OK;
     for (uint32_t i = 0; i < hops && status == GQ_OK; i++) {
         const struct gq_out_desc *last = lane->hop + (uint64_t)i * (v->mask + 1) + v->mask;
-        status = copy_in(c, last, &nobodys, sizeof nobodys);
+        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)last, &nobodys, sizeof nobodys);
     }
     return status;
 }
@@ -131,9 +128,9 @@ static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, co
     }
     gq_status status = words && ended ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
     if (status == GQ_OK)
-        status = copy_in(c, lane->desc, words, capacity * sizeof *words);
+        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)lane->desc, words, capacity * sizeof *words);
     if (status == GQ_OK)
-        status = copy_in(c, lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
+        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
     free(words);
     free(ended);
     return status;

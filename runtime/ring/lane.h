@@ -120,6 +120,10 @@ void gq_lane_view_fill(struct gq_lane_view *view, uint8_t *in, uint8_t *out, uin
  * caller's to close unless it is -1. */
 void *gq_lane_make_file(const char *name, size_t bytes, int protection, int seals, int *fd);
 
+/* Fresh memory is zero, which is the stamp of one message in 2^32, and that one is in the last slot. This is a word
+ * with the stamp of none there, for those are multiples of the capacity. Not for the first lap alone: messages that are
+ * answered by express leave descriptors as they were. */
+#define GQ_NOBODYS_STATE ((uint64_t)UINT32_MAX << 32)
 /* No message has ended in a fresh egress, whatever its number. By the file: the host's mapping is for reading. */
 gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd);
 

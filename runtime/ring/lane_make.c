@@ -38,14 +38,9 @@ static void write_head(const struct gq_lane *lane, const struct gq_lane_opts *op
     head->counted = opts->counted;
 }
 
-/* Files are made of zeroes, which is the stamp of one message in 2^32, and that one is in the last slot. This is the
- * stamp of none there: they are multiples of the capacity. Not for the first lap alone: messages that are answered by
- * express leave descriptors as they were. */
-static const uint64_t nobodys_stamp = (uint64_t)UINT32_MAX << 32;
-
 gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd)
 {
-    const struct gq_out_desc other = {.state = nobodys_stamp};
+    const struct gq_out_desc other = {.state = GQ_NOBODYS_STATE};
     const uint8_t *at = (const uint8_t *)&view->out_desc[view->mask];
     if (pwrite(fd, &other, sizeof other, at - (const uint8_t *)view->out_head) == (ssize_t)sizeof other)
         return GQ_OK;
@@ -54,7 +49,7 @@ gq_status gq_lane_start_egress(const struct gq_lane_view *view, int fd)
 
 static gq_status start_stamps(const struct gq_lane *lane)
 {
-    lane->view.in_desc[lane->view.mask] = nobodys_stamp;
+    lane->view.in_desc[lane->view.mask] = GQ_NOBODYS_STATE;
     return gq_lane_start_egress(&lane->view, lane->out_fd);
 }
 
