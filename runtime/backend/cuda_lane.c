@@ -194,8 +194,15 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
     if (status != GQ_OK)
         return status;
     c->counted |= view->in_head->counted;
+    c->seen[c->lane_count] = (struct gq_cuda_seen){
+        .view = *view,
+        .hop = (gq_cu_ptr)(uintptr_t)lane.hop,
+        .express = (gq_cu_ptr)(uintptr_t)lane.express,
+        .head = {.seq = range->first},
+    };
     status = publish(c, &lane);
-    c->lane_count += status == GQ_OK;
+    if (status == GQ_OK)
+        __atomic_store_n(&c->lane_count, c->lane_count + 1, __ATOMIC_RELEASE);
     return status;
 }
 

@@ -23,8 +23,6 @@
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
 #define GQ_SHORT_NAP_NS 4000u
 #define GQ_NAPS 5u
-#define GQ_RUN_BYTES \
-    16384u /* payload that one warp takes at a time: in many small parts reads and writes share the bus best */
 
 static __shared__ void *gq_grid_state; /* a variable of the module would make it slower to load */
 
@@ -315,9 +313,7 @@ static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const 
 static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
     const bool mine = gq_lane_of_warp() < c.count;
-    if (gq_lane_of_warp() == 0)
-        gq_tell_run(g, c.first, c.count);
-    __syncwarp(); /* no thread meets its message before that */
+    gq_tell_run(g, c.first, c.count);
     const gq_place place = gq_place_of(g, c, desk);
     gq_item item = {0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0)};
     if (mine)
@@ -360,10 +356,7 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
 {
     const gq_place place = gq_place_of(g, c, desk);
     const uint32_t stride = gq_sight_here().view.stride;
-    if (threadIdx.x == 0)
-        gq_tell_run(g, c.first, 1);
-    if (!gq_from_host(c))
-        __syncthreads(); /* no thread meets the message before that; else they wait for its bytes */
+    gq_tell_run(g, c.first, 1);
     gq_item item = gq_item_of(g, c, 0);
     const uint32_t len = item.len;
     if (gq_from_host(c)) {
@@ -439,11 +432,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
 
 static __device__ uint32_t gq_want(const gq_grid &g)
 {
-    if (g.single)
-        return 1;
-    const uint32_t fit = GQ_RUN_BYTES / (g.out_cap < 16 ? 16 : g.out_cap);
-    const uint32_t most = gq_scope::kind == GQ_SCOPE_THREAD ? 32 : 4;
-    return fit < 1 ? 1 : fit < most ? fit : most;
+    return g.single ? 1 : gq_run_most(gq_scope::kind, g.out_cap);
 }
 
 static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32_t turn, uint32_t want)
@@ -509,7 +498,7 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
         }
     }
     if (gq_lane_of_warp() == 0)
-        gq_leave_run(g);
+        gq_forget_run(g);
 }
 
 static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
@@ -548,7 +537,7 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         }
     }
     if (threadIdx.x == 0)
-        gq_leave_run(g);
+        gq_forget_run(g);
 }
 
 /* Memory of another version of the stage becomes this one's: by one thread, and nothing else runs. */
@@ -576,12 +565,11 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
         gq_take_over(g);
         return;
     }
-    if (threadIdx.x < 32) {
+    if (threadIdx.x < 32)
         gq_sights[threadIdx.x].lane = nullptr;
-        gq_run_places[threadIdx.x] = gq_run_place{GQ_RUN_NONE, 0};
-    }
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
+        gq_run_told = 0;
         if (g.limit_ns)
             gq_dev_cas_u64(&g.shared->end_ns, 0, gq_globaltimer() + g.limit_ns);
     }
