@@ -116,6 +116,12 @@ struct gq_item {
     uint64_t meta;
 };
 
+/* Did the first of these messages come before this worker? Nothing that comes by express did. */
+static __device__ __forceinline__ bool gq_is_old(const gq_claim &c)
+{
+    return !c.express && c.first < gq_sight_here().known;
+}
+
 /* Length and fate of message i as this step receives it. */
 static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
 {
@@ -123,7 +129,7 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     const uint64_t at = gq_slot_index(&s.view, c.first + i);
     if (c.express)
         return gq_item{c.len, c.word};
-    if (gq_had_ended(s, c.first + i))
+    if (gq_is_old(c) && gq_had_ended(s, c.first + i))
         return gq_item{0, gq_meta(0, 0, GQ_RESULT_PASSED, 0)};
     if (g.step > 0) {
         const gq_out_desc *hop = s.hop_in + at;
@@ -313,7 +319,8 @@ static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const 
 static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
     const bool mine = gq_lane_of_warp() < c.count;
-    gq_tell_run(g, c.first, c.count);
+    if (gq_is_old(c))
+        gq_tell_run(g, c.first, c.count);
     const gq_place place = gq_place_of(g, c, desk);
     gq_item item = {0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0)};
     if (mine)
@@ -356,7 +363,8 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
 {
     const gq_place place = gq_place_of(g, c, desk);
     const uint32_t stride = gq_sight_here().view.stride;
-    gq_tell_run(g, c.first, 1);
+    if (gq_is_old(c))
+        gq_tell_run(g, c.first, 1);
     gq_item item = gq_item_of(g, c, 0);
     const uint32_t len = item.len;
     if (gq_from_host(c)) {
@@ -484,10 +492,10 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
     for (uint32_t idle = 0;; idle++) {
         const uint32_t order = gq_leaving(g, watch);
         gq_claim c = gq_take_turn(g, &watch, &turn, want, order);
-        if (c.count == 0 && gq_lane_of_warp() == 0)
+        if (g.run && c.count == 0)
             gq_forget_run(g);
         if (order && c.count == 0)
-            break;
+            return;
         if (c.count == 0 && !watch.lane)
             gq_rest(g, warp, idle);
         while (c.count) {
@@ -497,8 +505,6 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
             idle = 0;
         }
     }
-    if (gq_lane_of_warp() == 0)
-        gq_forget_run(g);
 }
 
 static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
@@ -513,9 +519,9 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         if (threadIdx.x < 32) {
             const uint32_t order = gq_leaving(g, watch);
             const gq_claim c = gq_take_turn(g, &watch, &turn, 1, order);
+            if (g.run && c.count == 0)
+                gq_forget_run(g);
             if (threadIdx.x == 0) {
-                if (c.count == 0)
-                    gq_forget_run(g);
                 claim = c;
                 leave = order && c.count == 0;
                 watching = watch.lane != nullptr;
@@ -526,7 +532,7 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         const uint32_t last = leave, awake = watching;
         __syncthreads();
         if (last)
-            break;
+            return;
         if (mine.count == 0 && !awake)
             gq_rest(g, blockIdx.x, idle);
         while (mine.count) {
@@ -536,8 +542,6 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
             idle = 0;
         }
     }
-    if (threadIdx.x == 0)
-        gq_forget_run(g);
 }
 
 /* Memory of another version of the stage becomes this one's: by one thread, and nothing else runs. */

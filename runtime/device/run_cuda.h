@@ -9,15 +9,15 @@
 
 #include <device/find_cuda.h>
 
-static __shared__ uint32_t gq_run_told; /* 1: there is one that has not been forgotten */
+static __shared__ uint32_t gq_run_told; /* 1: a run that has not been forgotten */
 
 /* By all threads of the team, before any meets the run. */
-static __device__ __forceinline__ void gq_tell_run(const gq_grid &g, uint64_t seq, uint32_t count)
+static __device__ void gq_tell_run(const gq_grid &g, uint64_t seq, uint32_t count)
 {
     if (!g.run)
         return;
     const uint64_t id = gq_slot_id(gq_sight_here().view.lane, seq);
-    if (threadIdx.x == 0) {                                                           /* a trial has one team a step */
+    if (threadIdx.x == 0) { /* a trial has one team a step */
         gq_store_unit(&g.run[g.step], id, GQ_RUN_DATA(g.stage, count, g.generation)); /* R9 pairs A9 */
         gq_run_told = 1;
     }
@@ -27,10 +27,11 @@ static __device__ __forceinline__ void gq_tell_run(const gq_grid &g, uint64_t se
         __syncwarp();
 }
 
-/* By one thread of it, when there is no next run yet. */
-static __device__ __forceinline__ void gq_forget_run(const gq_grid &g)
+/* By the team's first warp, where g.run is not NULL, when there is no next run yet: a store of the last one that nobody
+ * waited for may still fault. */
+static __device__ void gq_forget_run(const gq_grid &g)
 {
-    if (g.run && gq_run_told) {
+    if (threadIdx.x == 0 && gq_run_told) {
         gq_store_unit(&g.run[g.step], 0, 0); /* R9 pairs A9 */
         gq_run_told = 0;
     }
