@@ -438,10 +438,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
     return gq_keep_watch(g, w, want);
 }
 
-static __device__ uint32_t gq_want(const gq_grid &g)
-{
-    return g.single ? 1 : gq_run_most(gq_scope::kind, g.out_cap);
-}
+static __device__ uint32_t gq_want(const gq_grid &g) { return g.single ? 1 : gq_run_most(gq_scope::kind, g.out_cap); }
 
 static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32_t turn, uint32_t want)
 {

@@ -17,7 +17,7 @@ static __device__ void gq_tell_run(const gq_grid &g, uint64_t seq, uint32_t coun
     if (!g.run)
         return;
     const uint64_t id = gq_slot_id(gq_sight_here().view.lane, seq);
-    if (threadIdx.x == 0) { /* a trial has one team a step */
+    if (threadIdx.x == 0) {                                                           /* a trial has one team a step */
         gq_store_unit(&g.run[g.step], id, GQ_RUN_DATA(g.stage, count, g.generation)); /* R9 pairs A9 */
         gq_run_told = 1;
     }
