@@ -112,6 +112,7 @@ struct gq_cuda {
     pthread_t bell;
     bool bell_runs;
     uint32_t counted;  /* lanes' results are only counted */
+    bool old;          /* a lane has messages that came before this worker */
     uint32_t stopping; /* atomic */
 };
 
@@ -187,6 +188,8 @@ gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, siz
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);
+/* Grids that are launched now may meet messages that came before this worker. */
+bool gq_cuda_meets_old(const struct gq_cuda *c);
 void gq_cuda_free_lanes(struct gq_cuda *c);
 
 /* Calls the driver; on failure the sentence names the call. */

@@ -90,6 +90,7 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     grid->counted = c->counted;
     grid->launch = s->launch + 1;
     grid->single = c->setup.single;
+    grid->old = gq_cuda_meets_old(c);
     gq_status status = GQ_CU(c, launch(image->function, blocks, 1, 1, image->block_threads, 1, 1, image->shared_bytes,
                                        stream, params, NULL));
     if (status != GQ_OK)

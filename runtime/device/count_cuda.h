@@ -96,7 +96,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
 
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. */
-GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch)
+GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch, uint32_t old)
 {
     const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
     uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
@@ -104,7 +104,8 @@ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t laun
         if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(order) >= launch)
             break;
         gq_tally sum = {};
-        const uint32_t found = from < gq_sight_here().known ? gq_count_old(from, &sum) : gq_count_some(from, &sum);
+        const uint32_t found =
+            old && from < gq_sight_here().known ? gq_count_old(from, &sum) : gq_count_some(from, &sum);
         from += found;
         total += mine == GQ_COUNT_OK        ? sum.ok
                  : mine == GQ_COUNT_DROPPED ? sum.dropped
@@ -137,7 +138,7 @@ static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
         return;
     __threadfence(); /* A7 pairs R7 */
     gq_see(g, l);
-    gq_count_on(c, gq_order(g), g.launch);
+    gq_count_on(c, gq_order(g), g.launch, g.old);
     if (gq_lane_of_warp() == 0)
         gq_dev_release_u32(&c->scout, 0); /* R7 pairs A7 */
 }

@@ -116,12 +116,6 @@ struct gq_item {
     uint64_t meta;
 };
 
-/* Did the first of these messages come before this worker? Nothing that comes by express did. */
-static __device__ __forceinline__ bool gq_is_old(const gq_claim &c)
-{
-    return !c.express && c.first < gq_sight_here().known;
-}
-
 /* Length and fate of message i as this step receives it. */
 static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
 {
@@ -129,7 +123,7 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     const uint64_t at = gq_slot_index(&s.view, c.first + i);
     if (c.express)
         return gq_item{c.len, c.word};
-    if (gq_is_old(c) && gq_had_ended(s, c.first + i))
+    if (g.old && gq_had_ended(s, c.first + i))
         return gq_item{0, gq_meta(0, 0, GQ_RESULT_PASSED, 0)};
     if (g.step > 0) {
         const gq_out_desc *hop = s.hop_in + at;
@@ -171,7 +165,7 @@ static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.s
 static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t i, const gq_item &item)
 {
     const uint64_t seq = c.first + i;
-    if (gq_meta_status(item.meta) == GQ_RESULT_PASSED)
+    if (g.old && gq_meta_status(item.meta) == GQ_RESULT_PASSED)
         return;
     if (gq_to_host(g)) {
         gq_slot_finish(&gq_sight_here().view, seq, item.len, item.meta); /* R2 pairs A2 */
@@ -319,7 +313,7 @@ static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const 
 static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
     const bool mine = gq_lane_of_warp() < c.count;
-    if (gq_is_old(c))
+    if (g.run)
         gq_tell_run(g, c.first, c.count);
     const gq_place place = gq_place_of(g, c, desk);
     gq_item item = {0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0)};
@@ -363,8 +357,6 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
 {
     const gq_place place = gq_place_of(g, c, desk);
     const uint32_t stride = gq_sight_here().view.stride;
-    if (gq_is_old(c))
-        gq_tell_run(g, c.first, 1);
     gq_item item = gq_item_of(g, c, 0);
     const uint32_t len = item.len;
     if (gq_from_host(c)) {
@@ -423,9 +415,12 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             *turn += 1;
             return claim;
         }
-        claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow);
+        /* In a trial at most one message, which is what is told. */
+        claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow || g.run);
         if (claim.count)
             return claim;
+        if (g.run)
+            gq_forget_run(g);
         *turn += 1;
         /* In turns: the only team of a grid could always be the scout. */
         if (g.counted && g.step + 1 == g.steps && *turn / lanes % 2) {
@@ -489,8 +484,6 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
     for (uint32_t idle = 0;; idle++) {
         const uint32_t order = gq_leaving(g, watch);
         gq_claim c = gq_take_turn(g, &watch, &turn, want, order);
-        if (g.run && c.count == 0)
-            gq_forget_run(g);
         if (order && c.count == 0)
             return;
         if (c.count == 0 && !watch.lane)
@@ -516,8 +509,8 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         if (threadIdx.x < 32) {
             const uint32_t order = gq_leaving(g, watch);
             const gq_claim c = gq_take_turn(g, &watch, &turn, 1, order);
-            if (g.run && c.count == 0)
-                gq_forget_run(g);
+            if (g.run && c.count)
+                gq_tell_run(g, c.first, c.count);
             if (threadIdx.x == 0) {
                 claim = c;
                 leave = order && c.count == 0;

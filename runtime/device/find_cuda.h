@@ -484,7 +484,7 @@ static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, u
     const gq_sight &s = gq_sight_here();
     if (g.step == 0 && s.made)
         return gq_look_up(g, w);
-    if (g.step > 0 && w->from < s.known) {
+    if (g.old && g.step > 0 && w->from < s.known) {
         w->leave = gq_dev_relaxed_u32(gq_order(g));
         return gq_look_old(&s, w->from);
     }

@@ -140,9 +140,9 @@ struct gq_grid {
     uint32_t counted; /* results are only counted: all lanes are counted ones */
     uint32_t launch;  /* from 1, a higher number for every launch of the step */
     uint32_t old_bytes, old_version;
-    uint32_t lanes;  /* GQ_GRID_ALL_LANES, ... */
-    uint32_t single; /* 1: one team serves one message at a time */
-    uint32_t reserved0;
+    uint32_t lanes;        /* GQ_GRID_ALL_LANES, ... */
+    uint32_t single;       /* 1: one team serves one message at a time */
+    uint32_t old;          /* 1: there may be messages that came before this worker (gq_grid_lane.known) */
     const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
 };
 

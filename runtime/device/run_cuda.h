@@ -11,30 +11,27 @@
 
 static __shared__ uint32_t gq_run_told; /* 1: a run that has not been forgotten */
 
-/* By all threads of the team, before any meets the run. */
-static __device__ void gq_tell_run(const gq_grid &g, uint64_t seq, uint32_t count)
+/* By the team's first warp. A call, for it is rare, and its code had better not stand among what is not. */
+static __device__ __noinline__ void gq_put_run(struct gq_unit *at, uint64_t id, uint64_t data)
 {
-    if (!g.run)
-        return;
-    const uint64_t id = gq_slot_id(gq_sight_here().view.lane, seq);
-    if (threadIdx.x == 0) {                                                           /* a trial has one team a step */
-        gq_store_unit(&g.run[g.step], id, GQ_RUN_DATA(g.stage, count, g.generation)); /* R9 pairs A9 */
-        gq_run_told = 1;
+    if (threadIdx.x == 0) {          /* a trial has one team a step */
+        gq_store_unit(at, id, data); /* R9 pairs A9 */
+        gq_run_told = id != 0;
     }
-    if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
-        __syncthreads();
-    else
-        __syncwarp();
+    __syncwarp();
 }
 
-/* By the team's first warp, where g.run is not NULL, when there is no next run yet: a store of the last one that nobody
- * waited for may still fault. */
-static __device__ void gq_forget_run(const gq_grid &g)
+/* Before any thread of the team meets a message of the run. */
+static __device__ __forceinline__ void gq_tell_run(const gq_grid &g, uint64_t seq, uint32_t count)
 {
-    if (threadIdx.x == 0 && gq_run_told) {
-        gq_store_unit(&g.run[g.step], 0, 0); /* R9 pairs A9 */
-        gq_run_told = 0;
-    }
+    gq_put_run(&g.run[g.step], gq_slot_id(gq_sight_here().view.lane, seq), GQ_RUN_DATA(g.stage, count, g.generation));
+}
+
+/* When there is no next run yet: a store of the last one that nobody waited for may still fault. */
+static __device__ __forceinline__ void gq_forget_run(const gq_grid &g)
+{
+    if (gq_run_told)
+        gq_put_run(&g.run[g.step], 0, 0);
 }
 
 #endif
