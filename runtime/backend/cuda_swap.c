@@ -110,9 +110,12 @@ static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct 
 {
     const bool ran = c->running;
     struct gq_cuda_image *new = s->live;
-    s->live = b->live; /* while it stops */
+    const uint32_t generation = s->generation;
+    s->live = b->live; /* while it stops: it is launched again if it does not */
+    s->generation = b->generation;
     gq_status status = ran ? stop_all(c, times) : GQ_OK;
     s->live = new;
+    s->generation = generation;
     if (status == GQ_OK && c->canary.image)
         status = gq_cuda_end_canary(c);
     if (status == GQ_OK && !new->function)

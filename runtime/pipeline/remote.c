@@ -265,8 +265,12 @@ static void bury(struct gq_remote *remote, int wait_status)
     struct gq_text why = {0};
     pthread_mutex_lock(&remote->lock);
     gq_reply_last_word(remote->process.channel, word, sizeof word);
-    gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status, word[0] ? word : remote->last_word,
+    gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status,
+                   word[0]             ? word
+                   : remote->ended_why ? remote->ended_why
+                                       : remote->last_word,
                    &why);
+    remote->ended_why = NULL;
     remote->process.pid = 0;
     remote->wait_status = wait_status;
     remote->said_why = word[0] != '\0';
@@ -426,6 +430,12 @@ void gq_remote_kill(struct gq_remote *remote, const char *why)
         kill(remote->process.pid, SIGKILL);
     }
     pthread_mutex_unlock(&remote->lock);
+}
+
+void gq_remote_end_watched(struct gq_remote *remote, const char *why)
+{
+    remote->ended_why = why;
+    kill(remote->process.pid, SIGKILL);
 }
 
 gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)

@@ -42,6 +42,7 @@ struct gq_remote {
     struct gq_lane *lane[GQ_LANES_MAX]; /* under `lock`: for who takes over */
     uint32_t lane_count;
     bool expected;                  /* atomic: the end was asked for */
+    const char *ended_why;          /* the watching thread's: why it killed the worker; NULL: it did not */
     bool said_why;                  /* it ended with a sentence of its own */
     char last_word[GQ_PACKET_TEXT]; /* its own sentence, when a request met it in place of an answer */
     char why[GQ_ERROR_TEXT_MAX];    /* of the last death; "" before there was one */
@@ -77,6 +78,9 @@ gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths);
 uint64_t gq_remote_restarts(const struct gq_remote *remote);
 /* By force, if it lives. `why` becomes the cause in the sentence of its death; NULL: what it died of. */
 void gq_remote_kill(struct gq_remote *remote, const char *why);
+/* For the keeper, by the thread that watches the worker, whose look has found a reason: a request may wait for this
+ * worker's answer, and what the worker holds is why there is none. `why` is kept by pointer. */
+void gq_remote_end_watched(struct gq_remote *remote, const char *why);
 /* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
  * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep);

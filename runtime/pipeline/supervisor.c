@@ -39,7 +39,7 @@ static void look(void *arg)
         s->silent = waiting_messages(p) > 0;
     }
     if (s->hung || s->silent)
-        gq_remote_kill(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
+        gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------

@@ -42,9 +42,6 @@ class Commands(Operated):
         self.assertEqual(code, 1, err)
         self.assertIn("gpuq swap: failed at step ", err)
         self.assertNotIn("serves on", err)
-        if harness.BACKEND == "cuda":
-            self.assertEqual(self.ended(run, 20)[0], 1)
-            return
         size = len(self.read())  # another worker serves, with the code that was live
         self.assertTrue(until(lambda: len(self.read()) > size + 20))
         self.assertEqual(set(self.read().split()), {b"o"})
