@@ -231,6 +231,18 @@ class DeadLetters(harness.Scenario):
         self.assertIn(b"f17", left)
         self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
 
+    @harness.only_on("cpu", "device code has no files")
+    def test_a_letter_that_was_held_when_no_worker_was_left_stays(self):
+        self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
+        stages = [{"plugin": self.holding("in.payload[1] == '0'"), "timeout": "off"}]
+        pipeline = self.pipeline(stages, name="holds", cpu={"threads": 2})
+        code, out, err = self.without_worker("dlq", "replay", self.path("out.dlq"), pipeline)
+        self.assertEqual(code, 1, err)
+        self.assertIn("gpuq-worker cannot be executed", err)
+        left = [r["message"] for r in records(self.read("out.dlq"))]
+        self.assertIn(b"f0", left)
+        self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
+
     def test_a_generated_letter_stays_and_says_why(self):
         source = {"plugin": {"path": harness.ours("counter"), "count": 20, "first": 100}}
         pipeline = self.pipeline([{"plugin": self.plugin("seven", "if (in.payload[2] == '7') return gq_fail(out, 1);" + ECHO)}], source=source)

@@ -4,7 +4,6 @@ output is what one run would have made; and what cannot keep that promise is ref
 import json
 import os
 import random
-import shutil
 import signal
 import time
 import harness
@@ -65,18 +64,9 @@ class ExactlyOnce(harness.Scenario):
     @harness.only_on("cpu", "device code has no files")
     def test_a_message_that_was_held_when_no_worker_was_left_is_the_next_runs(self):
         # One thread is inside of the first message, the other ends those behind it; then the worker is gone, and its program too.
-        held, worker = self.path("held"), self.path("gpuq-worker")
-        body = f"if (in.payload[5] == '0' && in.payload[4] == '0' && mkdir(\"{held}\", 0700) == 0) sleep(60);" + WORK
-        outside = "#include <sys/stat.h>\n#include <unistd.h>\n"
-        stages = [{"plugin": self.plugin("holds", body, outside), "timeout": "off"}]
+        stages = [{"plugin": self.holding("in.payload[5] == '0' && in.payload[4] == '0'", WORK), "timeout": "off"}]
         file = self.exact(stages=stages, queue={"capacity": 64}, cpu={"threads": 2})
-        shutil.copy(os.environ.get("GPUQ_WORKER", os.path.join(os.path.dirname(harness.GPUQ), "gpuq-worker")), worker)
-        process = self.start("run", file, env={"GPUQ_WORKER": worker})
-        self.assertTrue(until(lambda: os.path.exists(held)))
-        time.sleep(0.2)  # the others end
-        os.remove(worker)
-        os.kill(self.worker_of(process), signal.SIGKILL)
-        code, _, err = self.finish(process)
+        code, _, err = self.without_worker("run", file)
         self.assertEqual(code, 1, err)
         self.finished(file)
         self.assertEqual(self.read(), lines(m[::-1] for m in self.messages))

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,11 @@ class Scenario(unittest.TestCase):
         text = PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
         return self.write(name + ".cu", text)
 
+    def holding(self, condition, work=ECHO):
+        """A plugin that keeps the first message for which this holds; `held` is there while it does."""
+        body = f'if ({condition} && mkdir("{self.path("held")}", 0700) == 0) sleep(60);'
+        return self.plugin("holds", body + work, "#include <sys/stat.h>\n#include <unistd.h>\n")
+
     def pipeline(self, stages=None, name="pipeline", **keys):
         """A pipeline file; JSON is YAML. Without `stages` it echoes, without `sink` it writes lines to `out`."""
         whole = {"version": 1, "name": name, "stages": stages or [{"plugin": "builtin:echo"}],
@@ -177,6 +183,17 @@ class Scenario(unittest.TestCase):
 
     def gpuq(self, *arguments, stdin=b"", **options):
         return self.finish(self.start(*arguments, stdin=subprocess.PIPE, **options), stdin)
+
+    def without_worker(self, *arguments):
+        """The end of a command with a plugin that is holding(): others have ended, then the worker is gone, and its program too."""
+        worker = self.path("gpuq-worker")
+        shutil.copy(os.environ.get("GPUQ_WORKER", os.path.join(os.path.dirname(GPUQ), "gpuq-worker")), worker)
+        process = self.start(*arguments, env={"GPUQ_WORKER": worker})
+        self.assertTrue(until(lambda: os.path.exists(self.path("held"))), "no message is held")
+        time.sleep(0.2)  # the others end
+        os.remove(worker)
+        os.kill(self.worker_of(process), signal.SIGKILL)
+        return self.finish(process)
 
     def run_ok(self, pipeline, *arguments, **options):
         """Runs to the end; its summary as the JSON says it."""

@@ -167,15 +167,16 @@ static gq_status send_letter(struct replay *r, const struct gq_dead_letter *lett
     return GQ_OK;
 }
 
-/* Dropped messages have no result: a stage wanted them gone, and so they passed. */
+/* Dropped messages have no result: a stage wanted them gone, and so they passed. Neither have those that are lost when
+ * no worker is left, which the next look for results says. */
 static gq_status finish_all(struct replay *r)
 {
-    QueueStats stats = {.queue_depth = 1};
-    while (stats.queue_depth > 0) {
+    struct gq_lane_counts counts = {.submitted = 1};
+    while (counts.submitted > counts.released || counts.lost > 0) {
         gq_status status = take_results(r);
-        QueueStatus queue_status = q_stats(r->queue, &stats);
-        if (status != GQ_OK || queue_status != Q_OK)
-            return status != GQ_OK ? status : queue_error(queue_status);
+        if (status != GQ_OK)
+            return status;
+        gq_queue_get_counts(r->pipeline->queue, &counts, NULL);
     }
     for (size_t i = 0; i < r->count; i++)
         if (r->tried[i].fate == IN_FLIGHT)
