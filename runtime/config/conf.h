@@ -58,6 +58,7 @@ struct gq_conf_source {
     double rate_per_s;            /* generate: 0 is as fast as it goes */
     uint64_t first;               /* plugin: index of the first message */
     uint32_t blocks;              /* plugin: as of a stage */
+    uint64_t timeout_ms;          /* plugin: of one index; 0: none */
     struct gq_conf_param *params; /* plugin */
     size_t param_count;
 };

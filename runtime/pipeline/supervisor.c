@@ -60,12 +60,12 @@ static const char *stage_name(const struct gq_pipeline *p, uint32_t stage)
 static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
 {
     struct gq_pipeline *p = s->p;
-    if (s->hung && count && suspect->stage < p->conf->stage_count) { /* a crumb's word */
+    const uint64_t limit_ms = count ? gq_budget_limit_ms(p->conf, suspect->stage) : 0;
+    if (s->hung && limit_ms) { /* a crumb's word */
         if (count > 1)
             gq_text_printf(out, "one of %u messages from ", count);
         gq_text_printf(out, "message %" PRIu64 " %sdid not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
-                       count > 1 ? "on " : "", p->conf->stages[suspect->stage].timeout_ms,
-                       stage_name(p, suspect->stage));
+                       count > 1 ? "on " : "", limit_ms, stage_name(p, suspect->stage));
     } else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
