@@ -6,21 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hold.h"
 #include "pipeline/dead_letter_format.h"
 #include "pipeline/dead_letter_read.h"
 
 #define FILE_MODE 0640u
-
-static uint64_t unix_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
@@ -64,7 +57,7 @@ static gq_status write_all(struct gq_dead_file *file, const struct gq_text *byte
 static gq_status begin_file(struct gq_dead_file *file)
 {
     struct gq_text header = {0};
-    gq_dead_write_header(&header, unix_ns());
+    gq_dead_write_header(&header, gq_clock_unix_ns());
     gq_status status =
         header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
     gq_text_finish(&header);

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "pipeline/handle.h"
 #include "ring/counted.h"
 
@@ -133,9 +132,7 @@ static uint64_t position_of(const struct gq_pipeline *p, const struct gq_lane *l
 
 static void set_times(const struct gq_lane *lane, uint64_t seq, struct gq_dead_letter *letter)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    letter->dead_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    letter->dead_ns = gq_clock_unix_ns();
     if (lane->sent_ns)
         letter->first_ns = letter->dead_ns - (gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, seq)]);
 }

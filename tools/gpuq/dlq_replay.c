@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/text.h"
 #include "connect/connect.h"
 #include "pipeline/dead_letter_read.h"
@@ -212,11 +212,9 @@ static gq_status close_output(struct replay *r)
 
 static void update(struct replay *r, const struct outcome *o, struct gq_dead_letter *letter)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct gq_dead_end end = {o->status, o->code, 0, r->conf->retries};
     gq_dead_tell(letter, &end, r->reason, sizeof r->reason);
-    letter->dead_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    letter->dead_ns = gq_clock_unix_ns();
     if (o->stage >= r->conf->stage_count)
         return;
     gq_versions_name(r->pipeline->versions, o->stage, o->generation, &r->code);
