@@ -54,6 +54,7 @@ static gq_status write_all(struct gq_dead_file *file, const struct gq_text *byte
     return status;
 }
 
+/* The header is durable before there is a letter: a file whose beginning a crash lost would be no file of ours. */
 static gq_status begin_file(struct gq_dead_file *file)
 {
     struct gq_text header = {0};
@@ -61,6 +62,8 @@ static gq_status begin_file(struct gq_dead_file *file)
     gq_status status =
         header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
     gq_text_finish(&header);
+    if (status == GQ_OK)
+        status = gq_dead_sync(file);
     return status == GQ_OK ? gq_hold_sync_folder(file->path) : status;
 }
 
