@@ -130,6 +130,26 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     return status;
 }
 
+gq_status gq_dead_take_back(struct gq_dead_file *file, uint32_t life, uint64_t position)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    if (file->fd < 0)
+        return GQ_OK;
+    gq_status status = gq_dead_reader_begin(&r, file->fd, file->path);
+    uint64_t end = r.at;
+    while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
+        if (letter.life != life || letter.position <= position)
+            end = r.at;
+    gq_dead_reader_close(&r);
+    if (status != GQ_ERR_NOT_FOUND)
+        return status;
+    if (end < file->bytes && ftruncate(file->fd, (off_t)end) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s: cutting the letters that are written again", file->path);
+    file->bytes = end;
+    return GQ_OK;
+}
+
 gq_status gq_dead_sync(struct gq_dead_file *file)
 {
     if (file->fd < 0)

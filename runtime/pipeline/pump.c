@@ -150,6 +150,7 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
         .stage = gq_meta_stage(r->meta),
         .version = culprit.code.number,
         .bodiless = lane->generated,
+        .life = p->delivery.life,
         .stage_name = culprit.stage,
         .plugin = culprit.code.plugin,
         .digest = culprit.code.digest,
