@@ -1,4 +1,5 @@
 /* What a disk does wrong while a letter is written: the letters before it are whole, and nothing follows it. */
+#include "bad_disk.h"
 #include "unit.h"
 #include <errno.h>
 #include <stdio.h>
@@ -10,42 +11,10 @@
 #include "pipeline/dead_letter_read.h"
 
 static char folder[] = "/tmp/dead-XXXXXX", path[64];
-static int write_error, sync_error, truncate_error, rename_error;
-static size_t written_first; /* bytes that arrive before the error */
+static int rename_error;
 
-ssize_t __real_write(int fd, const void *bytes, size_t len);
-ssize_t __wrap_write(int fd, const void *bytes, size_t len);
-int __real_fdatasync(int fd);
-int __wrap_fdatasync(int fd);
-int __real_ftruncate(int fd, off_t len);
-int __wrap_ftruncate(int fd, off_t len);
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
-
-ssize_t __wrap_write(int fd, const void *bytes, size_t len)
-{
-    if (!write_error)
-        return __real_write(fd, bytes, len);
-    if (written_first > 0 && written_first < len) {
-        const size_t some = written_first;
-        written_first = 0;
-        return __real_write(fd, bytes, some);
-    }
-    errno = write_error;
-    return -1;
-}
-
-int __wrap_fdatasync(int fd)
-{
-    errno = sync_error;
-    return sync_error ? -1 : __real_fdatasync(fd);
-}
-
-int __wrap_ftruncate(int fd, off_t len)
-{
-    errno = truncate_error;
-    return truncate_error ? -1 : __real_ftruncate(fd, len);
-}
 
 int __wrap_rename(const char *from, const char *to)
 {
