@@ -127,9 +127,9 @@ class Crashes(Crashing):
     def test_a_block_of_threads_that_faults_together_is_one_message(self):
         messages = [b"m%d" % i for i in range(600)]
         messages[300] = b"!"
-        text = HEAD + ("GQ_SCOPE(block, 64);\n__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
-                       "gq_sync(); if (in.payload[0] == '!' && gq_rank() == 63) abort(); gq_sync();\n" + ECHO + "\n}\n")
-        self.assertIn("SIGABRT", self.survive([{"plugin": self.write("block.cu", text)}], messages, 2))
+        body = "gq_sync(); if (in.payload[0] == '!' && gq_rank() == 63) abort(); gq_sync();\n" + ECHO
+        plugin = self.plugin("block", body, "#include <stdlib.h>\nGQ_SCOPE(block, 64);\n")
+        self.assertIn("SIGABRT", self.survive([{"plugin": plugin}], messages, 2))
 
     def test_a_message_that_never_ends_is_given_up_after_its_time(self):
         messages = [b"m%d" % i for i in range(600)]
@@ -196,10 +196,11 @@ class Crashes(Crashing):
 
     def test_a_plugin_that_ends_every_worker_before_a_message_ends_the_run(self):
         # Loaded it starts a thread, which ends the process when the plugin has been asked for nothing yet.
-        text = HEAD + ("#include <pthread.h>\n#include <unistd.h>\nstatic void *end(void *) { usleep(300000); raise(SIGKILL); return 0; }\n"
-                       "__attribute__((constructor)) static void begin() { pthread_t t; pthread_create(&t, 0, end, 0); }\n"
-                       "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + ECHO + "\n}\n")
-        process = self.start("run", self.pipeline([{"plugin": self.write("ends.cu", text)}], source={"stdin": {}}), stdin=subprocess.PIPE)
+        outside = ("#include <pthread.h>\n#include <signal.h>\n#include <unistd.h>\n"
+                   "static void *end(void *) { usleep(300000); raise(SIGKILL); return 0; }\n"
+                   "__attribute__((constructor)) static void begin() { pthread_t t; pthread_create(&t, 0, end, 0); }\n")
+        pipeline = self.pipeline([{"plugin": self.plugin("ends", ECHO, outside)}], source={"stdin": {}})
+        process = self.start("run", pipeline, stdin=subprocess.PIPE)
         code, err = self.ended(process, 30)
         self.assertEqual(code, 1, err)
         self.assertIn("5 workers in a row ended without ending a message", err)

@@ -43,8 +43,7 @@ class DeadLetters(harness.Scenario):
 
     def test_a_message_that_fails_twice_passes_with_two_retries_and_not_with_one(self):
         tries = ("uint32_t *left = (uint32_t *)gq_state(4); if (*left < 2) { *left += 1; return gq_fail(out, 9); } *left = 0;" + ECHO)
-        name = self.write("tries.cu", harness.PLUGIN + "GQ_STATE(4, 1);\n__device__ void process_message(const MsgView &in, "
-                          "ResultView *out)\n{\n" + tries + "\n}\n")
+        name = self.plugin("tries", tries, "GQ_STATE(4, 1);\n")
         # The state is one for all messages, and the threads of a GPU would count each other's attempts.
         good = [b"a", b"b", b"c"] if harness.BACKEND == "cpu" else [b"a"]
         for retries, out in ((2, lines(good)), (1, b"")):

@@ -93,7 +93,28 @@ def own_folder():
             pass
 
 
-class Scenario(unittest.TestCase):
+def plugin_text(body, outside=""):
+    """A plugin whose process_message has this body, and which has `outside` before it."""
+    return PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
+
+
+class Folder:
+    """Whoever has a `folder` has files in it."""
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return self.path(name)
+
+    def read(self, name="out"):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+
+class Scenario(unittest.TestCase, Folder):
     maxDiff = 2000
 
     def setUp(self):
@@ -113,22 +134,8 @@ class Scenario(unittest.TestCase):
 
     # --- files -----------------------------------------------------------------------------------------------------
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, content):
-        with open(self.path(name), "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-        return self.path(name)
-
-    def read(self, name="out"):
-        with open(self.path(name), "rb") as file:
-            return file.read()
-
     def plugin(self, name, body, outside=""):
-        """A plugin whose process_message has this body, and which has `outside` before it."""
-        text = PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
-        return self.write(name + ".cu", text)
+        return self.write(name + ".cu", plugin_text(body, outside))
 
     def holding(self, condition, work=ECHO):
         """A plugin that keeps the first message for which this holds; `held` is there while it does."""
