@@ -102,6 +102,9 @@ struct gq_conf {
     char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
 
+/* The name of a stage as a worker numbers them, which may say anything: "source" for GQ_CRUMB_SOURCE where there is a
+ * source plugin, "?" for a number that is no stage's. */
+const char *gq_conf_stage_name(const struct gq_conf *conf, uint64_t stage);
 /* No control socket: the file says so. */
 bool gq_conf_control_off(const struct gq_conf *conf);
 

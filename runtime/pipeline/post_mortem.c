@@ -15,13 +15,6 @@ struct scene {
 
 #define LISTED_MAX 8 /* blocks that a sentence lists */
 
-static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
-{
-    if (stage == GQ_CRUMB_SOURCE)
-        return "source";
-    return stage < conf->stage_count ? conf->stages[stage].name : "?";
-}
-
 /* The file's name is not enough once another version took its place; and what died may be a version before the live
  * one, with a message that came before the change. */
 static void describe_version(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
@@ -38,7 +31,7 @@ static void describe_version(const struct scene *scene, const struct gq_crumb *c
 static void describe_block(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
 {
     const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
-    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, stage_name(scene->conf, c->stage));
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, gq_conf_stage_name(scene->conf, c->stage));
     describe_version(scene, c, out);
 }
 

@@ -112,12 +112,10 @@ struct culprit {
 static void find_culprit(const struct gq_pipeline *p, uint64_t meta, struct culprit *c)
 {
     const uint32_t stage = gq_meta_stage(meta);
-    const bool source = stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN;
-    *c = (struct culprit){.stage = source ? "source" : "?", .code.plugin = "?"};
+    *c = (struct culprit){.stage = gq_conf_stage_name(p->conf, stage), .code.plugin = "?"};
     if (stage < p->conf->stage_count) {
-        c->stage = p->conf->stages[stage].name;
         gq_versions_name(p->versions, stage, gq_meta_generation(meta), &c->code);
-    } else if (source) {
+    } else if (stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN) {
         snprintf(c->code.plugin, sizeof c->code.plugin, "%s", p->conf->source.path);
         memcpy(c->code.digest, p->source_image.digest, sizeof c->code.digest);
     }
