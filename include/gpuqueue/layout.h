@@ -55,7 +55,7 @@
 #define GQ_SLOT_BYTES_MAX (16u << 20)
 #define GQ_STAGES_MAX 16u
 #define GQ_BLOCKS_MAX 1024u
-#define GQ_RUNS_MAX 16384u /* teams of a device that may be at work at a time, and more: places are found by chance */
+#define GQ_RUNS_MAX GQ_LANES_MAX
 #define GQ_BATCH_MAX 64u   /* messages that one block of threads may hold at a time */
 
 #define GQ_EXPRESS_LINES 8u
@@ -160,9 +160,10 @@ struct gq_crumb {
     uint8_t pad0[GQ_LINE_BYTES - 72];
 };
 
-/* The crumb of a team of a device (a warp, or in block scope a block): `stamp` is the id of the first message of the
- * run that it serves, 0 between runs, and `data` says what it is about. Written in one access, before the plugin meets
- * the run; a team that goes on at once writes the next run over it. */
+/* What a device's teams are inside of, in one access: `stamp` is the id of the first message of a run, 0: of none, and
+ * `data` says what it is about. One for each lane: the oldest message that has not ended, and those that its team may
+ * hold with it, told by the worker when the lane stands still. In a trial one for each step, told by its team before
+ * the plugin meets the run. */
 #define GQ_RUN_STAGE(data) ((uint32_t)(data)&0xffu)
 #define GQ_RUN_COUNT(data) (((uint32_t)(data) >> 8 & 0xffu) + 1) /* messages, numbered one after another */
 #define GQ_RUN_GENERATION(data) ((uint32_t)((data) >> 32))
@@ -174,7 +175,7 @@ struct gq_worker_page {
     uint32_t magic;
     uint32_t version;
     uint32_t threads; /* worker threads that may sleep, or blocks of a device; set before messages flow */
-    uint32_t runs;    /* how many of `run` count: 0, or GQ_RUNS_MAX where a device writes them */
+    uint32_t runs;    /* how many of `run` count: 0, or GQ_RUNS_MAX where messages are served by a device */
     uint8_t pad0[GQ_LINE_BYTES - 16];
     uint32_t sleepers; /* worker threads that sleep on host_page.bell */
     uint32_t occupied; /* worker threads inside messages that take long: they look for no others meanwhile */

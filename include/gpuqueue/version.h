@@ -14,7 +14,7 @@
 
 #define GQ_VERSION "0.1.0"
 #define GQ_API_VERSION 1
-#define GQ_LAYOUT_VERSION 2
+#define GQ_LAYOUT_VERSION 3
 #define GQ_PLUGIN_ABI 1
 
 #endif

@@ -21,6 +21,7 @@ struct gq_backend_setup {
     uint32_t device, threads, capacity, slot_bytes, retries;
     uint32_t poll;    /* GQ_GRID_ADAPTIVE, ...: how those wait who have nothing to do */
     uint32_t look_ms; /* how often the host looks at crumbs */
+    bool journal;     /* lanes with messages that came before this worker may be added while it runs */
     bool single;      /* one message at a time, whatever `threads` and the images say */
     /* Called at most once, from any thread, when the device or a plugin cannot go on; does not return. */
     void (*die)(const char *sentence);

@@ -8,6 +8,7 @@
 #include "backend/cuda_api.h"
 #include "backend/cuda_fit.h"
 #include "device/grid.h"
+#include "ring/head.h"
 
 #define GQ_CUDA_STEPS_MAX (GQ_STAGES_MAX + 1)
 #define GQ_CUDA_SLOW_MAX 4u /* grids of a step that did not leave in time; then no more changes */
@@ -70,6 +71,22 @@ struct gq_cuda_lane {
     gq_cu_ptr slots;
 };
 
+/* A lane as the bell's thread looks at it. */
+struct gq_cuda_seen {
+    struct gq_lane_view view; /* the host's addresses */
+    gq_cu_ptr hop, express;   /* between steps: gq_grid_lane's */
+    struct gq_head head;
+    uint64_t walked;      /* counted lanes: messages below it have left the last step */
+    struct gq_unit found; /* the run that the page shows; zero: none */
+    uint32_t step;        /* that is inside of it */
+    uint32_t canary;      /* atomic, 1: the canary's grid serves the lane */
+};
+
+/* What serves a step, in one word for the bell's thread. */
+#define GQ_CUDA_SERVES(generation, scope) ((uint64_t)(generation) << 32 | (scope))
+#define GQ_CUDA_SERVES_GENERATION(word) ((uint32_t)((word) >> 32))
+#define GQ_CUDA_SERVES_SCOPE(word) ((uint32_t)(word))
+
 struct gq_cuda {
     struct gq_backend_setup setup;
     const struct gq_cu_api *cu;
@@ -86,13 +103,16 @@ struct gq_cuda {
     bool has_source;
     bool running; /* grids do, or are about to; under `grids` */
     struct gq_cuda_lane lane[GQ_LANES_MAX];
-    uint32_t lane_count; /* that the grids know */
-    uint32_t lanes_held; /* records of `lane` in use: those, and what failed */
+    struct gq_cuda_seen seen[GQ_LANES_MAX]; /* by their place in `lanes` */
+    uint64_t serves[2][GQ_CUDA_STEPS_MAX];  /* atomic; GQ_CUDA_SERVES, of the step and of its canary */
+    uint32_t lane_count;                    /* that the grids know; atomic */
+    uint32_t lanes_held;                    /* records of `lane` in use: those, and what failed */
     struct gq_cuda_trash *trash;
     pthread_mutex_t grids; /* who changes which grids run, and the bell's look at them */
     pthread_t bell;
     bool bell_runs;
     uint32_t counted;  /* lanes' results are only counted */
+    bool old;          /* a lane has messages that came before this worker */
     uint32_t stopping; /* atomic */
 };
 
@@ -137,6 +157,11 @@ gq_status gq_cuda_check_grids(struct gq_cuda *c);
 /* After the stop word, once all have left: GQ_OK unless one of them left by a fault. */
 gq_status gq_cuda_check_left(struct gq_cuda *c);
 
+/* cuda_run.c */
+/* Tells in the worker's page what each lane that stands still is inside of, and whether any moves. By one thread,
+ * beside all others. */
+void gq_cuda_show_runs(struct gq_cuda *c);
+
 /* cuda_state.c */
 /* What the step's memory will be under an image: its own, another that is zero, or (*migrate) another to be filled by
  * the image's gq_migrate. GQ_ERR_PLUGIN: it cannot take over what is there. */
@@ -163,6 +188,8 @@ gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, siz
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);
+/* Grids that are launched now may meet messages that came before this worker. */
+bool gq_cuda_meets_old(const struct gq_cuda *c);
 void gq_cuda_free_lanes(struct gq_cuda *c);
 
 /* Calls the driver; on failure the sentence names the call. */

@@ -50,9 +50,6 @@ static gq_status measure_device(struct gq_cuda *c)
     gq_status status = GQ_OK;
     for (size_t i = 0; i < sizeof asked / sizeof *asked && status == GQ_OK; i++)
         status = GQ_CU(c, device_attribute(asked[i].value, asked[i].attribute, c->device));
-    if (status == GQ_OK && c->room.sms * (c->room.threads / 32) > (int)GQ_RUNS_MAX)
-        return gq_error_set(GQ_ERR_UNAVAILABLE, "this device holds %d warps at a time, gpuqueue has room for %u",
-                            c->room.sms * (c->room.threads / 32), GQ_RUNS_MAX);
     return status;
 }
 
@@ -222,16 +219,6 @@ void gq_cuda_die(struct gq_cuda *c)
     c->setup.die(why);
 }
 
-/* What the teams are inside of is in device memory, where telling it costs them least; the host, which looks at it
- * for messages that do not end, sees it as it was a moment ago. */
-static void show_runs(struct gq_cuda *c)
-{
-    struct gq_worker_page *page = c->setup.link->worker;
-    const gq_cu_ptr from = c->shared + offsetof(struct gq_grid_shared, run);
-    if (!c->setup.single && c->cu->copy_from_device(page->run, from, sizeof page->run, c->look) == GQ_CU_OK)
-        c->cu->stream_wait(c->look);
-}
-
 /* Results are published by the device, which can wake nobody; this thread does, and notices a grid that ended. */
 static void *ring_the_bell(void *arg)
 {
@@ -241,7 +228,7 @@ static void *ring_the_bell(void *arg)
     uint64_t next_look = gq_clock_ns();
     for (uint32_t round = 1; !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE); round++) {
         if (gq_clock_past(next_look)) {
-            show_runs(c);
+            gq_cuda_show_runs(c);
             next_look = gq_clock_ns() + c->setup.look_ms * UINT64_C(1000000);
         }
         gq_link_ring_host(c->setup.link);

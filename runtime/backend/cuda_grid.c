@@ -75,8 +75,8 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     grid->worker = (void *)(uintptr_t)c->worker_page;
     grid->shared = (void *)(uintptr_t)c->shared;
     grid->lane = (void *)(uintptr_t)c->lanes;
-    grid->run = (void *)(uintptr_t)(c->setup.single ? c->worker_page + offsetof(struct gq_worker_page, run)
-                                                    : c->shared + offsetof(struct gq_grid_shared, run));
+    if (c->setup.single)
+        grid->run = (void *)(uintptr_t)(c->worker_page + offsetof(struct gq_worker_page, run));
     grid->state = (void *)(uintptr_t)s->state.at;
     grid->limit_ns = limit ? strtoull(limit, NULL, 10) * 1000000000u : 0;
     grid->step = (uint32_t)(s - c->step);
@@ -90,12 +90,15 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     grid->counted = c->counted;
     grid->launch = s->launch + 1;
     grid->single = c->setup.single;
+    grid->old = gq_cuda_meets_old(c);
     gq_status status = GQ_CU(c, launch(image->function, blocks, 1, 1, image->block_threads, 1, 1, image->shared_bytes,
                                        stream, params, NULL));
     if (status != GQ_OK)
         return status;
     s->launch++;
     s->blocks_launched += blocks;
+    __atomic_store_n(&c->serves[grid->lanes == GQ_GRID_CANARY_LANES][grid->step],
+                     GQ_CUDA_SERVES(grid->generation, image->scope), __ATOMIC_RELAXED);
     return GQ_OK;
 }
 
@@ -139,6 +142,7 @@ gq_status gq_cuda_share_lanes(struct gq_cuda *c, uint32_t canary)
         const uint32_t side = (i + 1) * canary / c->lane_count != i * canary / c->lane_count;
         const gq_cu_ptr at = c->lanes + i * sizeof(struct gq_grid_lane) + offsetof(struct gq_grid_lane, canary);
         status = gq_cuda_copy_in(c, at, &side, sizeof side);
+        __atomic_store_n(&c->seen[i].canary, side, __ATOMIC_RELAXED);
     }
     return status;
 }

@@ -153,6 +153,9 @@ static void set_cursors(const struct gq_cuda *c, const struct gq_lane_view *v, c
         counting->ready = range->first;
 }
 
+/* Grids that were launched before are told nothing. */
+bool gq_cuda_meets_old(const struct gq_cuda *c) { return c->old || c->setup.journal || c->setup.single; }
+
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range)
 {
     struct parts parts = parts_of(c, view);
@@ -194,8 +197,17 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
     if (status != GQ_OK)
         return status;
     c->counted |= view->in_head->counted;
+    gq_assert(!c->running || lane.known == range->first || gq_cuda_meets_old(c));
+    c->seen[c->lane_count] = (struct gq_cuda_seen){
+        .view = *view,
+        .hop = (gq_cu_ptr)(uintptr_t)lane.hop,
+        .express = (gq_cu_ptr)(uintptr_t)lane.express,
+        .head = {.seq = range->first},
+    };
+    c->old |= lane.known > range->first;
     status = publish(c, &lane);
-    c->lane_count += status == GQ_OK;
+    if (status == GQ_OK)
+        __atomic_store_n(&c->lane_count, c->lane_count + 1, __ATOMIC_RELEASE);
     return status;
 }
 

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,23 +38,12 @@ gq_status gq_channel_send(int channel, const void *bytes, size_t len, const int 
     return n == (ssize_t)len ? GQ_OK : gq_error_errno(GQ_ERR_DEVICE, errno, "sending to the other process");
 }
 
-/* Rounded up; poll takes at most INT_MAX, and whoever waits longer asks again. */
-static int poll_ms(uint64_t left_ns)
-{
-    uint64_t ms = (left_ns + 999999) / 1000000;
-    return ms < INT_MAX ? (int)ms : INT_MAX;
-}
-
 static gq_status wait_readable(int channel, uint32_t timeout_ms)
 {
     uint64_t deadline = gq_clock_deadline(timeout_ms);
     for (;;) {
-        uint64_t now = gq_clock_ns();
-        int wait_ms = -1;
-        if (deadline != UINT64_MAX)
-            wait_ms = now >= deadline ? 0 : poll_ms(deadline - now);
         struct pollfd ready = {.fd = channel, .events = POLLIN};
-        int n = poll(&ready, 1, wait_ms);
+        int n = poll(&ready, 1, gq_clock_poll_ms(deadline));
         if (n > 0)
             return GQ_OK;
         if (n == 0 && gq_clock_past(deadline))

@@ -200,7 +200,7 @@ bool gq_process_wait(struct gq_process *p, uint32_t timeout_ms, int *wait_status
         if (gq_clock_past(deadline))
             break;
         struct pollfd ready = {.fd = fd, .events = POLLIN};
-        poll(&ready, 1, fd < 0 ? 1 : timeout_ms == GQ_MS_FOREVER ? -1 : 50);
+        poll(&ready, 1, fd < 0 ? 1 : gq_clock_poll_ms(deadline));
     }
     if (fd >= 0)
         close(fd);

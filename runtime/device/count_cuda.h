@@ -27,14 +27,49 @@ static __device__ gq_tally gq_add_up(gq_tally t)
     return t;
 }
 
-/* By a converged warp: what has ended from message `from` on; returns how many. Those that failed get a descriptor that
- * the host sees. */
+/* One message, as the last step left it. One that failed gets a descriptor that the host sees: only those have one
+ * here, and a stamp of 32 bits may be there from long before. */
+static __device__ __forceinline__ void gq_count_one(gq_tally *t, uint64_t seq, uint64_t meta, uint64_t state)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint32_t status = gq_meta_status(meta);
+    t->ok += status == GQ_RESULT_OK;
+    t->dropped += status == GQ_RESULT_DROPPED;
+    t->bytes += status == GQ_RESULT_OK ? (uint32_t)state : 0;
+    if (status == GQ_RESULT_OK || status == GQ_RESULT_DROPPED)
+        return;
+    t->failed++;
+    gq_store_unit(gq_slot_out(&s.view, seq), seq + 1, 0); /* R6 pairs A6 */
+    gq_slot_finish(&s.view, seq, (uint32_t)state, meta);  /* R2 pairs A2 */
+}
+
+/* By a converged warp: the same as gq_count_some() where messages came before this worker did. Those that had ended had
+ * failed, and the host knows how. */
+static __device__ uint32_t gq_count_old(uint64_t from, gq_tally *sum)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint64_t seq = from + gq_lane_of_warp();
+    const bool had_ended = gq_had_ended(s, seq);
+    uint64_t meta, state;
+    gq_load_unit(&s.hop_out[seq & s.view.mask], &meta, &state); /* A5 pairs R5 */
+    const bool there = had_ended || (uint32_t)(state >> 32) == gq_slot_stamp(seq);
+    const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
+    gq_tally t = {};
+    if (gq_lane_of_warp() < found && had_ended)
+        t.failed++;
+    else if (gq_lane_of_warp() < found)
+        gq_count_one(&t, seq, meta, state);
+    __syncwarp();
+    *sum = gq_add_up(t);
+    return found;
+}
+
+/* By a converged warp: what has ended from message `from` on; returns how many. */
 static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
 {
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = from + gq_lane_of_warp();
     const gq_out_desc *desc = s.hop_out;
-    const bool old = from < s.known;
     uint64_t meta[GQ_COUNT_LOOKS], state[GQ_COUNT_LOOKS];
 #pragma unroll
     for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++)
@@ -43,7 +78,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
     bool more = true;
 #pragma unroll
     for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
-        const bool there = gq_is_there(s, old, seq + k * 32, state[k]);
+        const bool there = (uint32_t)(state[k] >> 32) == gq_slot_stamp(seq + k * 32);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
         more = more && run == 32;
@@ -52,31 +87,16 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
         return 0;
     gq_tally t = {};
 #pragma unroll
-    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++) {
-        const uint32_t status = gq_meta_status(meta[k]);
-        if (k * 32 + gq_lane_of_warp() >= found)
-            continue;
-        if (old && gq_had_ended(s, seq + k * 32)) { /* it had failed, and the host knows how */
-            t.failed++;
-            continue;
-        }
-        t.ok += status == GQ_RESULT_OK;
-        t.dropped += status == GQ_RESULT_DROPPED;
-        t.bytes += status == GQ_RESULT_OK ? (uint32_t)state[k] : 0;
-        if (status == GQ_RESULT_OK || status == GQ_RESULT_DROPPED)
-            continue;
-        t.failed++;
-        /* Only failed messages write descriptors here: a stamp of 32 bits may be there from long before. */
-        gq_store_unit(gq_slot_out(&s.view, seq + k * 32), seq + k * 32 + 1, 0); /* R6 pairs A6 */
-        gq_slot_finish(&s.view, seq + k * 32, (uint32_t)state[k], meta[k]);     /* R2 pairs A2 */
-    }
+    for (uint32_t k = 0; k < GQ_COUNT_LOOKS; k++)
+        if (k * 32 + gq_lane_of_warp() < found)
+            gq_count_one(&t, seq + k * 32, meta[k], state[k]);
     *sum = gq_add_up(t);
     return found;
 }
 
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. */
-GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch)
+GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch, uint32_t old)
 {
     const uint32_t t = gq_lane_of_warp(), mine = t % GQ_COUNTS;
     uint64_t from = gq_dev_relaxed_u64(&c->ready), total = gq_dev_relaxed_u64(&c->share[mine].next), told = from;
@@ -84,7 +104,8 @@ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t laun
         if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(order) >= launch)
             break;
         gq_tally sum = {};
-        const uint32_t found = gq_count_some(from, &sum);
+        const uint32_t found =
+            old && from < gq_sight_here().known ? gq_count_old(from, &sum) : gq_count_some(from, &sum);
         from += found;
         total += mine == GQ_COUNT_OK        ? sum.ok
                  : mine == GQ_COUNT_DROPPED ? sum.dropped
@@ -117,7 +138,7 @@ static __device__ void gq_count(const gq_grid &g, gq_grid_lane *l)
         return;
     __threadfence(); /* A7 pairs R7 */
     gq_see(g, l);
-    gq_count_on(c, gq_order(g), g.launch);
+    gq_count_on(c, gq_order(g), g.launch, g.old);
     if (gq_lane_of_warp() == 0)
         gq_dev_release_u32(&c->scout, 0); /* R7 pairs A7 */
 }

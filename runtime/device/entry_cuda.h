@@ -23,8 +23,6 @@
 #define GQ_SLOW_CYCLES 30000 /* a run that takes longer (some 15 us) is not done by a scout */
 #define GQ_SHORT_NAP_NS 4000u
 #define GQ_NAPS 5u
-#define GQ_RUN_BYTES \
-    16384u /* payload that one warp takes at a time: in many small parts reads and writes share the bus best */
 
 static __shared__ void *gq_grid_state; /* a variable of the module would make it slower to load */
 
@@ -125,7 +123,7 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     const uint64_t at = gq_slot_index(&s.view, c.first + i);
     if (c.express)
         return gq_item{c.len, c.word};
-    if (gq_had_ended(s, c.first + i))
+    if (g.old && gq_had_ended(s, c.first + i))
         return gq_item{0, gq_meta(0, 0, GQ_RESULT_PASSED, 0)};
     if (g.step > 0) {
         const gq_out_desc *hop = s.hop_in + at;
@@ -167,7 +165,7 @@ static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.s
 static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t i, const gq_item &item)
 {
     const uint64_t seq = c.first + i;
-    if (gq_meta_status(item.meta) == GQ_RESULT_PASSED)
+    if (g.old && gq_meta_status(item.meta) == GQ_RESULT_PASSED)
         return;
     if (gq_to_host(g)) {
         gq_slot_finish(&gq_sight_here().view, seq, item.len, item.meta); /* R2 pairs A2 */
@@ -315,9 +313,8 @@ static __device__ void gq_serve_warp(const gq_grid &g, const gq_claim &c, const 
 static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq_desk &desk)
 {
     const bool mine = gq_lane_of_warp() < c.count;
-    if (gq_lane_of_warp() == 0)
+    if (g.run)
         gq_tell_run(g, c.first, c.count);
-    __syncwarp(); /* no thread meets its message before that */
     const gq_place place = gq_place_of(g, c, desk);
     gq_item item = {0, gq_meta(0, 0, GQ_RESULT_DROPPED, 0)};
     if (mine)
@@ -360,10 +357,6 @@ static __device__ void gq_run_block(const gq_grid &g, const gq_claim &c, const g
 {
     const gq_place place = gq_place_of(g, c, desk);
     const uint32_t stride = gq_sight_here().view.stride;
-    if (threadIdx.x == 0)
-        gq_tell_run(g, c.first, 1);
-    if (!gq_from_host(c))
-        __syncthreads(); /* no thread meets the message before that; else they wait for its bytes */
     gq_item item = gq_item_of(g, c, 0);
     const uint32_t len = item.len;
     if (gq_from_host(c)) {
@@ -422,9 +415,12 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             *turn += 1;
             return claim;
         }
-        claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow);
+        /* In a trial at most one message, which is what is told. */
+        claim = gq_claim_run(g, l, *turn / lanes % GQ_SHARES, want, w->slow || g.run);
         if (claim.count)
             return claim;
+        if (g.run)
+            gq_forget_run(g);
         *turn += 1;
         /* In turns: the only team of a grid could always be the scout. */
         if (g.counted && g.step + 1 == g.steps && *turn / lanes % 2) {
@@ -437,14 +433,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
     return gq_keep_watch(g, w, want);
 }
 
-static __device__ uint32_t gq_want(const gq_grid &g)
-{
-    if (g.single)
-        return 1;
-    const uint32_t fit = GQ_RUN_BYTES / (g.out_cap < 16 ? 16 : g.out_cap);
-    const uint32_t most = gq_scope::kind == GQ_SCOPE_THREAD ? 32 : 4;
-    return fit < 1 ? 1 : fit < most ? fit : most;
-}
+static __device__ uint32_t gq_want(const gq_grid &g) { return g.single ? 1 : gq_run_most(gq_scope::kind, g.out_cap); }
 
 static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32_t turn, uint32_t want)
 {
@@ -495,10 +484,8 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
     for (uint32_t idle = 0;; idle++) {
         const uint32_t order = gq_leaving(g, watch);
         gq_claim c = gq_take_turn(g, &watch, &turn, want, order);
-        if (c.count == 0 && gq_lane_of_warp() == 0)
-            gq_forget_run(g);
         if (order && c.count == 0)
-            break;
+            return;
         if (c.count == 0 && !watch.lane)
             gq_rest(g, warp, idle);
         while (c.count) {
@@ -508,8 +495,6 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
             idle = 0;
         }
     }
-    if (gq_lane_of_warp() == 0)
-        gq_leave_run(g);
 }
 
 static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
@@ -524,9 +509,9 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         if (threadIdx.x < 32) {
             const uint32_t order = gq_leaving(g, watch);
             const gq_claim c = gq_take_turn(g, &watch, &turn, 1, order);
+            if (g.run && c.count)
+                gq_tell_run(g, c.first, c.count);
             if (threadIdx.x == 0) {
-                if (c.count == 0)
-                    gq_forget_run(g);
                 claim = c;
                 leave = order && c.count == 0;
                 watching = watch.lane != nullptr;
@@ -537,7 +522,7 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
         const uint32_t last = leave, awake = watching;
         __syncthreads();
         if (last)
-            break;
+            return;
         if (mine.count == 0 && !awake)
             gq_rest(g, blockIdx.x, idle);
         while (mine.count) {
@@ -547,8 +532,6 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
             idle = 0;
         }
     }
-    if (threadIdx.x == 0)
-        gq_leave_run(g);
 }
 
 /* Memory of another version of the stage becomes this one's: by one thread, and nothing else runs. */
@@ -576,12 +559,11 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
         gq_take_over(g);
         return;
     }
-    if (threadIdx.x < 32) {
+    if (threadIdx.x < 32)
         gq_sights[threadIdx.x].lane = nullptr;
-        gq_run_places[threadIdx.x] = gq_run_place{GQ_RUN_NONE, 0};
-    }
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
+        gq_run_told = 0;
         if (g.limit_ns)
             gq_dev_cas_u64(&g.shared->end_ns, 0, gq_globaltimer() + g.limit_ns);
     }

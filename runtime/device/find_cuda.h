@@ -213,17 +213,19 @@ static __device__ __forceinline__ void gq_fence_look(const gq_grid &g)
         asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
-/* Is message seq there, whose word says so? `old`: some of the messages looked at may have ended before this worker
- * came. */
-static __device__ __forceinline__ bool gq_is_there(const gq_sight &s, bool old, uint64_t seq, uint64_t word)
+/* By a converged warp that holds the lock of a scout behind the first step: how many messages stand ready from `from`
+ * on, of those that came before this worker. Apart from other looks, which are many. The first step's scouts look at no
+ * such message. */
+GQ_RARE uint32_t gq_look_old(const gq_sight *s, uint64_t from)
 {
-    return (uint32_t)(word >> 32) == gq_slot_stamp(seq) || (old && gq_had_ended(s, seq));
-}
-
-/* The first step's scouts look at nothing that came before their worker. */
-static __device__ __forceinline__ bool gq_is_old(const gq_grid &g, const gq_sight &s, uint64_t from)
-{
-    return g.step > 0 && from < s.known;
+    const uint64_t seq = from + gq_lane_of_warp();
+    const uint64_t word =
+        gq_load_relaxed_u64((const uint64_t *)(s->words + (seq & s->view.mask) * s->apart)); /* A5 pairs R5 */
+    const bool stamped = (uint32_t)(word >> 32) == gq_slot_stamp(seq);
+    const bool there = seq < s->known && (stamped || gq_had_ended(*s, seq));
+    const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
+    return found;
 }
 
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
@@ -236,7 +238,6 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
     const uint32_t apart = s.apart, mask = s.view.mask;
     const uint64_t seq = w->from + gq_lane_of_warp();
     uint64_t word[Looks];
-    const bool old = gq_is_old(g, s, w->from);
     const uint32_t order = gq_dev_relaxed_u32(gq_order(g)); /* it is near, and so before what crosses the bus */
     /* No branch between the loads: one that had to be decided first would wait for the load before it. */
 #pragma unroll
@@ -248,7 +249,7 @@ template <uint32_t Looks> static __device__ uint32_t gq_look(const gq_grid &g, g
     bool more = true;
 #pragma unroll
     for (uint32_t k = 0; k < Looks; k++) {
-        const bool there = gq_is_there(s, old, seq + k * 32, word[k]);
+        const bool there = (uint32_t)(word[k] >> 32) == gq_slot_stamp(seq + k * 32);
         const uint32_t run = gq_prefix(__ballot_sync(GQ_ALL, there));
         found += more ? run : 0;
         more = more && run == 32;
@@ -372,7 +373,6 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = w->from + gq_lane_of_warp();
     const uint32_t line_apart = s.view.express_stride, last = line_apart / (uint32_t)sizeof(gq_unit) - 1;
-    const bool old = gq_is_old(g, s, w->from);
     const gq_unit *line = (const gq_unit *)(s.lines + (w->from % GQ_EXPRESS_LINES) * line_apart);
     const uint64_t *at = (const uint64_t *)(s.words + (seq & s.view.mask) * s.apart);
     if (g.step == 0)
@@ -386,7 +386,7 @@ static __device__ uint32_t gq_look_express(const gq_grid &g, gq_watch_state *w, 
         *word = gq_load_relaxed_u64(at);
         w->leave = gq_heed(g, order, gq_load_relaxed_u32(gq_stop_word(g)));
         w->looks++;
-        const bool there = gq_is_there(s, old, seq, *word);
+        const bool there = (uint32_t)(*word >> 32) == gq_slot_stamp(seq);
         const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
         if (found <= GQ_EXPRESS_ALONE && gq_unpack_express<Rounds>(g, w, stamp, data, claim)) {
             gq_tune_rhythm(w);
@@ -484,6 +484,10 @@ static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, u
     const gq_sight &s = gq_sight_here();
     if (g.step == 0 && s.made)
         return gq_look_up(g, w);
+    if (g.old && g.step > 0 && w->from < s.known) {
+        w->leave = gq_dev_relaxed_u32(gq_order(g));
+        return gq_look_old(&s, w->from);
+    }
     if (w->wide)
         return w->wide == 1   ? gq_look<GQ_LOOKS / 4>(g, w, word)
                : w->wide == 2 ? gq_look<GQ_LOOKS / 2>(g, w, word)

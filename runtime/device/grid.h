@@ -87,6 +87,17 @@ struct gq_grid_order {
     uint8_t pad0[GQ_LINE_BYTES - 8];
 };
 
+/* Payload that one warp takes at a time: in many small parts reads and writes share the bus best. */
+#define GQ_RUN_BYTES 16384u
+
+/* How many messages a team serves before it hands any on. The scope: 0 thread, 1 warp, 2 block. */
+GQ_FN uint32_t gq_run_most(uint32_t scope, uint32_t slot_bytes)
+{
+    const uint32_t most = scope == 0 ? 32 : scope == 1 ? 4 : 1;
+    const uint32_t fit = GQ_RUN_BYTES / (slot_bytes < 16 ? 16 : slot_bytes);
+    return fit < 1 ? 1 : fit < most ? fit : most;
+}
+
 #define GQ_GRID_NOW 0xffffffffu /* in `leave`: they do not claim what is left */
 
 /* Shared by all grids of a worker. Device memory. */
@@ -98,8 +109,6 @@ struct gq_grid_shared {
     uint8_t pad1[GQ_LINE_BYTES - 4];
     uint64_t retries;
     uint8_t pad2[GQ_LINE_BYTES - 8];
-    uint32_t run_taken[GQ_RUNS_MAX]; /* 1: a team has this place among the runs */
-    struct gq_unit run[GQ_RUNS_MAX];
 };
 
 /* How warps without work wait; numbers of the pipeline file's queue.poll. */
@@ -118,7 +127,7 @@ struct gq_grid {
     struct gq_worker_page *worker;
     struct gq_grid_shared *shared;
     struct gq_grid_lane *lane; /* [GQ_LANES_MAX] */
-    struct gq_unit *run;       /* [GQ_RUNS_MAX] `shared`'s; the worker page's where a fault is to leave it behind */
+    struct gq_unit *run;       /* the worker page's, one a step, where teams tell what they are inside of; else NULL */
     void *state;               /* of this step's plugin, NULL: none */
     uint64_t limit_ns;         /* after this long the grids leave by themselves; 0: never */
     uint32_t step, steps;
@@ -131,9 +140,9 @@ struct gq_grid {
     uint32_t counted; /* results are only counted: all lanes are counted ones */
     uint32_t launch;  /* from 1, a higher number for every launch of the step */
     uint32_t old_bytes, old_version;
-    uint32_t lanes;  /* GQ_GRID_ALL_LANES, ... */
-    uint32_t single; /* 1: one team serves one message at a time */
-    uint32_t reserved0;
+    uint32_t lanes;        /* GQ_GRID_ALL_LANES, ... */
+    uint32_t single;       /* 1: one team serves one message at a time */
+    uint32_t old;          /* 1: there may be messages that came before this worker (gq_grid_lane.known) */
     const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
 };
 

@@ -4,9 +4,20 @@
 #include "ring/page.h"
 #include <string.h>
 
-#define LOOK_MS_MIN 5u
-#define LOOK_MS_MAX 100u
-#define LOOKS 10u /* within a timeout */
+#define LOOK_MS 5u /* so soon after its time is over a message is known to hang */
+#define IDLE_LOOK_MS 100u
+#define GAP_MS_MIN 10u
+#define GAP_MS_MAX 200u
+#define GAPS 5u /* within a timeout */
+
+static uint64_t shortest_ms(const struct gq_conf *conf)
+{
+    uint64_t ms = conf->source.timeout_ms ? conf->source.timeout_ms : UINT64_MAX;
+    for (size_t i = 0; i < conf->stage_count; i++)
+        if (conf->stages[i].timeout_ms && conf->stages[i].timeout_ms < ms)
+            ms = conf->stages[i].timeout_ms;
+    return ms;
+}
 
 uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage)
 {
@@ -15,17 +26,16 @@ uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage)
     return stage < conf->stage_count ? conf->stages[stage].timeout_ms : 0;
 }
 
-static uint64_t sooner(uint64_t ms, uint64_t limit_ms)
-{
-    return limit_ms && limit_ms / LOOKS < ms ? limit_ms / LOOKS : ms;
-}
-
 uint32_t gq_budget_look_ms(const struct gq_conf *conf)
 {
-    uint64_t ms = sooner(LOOK_MS_MAX, conf->source.timeout_ms);
-    for (size_t i = 0; i < conf->stage_count; i++)
-        ms = sooner(ms, conf->stages[i].timeout_ms);
-    return ms < LOOK_MS_MIN ? LOOK_MS_MIN : (uint32_t)ms;
+    return shortest_ms(conf) == UINT64_MAX ? IDLE_LOOK_MS : LOOK_MS;
+}
+
+/* What the time between two looks counts for at most. */
+static uint64_t gap_ns(const struct gq_conf *conf)
+{
+    const uint64_t ms = shortest_ms(conf) / GAPS;
+    return 1000000u * (ms < GAP_MS_MIN ? GAP_MS_MIN : ms < GAP_MS_MAX ? ms : GAP_MS_MAX);
 }
 
 void gq_budget_reset(struct gq_budget *budget) { memset(budget, 0, sizeof *budget); }
@@ -42,7 +52,7 @@ static bool same(const struct gq_budget_block *a, const struct gq_budget_block *
     return a->current == b->current && a->stage == b->stage && a->done == b->done;
 }
 
-/* Of a device's teams, which are many: a place that nobody has taken costs one look. */
+/* Of a device's teams. */
 static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                              uint64_t passed, bool *moved)
 {
@@ -65,7 +75,7 @@ static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_pa
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block)
 {
-    const uint64_t now = gq_clock_ns(), most = 2000000u * (uint64_t)gq_budget_look_ms(conf);
+    const uint64_t now = gq_clock_ns(), most = gap_ns(conf);
     const uint64_t since = budget->look_ns ? now - budget->look_ns : 0, passed = since < most ? since : most;
     const uint32_t threads = gq_page_threads(page);
     bool over = false, moved = false;

@@ -1,6 +1,6 @@
 /* budget.h - how long the threads of a worker, or the teams of a device, have been inside the messages that they hold,
  * as the host sees it: by looking at their crumbs again and again. The time between two looks counts for no more than
- * twice what was meant, so that a host that stood still finds nobody guilty.
+ * a fifth of the shortest timeout, so that a host that stood still finds nobody guilty.
  */
 #ifndef GQ_PIPELINE_BUDGET_H
 #define GQ_PIPELINE_BUDGET_H
@@ -30,7 +30,7 @@ struct gq_budget {
 /* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or
  * there is no such stage. */
 uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage);
-/* How often to look, so that no stage is noticed much too late. */
+/* How often to look. */
 uint32_t gq_budget_look_ms(const struct gq_conf *conf);
 void gq_budget_reset(struct gq_budget *budget);
 /* Looks. True: a block is inside one message, or a team inside one run, for longer than its stage's timeout; *block

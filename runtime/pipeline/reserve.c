@@ -23,18 +23,23 @@ void gq_reserve_start(struct gq_reserve *reserve)
         gq_reserve_end(reserve);
 }
 
-struct gq_process gq_reserve_take(struct gq_reserve *reserve)
+void gq_reserve_await(struct gq_reserve *reserve)
 {
-    struct gq_process ready = reserve->process;
     struct gq_packet reply;
     bool astray;
-    if (ready.pid == 0)
-        return none;
-    if (gq_reply_receive(ready.channel, GQ_PACKET_WARM, READY_MS, &reply, &astray) != GQ_OK) {
+    if (reserve->process.pid == 0 || reserve->ready)
+        return;
+    reserve->ready = gq_reply_receive(reserve->process.channel, GQ_PACKET_WARM, READY_MS, &reply, &astray) == GQ_OK;
+    if (!reserve->ready)
         gq_reserve_end(reserve);
-        return none;
-    }
+}
+
+struct gq_process gq_reserve_take(struct gq_reserve *reserve)
+{
+    gq_reserve_await(reserve);
+    const struct gq_process ready = reserve->process;
     reserve->process = none;
+    reserve->ready = false;
     return ready;
 }
 
@@ -42,4 +47,5 @@ void gq_reserve_end(struct gq_reserve *reserve)
 {
     gq_process_end(&reserve->process, 0);
     reserve->process = none;
+    reserve->ready = false;
 }

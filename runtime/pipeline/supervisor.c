@@ -12,6 +12,7 @@
 #define FRUITLESS_MAX 5u          /* epochs in a row that end no message */
 #define FRUITLESS_NS 60000000000u /* within so long */
 #define STARTS_MAX 5u             /* of one epoch's worker */
+#define SHORT_NS 1000000000u      /* an epoch that ends within it may have met what the last one left */
 
 /* --- watching -------------------------------------------------------------------------------------------------------
  */
@@ -101,6 +102,7 @@ static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspe
     gq_text_printf(&text, "message %" PRIu64 " is given up: in stage '%s' it %s each of %u times, alone too",
                    suspect->id, gq_conf_stage_name(s->p->conf, suspect->stage), how, gq_deaths_of(s->p->conf->retries));
     note(s, &text);
+    s->given_up++;
     const struct gq_lane_ending ending = {.id = suspect->id,
                                           .meta = gq_meta(generation, suspect->stage, GQ_RESULT_FAULTED, fault)};
     return keep_ending(s, &ending);
@@ -149,10 +151,19 @@ static uint32_t sort_out(struct gq_supervisor *s, struct gq_trial *trial, struct
     return left;
 }
 
+/* Where a worker takes long to start, the next epoch may serve the suspects behind the one that was to blame: of few
+ * that are, it meets no other. It has met one when the last epoch was short. */
+static bool is_enough(const struct gq_supervisor *s, uint32_t given_up, uint64_t now)
+{
+    return s->reserve.wanted && s->given_up > given_up && now - s->began_ns > SHORT_NS;
+}
+
 /* All that is suspected goes through one worker, one after another: where it ends, it is inside of what is to blame. */
 static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct gq_trial_message *messages,
                          uint32_t count)
 {
+    const uint64_t now = gq_clock_ns();
+    const uint32_t given_up = s->given_up;
     gq_status status = GQ_OK;
     while (count > 1 && status == GQ_OK) {
         const struct gq_epoch_code code = gq_epoch_live(s->p);
@@ -160,6 +171,8 @@ static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct
         if (gq_trial_run(trial, &code, messages, count, &fault) == GQ_VERDICT_NONE)
             status = gq_error_status();
         count = sort_out(s, trial, messages, count, &status);
+        if (is_enough(s, given_up, now))
+            return status;
     }
     return count == 1 && status == GQ_OK ? try_one(s, trial, &messages[0].suspect) : status;
 }
@@ -228,6 +241,7 @@ static gq_status take_over(struct gq_supervisor *s)
             break;
         starts += !gq_epoch_may_ask_again(deadline);
     }
+    s->began_ns = gq_clock_ns();
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
@@ -327,6 +341,7 @@ void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
     gq_reserve_init(&s->reserve, p->conf, p->backend);
     s->keeper =
         (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
+    gq_reserve_start(&s->reserve);
 }
 
 uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s)
@@ -336,7 +351,8 @@ uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s)
 
 void gq_supervisor_arm(struct gq_supervisor *s)
 {
-    gq_reserve_start(&s->reserve); /* before a death may be seen, whose thread has it from then on */
+    gq_reserve_await(&s->reserve); /* before a death may be seen, whose thread has it from then on */
+    s->began_ns = gq_clock_ns();
     __atomic_store_n(&s->armed, 1, __ATOMIC_RELEASE);
 }
 
@@ -344,4 +360,5 @@ void gq_supervisor_finish(struct gq_supervisor *s)
 {
     if (s->p)
         gq_reserve_end(&s->reserve);
+    gq_retired_finish(&s->retired);
 }

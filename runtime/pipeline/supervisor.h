@@ -11,6 +11,7 @@
 #include "pipeline/budget.h"
 #include "pipeline/remote.h"
 #include "pipeline/reserve.h"
+#include "pipeline/retired.h"
 
 struct gq_pipeline;
 struct gq_lane_ending;
@@ -19,6 +20,7 @@ struct gq_supervisor {
     struct gq_pipeline *p;
     struct gq_remote_keeper keeper;
     struct gq_reserve reserve;
+    struct gq_retired retired; /* of trials */
     struct gq_budget budget;
     uint32_t armed;     /* atomic: messages flow; a worker that dies before is the start's to tell of */
     uint32_t silent_ms; /* atomic: after so long a worker is silent; for tests to shorten */
@@ -28,10 +30,13 @@ struct gq_supervisor {
     uint32_t fruitless; /* epochs in a row that ended no message */
     uint64_t ended;     /* messages, when an epoch ended */
     uint64_t fruitless_since_ns;
+    uint64_t began_ns;              /* the epoch */
+    uint32_t given_up;              /* messages */
     struct gq_lane_ending *endings; /* of the messages that were tried */
     uint32_t ending_count;
 };
 
+/* From here on a worker may be made ready, for whoever is needed first. */
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p);
 uint32_t gq_supervisor_silent_ms(const struct gq_supervisor *s);
 /* From here on. */

@@ -46,8 +46,7 @@ bool gq_epoch_may_ask_again(uint64_t deadline_ns)
 void gq_trial_end(struct gq_trial *trial)
 {
     if (trial->remote)
-        gq_remote_stop(trial->remote, 0);
-    gq_remote_destroy(trial->remote);
+        gq_retire(&trial->p->supervisor.retired, trial->remote);
     trial->remote = NULL;
 }
 
@@ -108,8 +107,10 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
-        if (*hung == GQ_BLOCK_NONE && gq_budget_look(&trial->budget, page, p->conf, hung))
-            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG);
+        if (gq_budget_look(&trial->budget, page, p->conf, hung)) {
+            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
+            return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
+        }
         if (gq_budget_is_silent(&trial->budget, page, gq_supervisor_silent_ms(&p->supervisor)))
             gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
         if (look < SOON)
@@ -123,11 +124,12 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
  * each. False: of none. Somebody may kill it at any time. */
 static bool note_met(const struct gq_trial *trial, struct batch *b, uint32_t hung)
 {
+    struct gq_trial_message *last = NULL;
+    uint32_t met = 0;
     const struct gq_worker_page *page = trial->remote->link.worker;
     const uint32_t room = gq_suspects_room(page);
     struct gq_suspect *list = malloc(room * sizeof *list);
     const uint32_t count = list ? gq_suspects_find(page, trial->p->queue, hung, list, room) : 0;
-    bool any = false;
     for (uint32_t i = 0, m = 0; i < count; i++) {
         while (m < b->count && b->message[m].suspect.id < list[i].id)
             m++;
@@ -135,10 +137,14 @@ static bool note_met(const struct gq_trial *trial, struct batch *b, uint32_t hun
             continue;
         b->message[m].suspect = list[i]; /* with the stage, which nobody may have known before */
         b->message[m].suspect.caused = false;
-        b->message[m].met = any = true;
+        b->message[m].met = true;
+        last = &b->message[m];
+        met++;
     }
     free(list);
-    return any;
+    if (met == 1) /* nobody else can have ended it */
+        last->suspect.caused = true;
+    return met > 0;
 }
 
 static gq_status open_window(struct gq_trial *trial, struct batch *b, uint32_t first, uint32_t count)
@@ -207,7 +213,8 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
     }
     if (verdict == GQ_VERDICT_FAULTED) {
         *fault = gq_fault_code(trial->remote->link.worker, hung != GQ_BLOCK_NONE, trial->remote->wait_status);
-        gq_remote_check(trial->remote);
+        if (hung != GQ_BLOCK_NONE || gq_remote_check(trial->remote) == GQ_OK)
+            gq_error_set(GQ_ERR_DEVICE, GQ_BUDGET_HUNG);
         verdict = note_met(trial, b, hung) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
     if (verdict != GQ_VERDICT_ENDED)

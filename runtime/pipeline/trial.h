@@ -48,7 +48,7 @@ struct gq_trial_message {
  * ended. `ended` and `met` are false before. */
 enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code *code,
                              struct gq_trial_message *messages, uint32_t count, uint32_t *fault);
-/* Ends the worker. Takes one that has none. */
+/* Ends the worker, without waiting for it. Takes one that has none. */
 void gq_trial_end(struct gq_trial *trial);
 
 #endif

@@ -67,6 +67,7 @@ struct gq_packet {
             uint32_t layout_version, backend, device, threads, slot_bytes, retries, capacity;
             uint32_t poll;    /* GQ_GRID_ADAPTIVE, ... of device/grid.h */
             uint32_t look_ms; /* how often the host looks at crumbs */
+            uint32_t journal; /* 1: there is one */
             uint32_t single;  /* 1: one message at a time, whatever `threads` and the images say */
         } setup;
         struct {

@@ -36,7 +36,7 @@ static inline uint32_t gq_page_runs(const struct gq_worker_page *page)
 static inline uint64_t gq_page_run(const struct gq_worker_page *page, uint32_t place, uint64_t *data)
 {
     uint64_t id;
-    gq_load_unit(&page->run[place], &id, data); /* A10 pairs R10 */
+    gq_load_unit(&page->run[place], &id, data); /* A9 pairs R9 */
     return id;
 }
 

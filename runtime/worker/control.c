@@ -71,6 +71,7 @@ static gq_status setup(const struct gq_packet *p, const int *fds, size_t fd_coun
         .retries = p->setup.retries,
         .poll = p->setup.poll,
         .look_ms = p->setup.look_ms,
+        .journal = p->setup.journal != 0,
         .single = p->setup.single != 0,
         .die = die,
     };

@@ -2,6 +2,7 @@
 to behave (fake.h has the words)."""
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -35,8 +36,13 @@ class Scenario(harness.Scenario):
         return super().start(*arguments, env={"GPUQ_BACKEND": "", **(env or {})}, **options)
 
     def wait_until_it_runs(self, process):
-        """The worker in reserve is started with the run, which a signal interrupts from then on."""
+        """A signal interrupts it from then on."""
+        def heeds_interrupts():
+            with open(f"/proc/{process.pid}/status", "rb") as status:
+                masks = re.findall(rb"^Sig(?:Cgt|Blk):\s*([0-9a-f]+)", status.read(), re.M)
+            return any(int(mask, 16) >> signal.SIGINT - 1 & 1 for mask in masks)
         self.assertTrue(self.worker_of(process, b"reserve"))
+        self.assertTrue(harness.until(heeds_interrupts))
 
     def script(self, *words):
         return {"GPUQ_FAKE_CUDA": " ".join(words)}

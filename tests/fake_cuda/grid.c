@@ -113,28 +113,30 @@ static void pass(const struct player *p, const struct gq_grid_lane *l, uint64_t 
 }
 
 /* The first message of the lane that no grid of this step has met: shares are claimed in turns, and here by one thread,
- * which keeps all of them in the first. */
-static uint64_t *next_of(struct gq_grid_lane *l, uint32_t step)
+ * in order. */
+static uint64_t next_of(const struct gq_grid_cursor *c)
 {
-    struct gq_grid_share *share = l->cursor[step].share;
-    for (uint32_t n = 1; n < GQ_SHARES; n++) {
-        share[0].next = share[n].next < share[0].next ? share[n].next : share[0].next;
-        share[n].next = UINT64_MAX;
-    }
-    return &share[0].next;
+    uint64_t next = UINT64_MAX;
+    for (uint32_t n = 0; n < GQ_SHARES; n++)
+        next = c->share[n].next < next ? c->share[n].next : next;
+    return next;
 }
 
-static struct gq_unit *crumb_of(const struct player *p)
+static void claim(const struct gq_grid_lane *l, struct gq_grid_cursor *c, uint64_t seq)
 {
-    return &p->g.run[p->g.step + (p->g.lanes == GQ_GRID_CANARY_LANES ? GQ_STAGES_MAX + 1 : 0)];
+    if (c->ready <= seq)
+        gq_store_relaxed_u64(&c->ready, seq + 1);
+    gq_store_relaxed_u64(&c->share[(seq >> l->block_shift) % GQ_SHARES].next, gq_share_after(l->block_shift, seq + 1));
 }
 
-/* Does this message end the grid? It is the one that the crumb names. */
+/* Does this message end the grid? In a trial it is the one that the crumb names. */
 static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint64_t meta)
 {
     if (gq_meta_status(meta) != GQ_RESULT_OK)
         return false;
-    gq_store_unit(crumb_of(p), gq_slot_id(l->view.lane, seq), GQ_RUN_DATA(p->g.stage, 1, p->g.generation));
+    if (p->g.run)
+        gq_store_unit(&p->g.run[p->g.step], gq_slot_id(l->view.lane, seq),
+                      GQ_RUN_DATA(p->g.stage, 1, p->g.generation)); /* R9 */
     while (seq == fake_script()->hangs && !fake_sticky())
         nap(1000000);
     return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault || seq == fake_script()->poison;
@@ -143,17 +145,20 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
 /* Everything that is there in one lane; false when nothing was, or the grid faulted. */
 static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
 {
-    uint64_t *next = next_of(l, p->g.step), meta;
+    struct gq_grid_cursor *cursor = &l->cursor[p->g.step];
+    uint64_t meta;
     uint32_t len;
     bool any = false;
-    for (; !fake_sticky() && there(p, l, *next, &len, &meta); ++*next, any = true) {
-        if (faults(p, l, *next, meta)) {
+    for (uint64_t next; !fake_sticky() && there(p, l, next = next_of(cursor), &len, &meta); any = true) {
+        claim(l, cursor, next);
+        if (faults(p, l, next, meta)) {
             fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
             return false;
         }
-        pass(p, l, *next, len, meta);
+        pass(p, l, next, len, meta);
     }
-    gq_store_unit(crumb_of(p), 0, 0);
+    if (p->g.run)
+        gq_store_unit(&p->g.run[p->g.step], 0, 0); /* R9 */
     return any;
 }
 

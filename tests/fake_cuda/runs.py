@@ -10,9 +10,9 @@ import gpu
 MESSAGES = [b"%d" % i for i in range(3000)]
 # What gives something back, or is asked without need: a run may succeed though it failed.
 UNNEEDED = {"cuMemFree_v2", "cuMemHostUnregister", "cuLibraryUnload", "cuStreamDestroy_v2", "cuDevicePrimaryCtxRelease_v2",
-            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent", "cuMemcpyDtoHAsync_v2", "cuStreamSynchronize"}
-# Not called by a run: swaps.py has the last, `gpuq doctor` the modules.
-UNCOUNTED = {"cuDriverGetVersion", "cuGetErrorName", "cuGetErrorString", "cuModuleLoadData", "cuModuleUnload",
+            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent", "cuStreamSynchronize"}
+# Not called by a run: swaps.py has the last, `gpuq doctor` the modules; nothing is copied back while messages end.
+UNCOUNTED = {"cuDriverGetVersion", "cuMemcpyDtoHAsync_v2", "cuGetErrorName", "cuGetErrorString", "cuModuleLoadData", "cuModuleUnload",
              "cuModuleGetFunction"}
 
 
@@ -155,6 +155,18 @@ class Runs(gpu.Scenario):
         self.assertEqual((code, out), (0, b"".join(b"%d\n" % (41 + i) for i in range(500) if i != 100)), err)
         self.assertIn("message 101 did not end within the 200 ms of stage 'source'", err)
         self.assertIn("is given up: in stage 'source' it did not end within its stage's timeout each of 4 times", err)
+
+    def test_a_message_that_hangs_is_found_in_every_stage_and_in_every_kind_of_lane(self):
+        for stages in (1, 3):
+            names = [{"plugin": "builtin:echo", "name": f"s{i}", "timeout": "200ms"} for i in range(stages)]
+            for at in (0, 1, 64, 2999):
+                err = self.lost(at, f"hangs={at}", stages=names)
+                self.assertRegex(err, rf"(one of \d+ messages from message {at + 1} on|message {at + 1}) did not end within the 200 ms")
+
+    def test_a_look_at_what_hangs_that_fails_is_made_again(self):
+        stages = [{"plugin": "builtin:echo", "name": f"s{i}", "timeout": "200ms"} for i in range(2)]
+        for k in range(1, 8):
+            self.lost(100, "hangs=100", f"fail=cuMemcpyDtoHAsync_v2,{k},2", f"count={self.path('looks')}", stages=stages)
 
     def test_without_a_spare_each_worker_is_started_when_it_is_needed(self):
         for spare, before in (("on", 2), ("off", 1)):  # workers that took the device before the first was killed

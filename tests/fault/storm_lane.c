@@ -7,7 +7,7 @@
 
 static uint64_t key_of(const struct storm_lane *l, uint64_t number)
 {
-    return payload_mix(l->s->seed ^ ((uint64_t)l->number << 56) ^ number * 2654435761u);
+    return poison_key(l->s->seed, l->number, number);
 }
 
 static enum poison kind_of(struct storm_lane *l, uint64_t number)
@@ -17,11 +17,6 @@ static enum poison kind_of(struct storm_lane *l, uint64_t number)
         return POISON_NONE;
     const enum poison kind = (enum poison)(POISON_ONCE + payload_dice(&dice) % (POISON_KINDS - POISON_ONCE));
     return kind == POISON_HANG && l->hangs++ >= HANGS ? POISON_SEGV : kind;
-}
-
-static struct poison_message message_of(const struct storm_lane *l, uint64_t number, enum poison kind)
-{
-    return (struct poison_message){number, kind, (uint64_t)l->number << 56 | number};
 }
 
 /* --- sending --------------------------------------------------------------------------------------------------------
@@ -37,7 +32,7 @@ static void send_some(struct storm_lane *l)
     for (size_t i = 0; i < got; i++) {
         const uint64_t number = l->sent;
         const enum poison kind = kind_of(l, number);
-        const struct poison_message m = message_of(l, number, kind);
+        const struct poison_message m = poison_message_of(l->number, number, kind);
         storm_count(&l->count[kind], 1);
         l->flight[number % STORM_CAPACITY] = (struct storm_flight){floor, kind};
         claims[i].len = poison_fill(claims[i].data, &m, key_of(l, number));
@@ -103,7 +98,7 @@ static void check(struct storm_lane *l, const QResult *r)
     REQUIRE((r->msg_id & 0x00ffffffffffffffu) == number + 1 && number < storm_load(&l->sent),
             "lane %u: id %" PRIx64 " came for message %" PRIu64, l->number, r->msg_id, number);
     const struct storm_flight flight = l->flight[number % STORM_CAPACITY];
-    const struct poison_message m = message_of(l, number, flight.kind);
+    const struct poison_message m = poison_message_of(l->number, number, flight.kind);
     uint32_t tag = 0;
     l->checked++;
     if (r->status == Q_RESULT_FAULTED) {

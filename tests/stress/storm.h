@@ -1,5 +1,5 @@
 /* storm.h - a storm of swaps: plugins that sign what they make, lanes under load that know which generation must have
- * answered each message, and what the run has left open.
+ * answered each message.
  *
  * The code of a stage has a tag. It maps each byte b of a message to b * (2 * tag + 1) + tag, modulo 256, and appends
  * the tag and the count of messages that the stage has seen, eight bytes of gq_state. So from a result one can tell,
@@ -84,13 +84,5 @@ void storm_start(struct storm_lane *lane, struct storm *s, uint32_t number);
 void storm_join(struct storm_lane *lane);
 /* Every count of every stage was there once. */
 void storm_check_counts(const struct storm *s, const struct storm_lane *lanes);
-
-/* --- what is open (storm_left.c) ---------------------------------------------------------------------------------- */
-
-/* Sums over this process and its children, zombies included. */
-struct storm_left {
-    uint32_t files, mappings, children;
-};
-struct storm_left storm_left_now(void);
 
 #endif

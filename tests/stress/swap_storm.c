@@ -17,18 +17,15 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include "base/clock.h"
-#include "memory.h"
+#include "footprint.h"
+#include "options.h"
 #include "payload.h"
 #include "require.h"
 #include "storm.h"
 
 #define VERSIONS_MAX (1u << 17)
 #define LIST_MAX (STORM_STAGES_MAX * 64)
-#define HOST_GROWTH 8.0   /* MiB that host and worker may grow by after the first quarter: allocator noise */
-#define DEVICE_GROWTH 2.0 /* one allocation granule of the driver */
 #define KEPT_VERSIONS 3u
-#define FILES_GROWTH 4u
-#define MAPPINGS_GROWTH 64u /* of an allocator */
 
 struct options {
     uint64_t swaps, seconds, rate, producers, stages, rehearse, seed;
@@ -39,11 +36,6 @@ struct stage {
     char name[8];
     uint32_t live, before;     /* versions */
     uint8_t tag[VERSIONS_MAX]; /* by version, with one added; 0: it never was live */
-};
-
-struct footprint {
-    struct memory_sample memory;
-    struct storm_left left;
 };
 
 struct weather {
@@ -272,39 +264,12 @@ static void change_something(struct weather *w)
 
 /* With as many versions as each stage keeps, which a discard may have taken; and with a spare that is there, which it
  * is not after a crash in a rehearsal, until the next. */
-static struct footprint footprint(struct weather *w)
+static struct footprint take_footprint(struct weather *w)
 {
     for (uint32_t i = 0; i < KEPT_VERSIONS * w->o.stages; i++)
         swap(w, i % (uint32_t)w->o.stages, false);
     swap(w, 0, true);
-    return (struct footprint){memory_now(w->cu), storm_left_now()};
-}
-
-static bool grew(const char *what, double from, double to, double allowed, bool counts)
-{
-    const bool more = counts && to - from > allowed;
-    if (more)
-        fprintf(stderr, "%s grew from %.1f to %.1f, by more than %.0f\n", what, from, to, allowed);
-    return more;
-}
-
-/* A sanitizer's own memory is no fact about ours. */
-static bool took_more(const struct footprint *base, const struct footprint *end)
-{
-    const struct memory_sample *b = &base->memory, *e = &end->memory;
-    bool more = grew("MiB of the host process", b->host, e->host, HOST_GROWTH, !SANITIZED);
-    more |= grew("MiB of the worker processes", b->worker, e->worker, HOST_GROWTH, !SANITIZED);
-    more |= grew("MiB of the device", b->device, e->device, DEVICE_GROWTH, true);
-    more |= grew("open files", base->left.files, end->left.files, FILES_GROWTH, true);
-    more |= grew("mappings", base->left.mappings, end->left.mappings, MAPPINGS_GROWTH, !SANITIZED);
-    more |= grew("child processes", base->left.children, end->left.children, 0, true);
-    return more;
-}
-
-static void print_footprint(const char *when, const struct footprint *f)
-{
-    printf("%-12s host %.1f MiB, workers %.1f MiB, device %.1f MiB, %u files, %u mappings, %u processes\n", when,
-           f->memory.host, f->memory.worker, f->memory.device, f->left.files, f->left.mappings, f->left.children);
+    return footprint_now(w->cu);
 }
 
 /* --- the run ---------------------------------------------------------------------------------------------------------
@@ -356,12 +321,12 @@ static bool storm(struct weather *w)
     for (enum storm_flaw flaw = 0; flaw < STORM_FLAWS; flaw++) /* each at least once, whatever the dice say */
         refuse(w, roll(w, (uint32_t)w->o.stages), flaw);
     blow(w, w->o.swaps / 4);
-    const struct footprint base = footprint(w);
+    const struct footprint base = take_footprint(w);
     blow(w, w->o.swaps > 0 ? w->o.swaps - 1 : 0);
-    const struct footprint end = footprint(w);
-    print_footprint("after 1/4", &base);
-    print_footprint("at the end", &end);
-    return !took_more(&base, &end);
+    const struct footprint end = take_footprint(w);
+    footprint_print("after 1/4", &base);
+    footprint_print("at the end", &end);
+    return !footprint_grew(&base, &end, stderr);
 }
 
 static void open_pipeline(struct weather *w)
@@ -433,17 +398,6 @@ static void check_end(struct weather *w)
         REQUIRE(w->lanes[i].switches > 0, "lane %" PRIu64 " met no change", i);
 }
 
-static uint64_t number(const char *text, uint64_t least, uint64_t most)
-{
-    char *end;
-    const uint64_t n = strtoull(text, &end, 10);
-    if (*end || end == text || n < least || n > most) {
-        fprintf(stderr, "swap_storm: '%s' is no number from %" PRIu64 " to %" PRIu64 "\n", text, least, most);
-        exit(64);
-    }
-    return n;
-}
-
 static struct options read_options(int argc, char **argv)
 {
     static const struct option names[] = {
@@ -455,25 +409,25 @@ static struct options read_options(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
         case 'n':
-            o.swaps = number(optarg, 8, STORM_GENERATIONS / 2);
+            o.swaps = options_number(optarg, 8, STORM_GENERATIONS / 2);
             break;
         case 't':
-            o.seconds = number(optarg, 0, 1000000);
+            o.seconds = options_number(optarg, 0, 1000000);
             break;
         case 'r':
-            o.rate = number(optarg, 0, 1000000);
+            o.rate = options_number(optarg, 0, 1000000);
             break;
         case 'p':
-            o.producers = number(optarg, 1, STORM_PRODUCERS_MAX);
+            o.producers = options_number(optarg, 1, STORM_PRODUCERS_MAX);
             break;
         case 's':
-            o.stages = number(optarg, 1, STORM_STAGES_MAX);
+            o.stages = options_number(optarg, 1, STORM_STAGES_MAX);
             break;
         case 'e':
-            o.rehearse = number(optarg, 1, 1000000);
+            o.rehearse = options_number(optarg, 1, 1000000);
             break;
         case 'd':
-            o.seed = number(optarg, 0, UINT64_MAX);
+            o.seed = options_number(optarg, 0, UINT64_MAX);
             break;
         default:
             exit(64);
@@ -518,7 +472,7 @@ int main(int argc, char **argv)
     w.dice = payload_mix(w.o.seed) | 1;
     printf("seed %" PRIu64 "\n", w.o.seed);
     fflush(stdout);
-    const struct storm_left before = storm_left_now();
+    const struct footprint_left before = footprint_left_now();
     storm_write_plugins(w.folder, sizeof w.folder);
     open_pipeline(&w);
     const bool on_cpu = strcmp(gq_backend(w.p), "cpu") == 0;
@@ -526,7 +480,7 @@ int main(int argc, char **argv)
     start(&w, on_cpu);
     const bool good = storm(&w);
     finish(&w);
-    const struct storm_left after = storm_left_now(); /* a driver in this process has files of its own */
+    const struct footprint_left after = footprint_left_now(); /* a driver in this process has files of its own */
     REQUIRE(after.children == 0 && (!on_cpu || after.files == before.files),
             "%u files were open, and %u, with %u processes, are left", before.files, after.files, after.children);
     return good ? 0 : 1;

@@ -1,0 +1,21 @@
+/* retired.h - a worker that nobody needs any more. A device takes its time to let go of a process, so somebody else
+ * waits for that. One thread at a time.
+ */
+#ifndef GQ_PIPELINE_RETIRED_H
+#define GQ_PIPELINE_RETIRED_H
+
+#include <pthread.h>
+#include "pipeline/remote.h"
+
+/* The last one. Zero: there was none. */
+struct gq_retired {
+    pthread_t thread;
+    bool runs;
+};
+
+/* Kills and destroys it, without waiting for its end; once the one before has ended. */
+void gq_retire(struct gq_retired *retired, struct gq_remote *remote);
+/* Waits for the end of the last one. */
+void gq_retired_finish(struct gq_retired *retired);
+
+#endif
