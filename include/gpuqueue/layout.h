@@ -56,7 +56,7 @@
 #define GQ_STAGES_MAX 16u
 #define GQ_BLOCKS_MAX 1024u
 #define GQ_RUNS_MAX GQ_LANES_MAX
-#define GQ_BATCH_MAX 64u   /* messages that one block of threads may hold at a time */
+#define GQ_BATCH_MAX 64u /* messages that one block of threads may hold at a time */
 
 #define GQ_EXPRESS_LINES 8u
 #define GQ_EXPRESS_BYTES_MAX 1024u /* payload of a line */

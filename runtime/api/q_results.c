@@ -46,9 +46,7 @@ static gq_status explain_loss(const struct gq_user *user, uint64_t id)
 
 static gq_status explain(const struct gq_user *user, gq_status status, uint64_t id, size_t len, uint64_t meta)
 {
-    const struct gq_conf *conf = user->handle->pipeline->conf;
-    uint32_t stage = gq_meta_stage(meta);
-    const char *name = stage < conf->stage_count ? conf->stages[stage].name : stage == GQ_CRUMB_SOURCE ? "source" : "?";
+    const char *name = gq_conf_stage_name(user->handle->pipeline->conf, gq_meta_stage(meta));
     switch (status) {
     case GQ_ERR_NOT_READY:
         return gq_error_note_number(status, "message ", id, " is still being processed");

@@ -2,12 +2,16 @@
 #include <limits.h>
 #include <time.h>
 
-uint64_t gq_clock_ns(void)
+static uint64_t read_clock(clockid_t id)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+uint64_t gq_clock_ns(void) { return read_clock(CLOCK_MONOTONIC); }
+
+uint64_t gq_clock_unix_ns(void) { return read_clock(CLOCK_REALTIME); }
 
 uint64_t gq_clock_deadline(uint32_t timeout_ms)
 {

@@ -1,4 +1,4 @@
-/* clock.h - monotonic time and deadlines. */
+/* clock.h - monotonic time and deadlines, and the time of day. */
 #ifndef GQ_BASE_CLOCK_H
 #define GQ_BASE_CLOCK_H
 
@@ -8,6 +8,7 @@
 #define GQ_MS_FOREVER UINT32_MAX
 
 uint64_t gq_clock_ns(void); /* CLOCK_MONOTONIC */
+uint64_t gq_clock_unix_ns(void);
 /* The time at which `timeout_ms` from now ends; GQ_MS_FOREVER gives UINT64_MAX. */
 uint64_t gq_clock_deadline(uint32_t timeout_ms);
 bool gq_clock_past(uint64_t deadline_ns);

@@ -183,6 +183,13 @@ struct gq_conf_lane_bytes gq_conf_lane_bytes(uint32_t capacity, uint32_t slot_by
     };
 }
 
+const char *gq_conf_stage_name(const struct gq_conf *conf, uint64_t stage)
+{
+    if (stage < conf->stage_count)
+        return conf->stages[stage].name;
+    return stage == GQ_CRUMB_SOURCE && conf->source.kind == GQ_SOURCE_PLUGIN ? "source" : "?";
+}
+
 bool gq_conf_control_off(const struct gq_conf *conf)
 {
     return conf->control_socket && strcmp(conf->control_socket, GQ_SOCKET_OFF) == 0;

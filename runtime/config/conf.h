@@ -58,6 +58,7 @@ struct gq_conf_source {
     double rate_per_s;            /* generate: 0 is as fast as it goes */
     uint64_t first;               /* plugin: index of the first message */
     uint32_t blocks;              /* plugin: as of a stage */
+    uint64_t timeout_ms;          /* plugin: of one index; 0: none */
     struct gq_conf_param *params; /* plugin */
     size_t param_count;
 };
@@ -101,6 +102,9 @@ struct gq_conf {
     char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
 
+/* The name of a stage as a worker numbers them, which may say anything: "source" for GQ_CRUMB_SOURCE where there is a
+ * source plugin, "?" for a number that is no stage's. */
+const char *gq_conf_stage_name(const struct gq_conf *conf, uint64_t stage);
 /* No control socket: the file says so. */
 bool gq_conf_control_off(const struct gq_conf *conf);
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define SUFFIX ".checkpoint"
-#define MAGIC 0x3150434751u /* "QGCP1", read as a little-endian word */
+#define MAGIC 0x3250434751u /* "QGCP2", read as a little-endian word */
 #define PLACE_BYTES 4096u   /* what a disk writes at once is no longer */
 #define PLACES 2u
 

@@ -20,6 +20,7 @@ struct gq_checkpoint_mark {
     uint64_t position;  /* bytes of the source that are done with */
     uint64_t records;   /* messages in them */
     uint64_t out_bytes; /* length of the output */
+    uint64_t life; /* since it was begun anew, of 31 bits: what the runs' dead letters bear; 0: there is no record */
 };
 
 /* The file is the sink's path with ".checkpoint" behind it. *from is zero for a run that begins anew. GQ_ERR_FULL:

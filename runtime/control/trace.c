@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "control/control.h"
 
 #define WHY_BYTES 240u /* of a refusal's sentence: the log has the rest */
@@ -20,10 +21,8 @@ void gq_trace_time(uint64_t ns, char out[32])
 
 static void start_line(const struct gq_who *who, const char *command, struct gq_text *line)
 {
-    struct timespec now;
     char when[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gq_trace_time((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, when);
+    gq_trace_time(gq_clock_unix_ns(), when);
     gq_text_puts(line, "audit");
     gq_record_string(line, "time", when);
     gq_record_string(line, "by", who->by);

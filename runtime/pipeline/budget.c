@@ -12,11 +12,18 @@
 
 static uint64_t shortest_ms(const struct gq_conf *conf)
 {
-    uint64_t ms = UINT64_MAX;
+    uint64_t ms = conf->source.timeout_ms ? conf->source.timeout_ms : UINT64_MAX;
     for (size_t i = 0; i < conf->stage_count; i++)
         if (conf->stages[i].timeout_ms && conf->stages[i].timeout_ms < ms)
             ms = conf->stages[i].timeout_ms;
     return ms;
+}
+
+uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage)
+{
+    if (stage == GQ_CRUMB_SOURCE)
+        return conf->source.timeout_ms;
+    return stage < conf->stage_count ? conf->stages[stage].timeout_ms : 0;
 }
 
 uint32_t gq_budget_look_ms(const struct gq_conf *conf)
@@ -36,7 +43,8 @@ void gq_budget_reset(struct gq_budget *budget) { memset(budget, 0, sizeof *budge
 static struct gq_budget_block see(const struct gq_worker_page *page, uint32_t block)
 {
     const struct gq_crumb c = gq_page_crumb(page, block);
-    return (struct gq_budget_block){.current = c.current, .stage = c.stage, .done = c.done};
+    return (struct gq_budget_block){
+        .current = c.current, .stage = c.stage, .done = c.done, .inside = gq_crumb_is_inside(&c)};
 }
 
 static bool same(const struct gq_budget_block *a, const struct gq_budget_block *b)
@@ -53,8 +61,7 @@ static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_pa
     for (uint32_t i = 0; i < runs; i++) {
         struct gq_budget_run *r = &budget->run[i], is = {0};
         is.id = gq_page_run(page, i, &is.data);
-        const uint32_t stage = GQ_RUN_STAGE(is.data);
-        const uint64_t limit_ms = stage < conf->stage_count ? conf->stages[stage].timeout_ms : 0;
+        const uint64_t limit_ms = gq_budget_limit_ms(conf, GQ_RUN_STAGE(is.data));
         const bool inside = is.id && is.id == r->id && is.data == r->data;
         *moved |= is.id != r->id || is.data != r->data;
         is.inside_ns = inside ? r->inside_ns + passed : 0;
@@ -75,8 +82,8 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
     budget->look_ns = now;
     for (uint32_t i = 0; i < threads; i++) {
         struct gq_budget_block *b = &budget->block[i], is = see(page, i);
-        const uint64_t limit_ms = is.stage < conf->stage_count ? conf->stages[is.stage].timeout_ms : 0;
-        const bool inside = is.current && same(b, &is);
+        const uint64_t limit_ms = gq_budget_limit_ms(conf, is.stage);
+        const bool inside = is.inside && same(b, &is);
         moved |= !same(b, &is);
         is.inside_ns = inside ? b->inside_ns + passed : 0;
         *b = is;
@@ -100,7 +107,7 @@ bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_
         return false;
     const uint32_t threads = gq_page_threads(page);
     for (uint32_t i = 0; i < threads; i++)
-        if (budget->block[i].current)
+        if (budget->block[i].inside)
             return false;
     const uint32_t runs = gq_page_runs(page);
     for (uint32_t i = 0; i < runs; i++)

@@ -19,6 +19,7 @@ struct gq_budget {
     uint64_t look_ns; /* time of the last look; 0: there was none */
     struct gq_budget_block {
         uint64_t current, stage, done, inside_ns;
+        bool inside; /* of a message */
     } block[GQ_BLOCKS_MAX];
     struct gq_budget_run {
         uint64_t id, data, inside_ns;
@@ -26,6 +27,9 @@ struct gq_budget {
     uint64_t moved_ns; /* for how long no block has moved */
 };
 
+/* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or
+ * there is no such stage. */
+uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage);
 /* How often to look. */
 uint32_t gq_budget_look_ms(const struct gq_conf *conf);
 void gq_budget_reset(struct gq_budget *budget);

@@ -6,21 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hold.h"
 #include "pipeline/dead_letter_format.h"
 #include "pipeline/dead_letter_read.h"
 
 #define FILE_MODE 0640u
-
-static uint64_t unix_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
@@ -61,13 +54,16 @@ static gq_status write_all(struct gq_dead_file *file, const struct gq_text *byte
     return status;
 }
 
+/* The header is durable before there is a letter: a file whose beginning a crash lost would be no file of ours. */
 static gq_status begin_file(struct gq_dead_file *file)
 {
     struct gq_text header = {0};
-    gq_dead_write_header(&header, unix_ns());
+    gq_dead_write_header(&header, gq_clock_unix_ns());
     gq_status status =
         header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
     gq_text_finish(&header);
+    if (status == GQ_OK)
+        status = gq_dead_sync(file);
     return status == GQ_OK ? gq_hold_sync_folder(file->path) : status;
 }
 
@@ -132,6 +128,26 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
         __atomic_store_n(&file->written, file->written + 1, __ATOMIC_RELAXED);
     gq_text_finish(&record);
     return status;
+}
+
+gq_status gq_dead_take_back(struct gq_dead_file *file, uint32_t life, uint64_t position)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    if (file->fd < 0)
+        return GQ_OK;
+    gq_status status = gq_dead_reader_begin(&r, file->fd, file->path);
+    uint64_t end = r.at;
+    while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
+        if (letter.life != life || letter.position <= position)
+            end = r.at;
+    gq_dead_reader_close(&r);
+    if (status != GQ_ERR_NOT_FOUND)
+        return status;
+    if (end < file->bytes && ftruncate(file->fd, (off_t)end) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s: cutting the letters that are written again", file->path);
+    file->bytes = end;
+    return GQ_OK;
 }
 
 gq_status gq_dead_sync(struct gq_dead_file *file)

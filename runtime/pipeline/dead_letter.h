@@ -30,6 +30,7 @@ struct gq_dead_letter {
     uint32_t stage, version;    /* of the stage's code, 0 for none */
     uint16_t kind, code;        /* enum gq_dead_class; of gq_fail() */
     bool bodiless;              /* a generated message: it has no bytes, its id says which one makes it again */
+    uint32_t life;              /* of the checkpoint whose runs may take it back, 31 bits (checkpoint.h); 0: nobody */
     const char *stage_name, *plugin, *digest, *reason;
     const void *message;
     uint32_t message_len;
@@ -60,6 +61,9 @@ void gq_dead_tell(struct gq_dead_letter *letter, const struct gq_dead_end *end, 
 gq_status gq_dead_open(struct gq_dead_file *file);
 /* Appends one letter. An error means that it is not kept: the caller stops. */
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter);
+/* Cuts the letters at the end of the file that are of this life, and of messages behind `position`: they are written
+ * again. Those with a letter of somebody else behind them stay. */
+gq_status gq_dead_take_back(struct gq_dead_file *file, uint32_t life, uint64_t position);
 /* What was put is durable. */
 gq_status gq_dead_sync(struct gq_dead_file *file);
 gq_status gq_dead_close(struct gq_dead_file *file);

@@ -7,6 +7,7 @@
 #define FILE_MAGIC "GQDEADS\n"
 #define LETTER_MAGIC 0x4c445147u /* "GQDL" */
 #define BODILESS 1u
+#define LIFE_SHIFT 1
 
 const char *gq_dead_class_name(uint16_t kind)
 {
@@ -75,7 +76,7 @@ static void put_body(struct gq_text *t, const struct gq_dead_letter *l)
     gq_frame_put_le(t, l->version, 4);
     gq_frame_put_le(t, l->kind, 2);
     gq_frame_put_le(t, l->code, 2);
-    gq_frame_put_le(t, l->bodiless ? BODILESS : 0, 4);
+    gq_frame_put_le(t, (uint64_t)l->life << LIFE_SHIFT | (l->bodiless ? BODILESS : 0), 4);
     put_string(t, l->stage_name);
     put_string(t, l->plugin);
     put_string(t, l->digest);
@@ -132,7 +133,9 @@ bool gq_dead_read_body(const uint8_t *body, uint32_t len, uint64_t name, struct 
     out->version = (uint32_t)gq_frame_take_le(&c, 4);
     out->kind = (uint16_t)gq_frame_take_le(&c, 2);
     out->code = (uint16_t)gq_frame_take_le(&c, 2);
-    out->bodiless = (gq_frame_take_le(&c, 4) & BODILESS) != 0;
+    const uint32_t flags = (uint32_t)gq_frame_take_le(&c, 4);
+    out->bodiless = flags & BODILESS;
+    out->life = flags >> LIFE_SHIFT;
     out->stage_name = take_string(&c);
     out->plugin = take_string(&c);
     out->digest = take_string(&c);

@@ -3,8 +3,8 @@
  *   header  magic "GQDEADS\n"; the stamp is the unix time in ns when the file was made
  *   letter  magic "GQDL"; the body:
  *           u64 id, u64 position, u64 first_ns, u64 dead_ns, u32 attempts, u32 stage, u32 version, u16 class, u16 code,
- *           u32 flags (1: bodiless), then five pieces, each u32 length and bytes: stage name, plugin, digest, reason,
- *           which end with a NUL that counts, and the message
+ *           u32 flags (bit 0: bodiless; the others: the life), then five pieces, each u32 length and bytes: stage name,
+ *           plugin, digest, reason, which end with a NUL that counts, and the message
  *
  * The checksum of a body is also the letter's name.
  */

@@ -30,15 +30,17 @@ static gq_status read_at(const struct gq_dead_reader *r, uint64_t at, void *byte
 
 static gq_status read_header(struct gq_dead_reader *r)
 {
+    static const uint8_t nothing[GQ_DEAD_HEADER_BYTES];
     uint8_t header[GQ_DEAD_HEADER_BYTES] = {0};
     const size_t have = r->size < sizeof header ? (size_t)r->size : sizeof header;
     struct gq_text expected = {0};
     gq_status status = read_at(r, 0, header, have);
     gq_dead_write_header(&expected, 0);
-    const bool torn = have < sizeof header && memcmp(header, gq_text_str(&expected), have < 16 ? have : 16) == 0;
+    const bool begun = have < sizeof header && memcmp(header, gq_text_str(&expected), have < 16 ? have : 16) == 0;
+    const bool torn = begun || (r->size == have && memcmp(header, nothing, have) == 0);
     gq_text_finish(&expected);
     if (status != GQ_OK || torn)
-        return status; /* torn: a crash left the beginning of a header, or nothing; gq_dead_read() counts it */
+        return status; /* a crash left the beginning of a header, zeroes, or nothing; gq_dead_read() counts it */
     status = gq_dead_read_header(header);
     r->at = status == GQ_OK ? sizeof header : 0;
     return status == GQ_OK ? status : gq_error_prefix(status, "%s: ", r->path);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define COMMIT_MS 5u              /* between two records, as long as messages flow */
+#define LIFE_MAX 0x7fffffffu      /* as many bits as a letter has for it */
 #define COMMIT_BYTES (1ull << 20) /* of results between two records, about */
 
 gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
@@ -10,6 +11,18 @@ gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, st
     *d = (struct gq_delivery){0};
     *from = (struct gq_checkpoint_mark){0};
     return conf->delivery == GQ_DELIVERY_EXACTLY_ONCE ? gq_checkpoint_open(conf, &d->checkpoint, from) : GQ_OK;
+}
+
+/* Letters of this life that no record speaks of will be written again. A life that begins is recorded before it has
+ * any. */
+static gq_status settle_letters(struct gq_delivery *d, const struct gq_checkpoint_mark *from)
+{
+    d->life = ((uint32_t)from->life & LIFE_MAX) | 1;
+    if (from->life)
+        return gq_dead_take_back(d->dead_file, d->life, from->records);
+    d->life = ((uint32_t)gq_clock_unix_ns() & LIFE_MAX) | 1;
+    const struct gq_checkpoint_mark first = {.life = d->life};
+    return gq_checkpoint_commit(d->checkpoint, &first);
 }
 
 gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_mark *from, struct gq_source *source,
@@ -26,7 +39,9 @@ gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_ma
     if (!d->marks)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the positions of %u messages", capacity);
     gq_status status = source->ops->resume(source, from->position, from->records);
-    return status == GQ_OK ? sink->ops->resume(sink, from->out_bytes) : status;
+    if (status == GQ_OK)
+        status = sink->ops->resume(sink, from->out_bytes);
+    return status == GQ_OK ? settle_letters(d, from) : status;
 }
 
 void gq_delivery_close(struct gq_delivery *d)
@@ -52,6 +67,7 @@ gq_status gq_delivery_written(struct gq_delivery *d, uint64_t seq, uint64_t byte
         d->due_ns = gq_clock_deadline(COMMIT_MS);
     d->pending = true;
     d->newest = d->marks[seq & d->mask];
+    d->newest.life = d->life;
     d->bytes += bytes;
     return d->bytes >= COMMIT_BYTES || gq_clock_past(d->due_ns) ? gq_delivery_commit(d) : GQ_OK;
 }

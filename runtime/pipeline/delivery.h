@@ -17,6 +17,7 @@ struct gq_delivery {
     struct gq_sink *sink;
     struct gq_dead_file *dead_file;
     uint64_t resumed; /* messages that earlier runs were done with */
+    uint32_t life;    /* that dead letters bear: those that no record speaks of are taken back; 0: not exactly once */
     uint32_t mask;
     struct gq_checkpoint_mark *marks; /* by slot of the source's lane: where the source is behind its message */
     /* the sink's: what it has and no record speaks of yet */

@@ -15,13 +15,6 @@ struct scene {
 
 #define LISTED_MAX 8 /* blocks that a sentence lists */
 
-static const char *stage_name(const struct gq_conf *conf, uint64_t stage)
-{
-    if (stage == GQ_CRUMB_SOURCE)
-        return "source";
-    return stage < conf->stage_count ? conf->stages[stage].name : "?";
-}
-
 /* The file's name is not enough once another version took its place; and what died may be a version before the live
  * one, with a message that came before the change. */
 static void describe_version(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
@@ -38,12 +31,9 @@ static void describe_version(const struct scene *scene, const struct gq_crumb *c
 static void describe_block(const struct scene *scene, const struct gq_crumb *c, struct gq_text *out)
 {
     const char *what = c->stage == GQ_CRUMB_SOURCE ? "index" : "message";
-    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, stage_name(scene->conf, c->stage));
+    gq_text_printf(out, "%s %" PRIu64 " in stage '%s'", what, c->current, gq_conf_stage_name(scene->conf, c->stage));
     describe_version(scene, c, out);
 }
-
-/* Index 0 is one; no message has the id 0. */
-static bool processes(const struct gq_crumb *c) { return c->holds && (c->current || c->stage == GQ_CRUMB_SOURCE); }
 
 /* The ids of a run that were not finished when its block ended. */
 static void describe_rest(const struct gq_crumb *c, struct gq_text *out)
@@ -71,7 +61,7 @@ static void describe_culprit(const struct scene *scene, const struct gq_crumb *c
     if (!said && (c->signal == SIGSEGV || c->signal == SIGBUS))
         gq_text_printf(out, c->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
                        c->address);
-    if (!processes(c)) {
+    if (!gq_crumb_is_inside(c)) {
         gq_text_puts(out, " in a thread that processed no message");
         return;
     }
@@ -86,7 +76,7 @@ static void list_busy(const struct scene *scene, uint32_t culprit, struct gq_tex
     uint32_t listed = 0, more = 0;
     for (uint32_t i = 0; i < threads; i++) {
         const struct gq_crumb c = gq_page_crumb(scene->page, i);
-        if (!processes(&c) || i == culprit)
+        if (!gq_crumb_is_inside(&c) || i == culprit)
             continue;
         if (listed == LISTED_MAX) {
             more++;

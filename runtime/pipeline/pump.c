@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "pipeline/handle.h"
 #include "ring/counted.h"
 
@@ -113,12 +112,10 @@ struct culprit {
 static void find_culprit(const struct gq_pipeline *p, uint64_t meta, struct culprit *c)
 {
     const uint32_t stage = gq_meta_stage(meta);
-    const bool source = stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN;
-    *c = (struct culprit){.stage = source ? "source" : "?", .code.plugin = "?"};
+    *c = (struct culprit){.stage = gq_conf_stage_name(p->conf, stage), .code.plugin = "?"};
     if (stage < p->conf->stage_count) {
-        c->stage = p->conf->stages[stage].name;
         gq_versions_name(p->versions, stage, gq_meta_generation(meta), &c->code);
-    } else if (source) {
+    } else if (stage == GQ_CRUMB_SOURCE && p->conf->source.kind == GQ_SOURCE_PLUGIN) {
         snprintf(c->code.plugin, sizeof c->code.plugin, "%s", p->conf->source.path);
         memcpy(c->code.digest, p->source_image.digest, sizeof c->code.digest);
     }
@@ -133,9 +130,7 @@ static uint64_t position_of(const struct gq_pipeline *p, const struct gq_lane *l
 
 static void set_times(const struct gq_lane *lane, uint64_t seq, struct gq_dead_letter *letter)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    letter->dead_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    letter->dead_ns = gq_clock_unix_ns();
     if (lane->sent_ns)
         letter->first_ns = letter->dead_ns - (gq_clock_ns() - lane->sent_ns[gq_slot_index(&lane->view, seq)]);
 }
@@ -153,6 +148,7 @@ static gq_status bury(struct gq_pipeline *p, const struct gq_lane *lane, const s
         .stage = gq_meta_stage(r->meta),
         .version = culprit.code.number,
         .bodiless = lane->generated,
+        .life = p->delivery.life,
         .stage_name = culprit.stage,
         .plugin = culprit.code.plugin,
         .digest = culprit.code.digest,

@@ -342,7 +342,7 @@ static struct gq_link_wait how_to_wait(enum gq_poll poll, enum gq_backend_kind b
     return (struct gq_link_wait){LOOKS, backend == GQ_BACKEND_CUDA ? 200000 : 0, YIELDS};
 }
 
-gq_status gq_remote_start_process(const char *what, struct gq_process *out)
+gq_status gq_remote_start_process(const char *what, const struct gq_packet *first, struct gq_process *out)
 {
     struct gq_text path = {0};
     gq_status status = gq_process_find("gpuq-worker", &path);
@@ -351,7 +351,7 @@ gq_status gq_remote_start_process(const char *what, struct gq_process *out)
         status = gq_process_start(path.data, argv, out);
     }
     gq_text_finish(&path);
-    return status;
+    return status == GQ_OK && first ? gq_channel_send(out->channel, first, sizeof *first, NULL, 0) : status;
 }
 
 gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
@@ -361,7 +361,7 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
     remote->said_why = false; /* a stop from here on is this one's */
     gq_status status = gq_link_renew(&remote->link);
     if (status == GQ_OK && ready.pid == 0)
-        status = gq_remote_start_process("worker", &remote->process);
+        status = gq_remote_start_process("worker", NULL, &remote->process);
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;
 }
 
@@ -401,7 +401,7 @@ gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind back
         remote->process = *probed;
         *probed = (struct gq_process){.channel = -1};
     } else if (status == GQ_OK) {
-        status = gq_remote_start_process("worker", &remote->process);
+        status = gq_remote_start_process("worker", NULL, &remote->process);
     }
     if (status == GQ_OK)
         status = gq_thread_start(&remote->watcher, watch, remote, "watching the worker");
@@ -486,9 +486,7 @@ static gq_status ask_new(const struct gq_packet *question, struct gq_packet *rep
 {
     bool astray;
     *process = (struct gq_process){.channel = -1};
-    gq_status status = gq_remote_start_process("worker", process);
-    if (status == GQ_OK)
-        status = gq_channel_send(process->channel, question, sizeof *question, NULL, 0);
+    gq_status status = gq_remote_start_process("worker", question, process);
     return status == GQ_OK ? gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray) : status;
 }
 

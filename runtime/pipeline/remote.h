@@ -54,8 +54,9 @@ struct gq_remote {
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,
                            struct gq_versions *versions, const struct gq_remote_keeper *keeper,
                            struct gq_process *probed, struct gq_remote **out);
-/* Starts the worker's program: "worker", or "reserve" for one that is to wait. */
-gq_status gq_remote_start_process(const char *what, struct gq_process *out);
+/* Starts the worker's program: "worker", or "reserve" for one that is to wait; and sends it `first`, which may be NULL.
+ * A failure may leave a process to be ended. */
+gq_status gq_remote_start_process(const char *what, const struct gq_packet *first, struct gq_process *out);
 /* For the keeper: takes the process that is ready, or starts another if it is none, gives it a page of its own, and
  * sets it up. */
 gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);

@@ -1,5 +1,4 @@
 #include "pipeline/reserve.h"
-#include "base/channel.h"
 #include "pipeline/remote.h"
 #include "pipeline/reply.h"
 #include "ring/packets.h"
@@ -20,10 +19,7 @@ void gq_reserve_start(struct gq_reserve *reserve)
     packet.setup.device = reserve->device;
     if (!reserve->wanted || reserve->process.pid > 0)
         return;
-    gq_status status = gq_remote_start_process("reserve", &reserve->process);
-    if (status == GQ_OK)
-        status = gq_channel_send(reserve->process.channel, &packet, sizeof packet, NULL, 0);
-    if (status != GQ_OK)
+    if (gq_remote_start_process("reserve", &packet, &reserve->process) != GQ_OK)
         gq_reserve_end(reserve);
 }
 

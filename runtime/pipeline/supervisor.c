@@ -52,21 +52,16 @@ static void note(const struct gq_supervisor *s, struct gq_text *text)
     gq_text_finish(text);
 }
 
-static const char *stage_name(const struct gq_pipeline *p, uint32_t stage)
-{
-    return stage < p->conf->stage_count ? p->conf->stages[stage].name : stage == GQ_CRUMB_SOURCE ? "source" : "?";
-}
-
 /* Why the epoch ended, in place of "was killed by SIGKILL" where that was us. */
 static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
 {
     struct gq_pipeline *p = s->p;
-    if (s->hung && count && suspect->stage < p->conf->stage_count) { /* a crumb's word */
+    const uint64_t limit_ms = count ? gq_budget_limit_ms(p->conf, suspect->stage) : 0;
+    if (s->hung && limit_ms) { /* a crumb's word */
         if (count > 1)
             gq_text_printf(out, "one of %u messages from ", count);
         gq_text_printf(out, "message %" PRIu64 " %sdid not end within the %" PRIu64 " ms of stage '%s'", suspect->id,
-                       count > 1 ? "on " : "", p->conf->stages[suspect->stage].timeout_ms,
-                       stage_name(p, suspect->stage));
+                       count > 1 ? "on " : "", limit_ms, gq_conf_stage_name(p->conf, suspect->stage));
     } else if (s->hung)
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
@@ -105,7 +100,7 @@ static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspe
     char how[64];
     gq_fault_describe(fault, how, sizeof how);
     gq_text_printf(&text, "message %" PRIu64 " is given up: in stage '%s' it %s each of %u times, alone too",
-                   suspect->id, stage_name(s->p, suspect->stage), how, gq_deaths_of(s->p->conf->retries));
+                   suspect->id, gq_conf_stage_name(s->p->conf, suspect->stage), how, gq_deaths_of(s->p->conf->retries));
     note(s, &text);
     s->given_up++;
     const struct gq_lane_ending ending = {.id = suspect->id,

@@ -19,8 +19,6 @@ static uint64_t id_of(const struct gq_crumb *c, const struct gq_queue *queue)
     return gq_slot_id(lane->view.lane, (c->current - head->first_index) / head->index_step);
 }
 
-static bool is_inside(const struct gq_crumb *c) { return c->holds && (c->current || c->stage == GQ_CRUMB_SOURCE); }
-
 static uint32_t add(const struct gq_suspect *suspect, struct gq_queue *queue, struct gq_suspect *out)
 {
     struct gq_lane *lane = suspect->id ? gq_queue_lane_of(queue, suspect->id) : NULL;
@@ -34,7 +32,7 @@ static uint32_t add_crumb(const struct gq_crumb *c, struct gq_queue *queue, bool
 {
     const uint32_t stage = c->stage <= GQ_CRUMB_SOURCE ? (uint32_t)c->stage : NO_STAGE;
     const struct gq_suspect suspect = {id_of(c, queue), stage, (uint32_t)c->generation, caused};
-    return is_inside(c) ? add(&suspect, queue, out) : 0;
+    return gq_crumb_is_inside(c) ? add(&suspect, queue, out) : 0;
 }
 
 /* A team serves a run's messages at a time or one after another: nobody knows which of them it was. */

@@ -170,13 +170,20 @@ static gq_status open_window(struct gq_trial *trial, struct batch *b, uint32_t f
     return status == GQ_OK || gq_link_dead(&trial->remote->link) ? GQ_OK : status;
 }
 
+/* How many messages from `first` on are of its lane. */
+static uint32_t of_one_lane(const struct gq_trial_message *messages, uint32_t first, uint32_t count)
+{
+    uint32_t n = 1;
+    while (first + n < count && gq_id_lane(messages[first + n].suspect.id) == gq_id_lane(messages[first].suspect.id))
+        n++;
+    return n;
+}
+
 static gq_status open_windows(struct gq_trial *trial, struct batch *b)
 {
     gq_status status = GQ_OK;
     for (uint32_t i = 0, n; i < b->count && status == GQ_OK && !gq_link_dead(&trial->remote->link); i += n) {
-        for (n = 1; i + n < b->count; n++)
-            if (gq_id_lane(b->message[i + n].suspect.id) != gq_id_lane(b->message[i].suspect.id))
-                break;
+        n = of_one_lane(b->message, i, b->count);
         status = open_window(trial, b, i, n);
         trial->windows++;
     }
@@ -185,9 +192,9 @@ static gq_status open_windows(struct gq_trial *trial, struct batch *b)
 
 static uint32_t lanes_of(const struct gq_trial_message *messages, uint32_t count)
 {
-    uint32_t lanes = 1;
-    for (uint32_t i = 1; i < count; i++)
-        lanes += gq_id_lane(messages[i].suspect.id) != gq_id_lane(messages[i - 1].suspect.id);
+    uint32_t lanes = 0;
+    for (uint32_t i = 0; i < count; i += of_one_lane(messages, i, count))
+        lanes++;
     return lanes;
 }
 

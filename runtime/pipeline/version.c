@@ -1,11 +1,11 @@
 #include "pipeline/version.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const char *gq_swap_step_name(gq_swap_step step)
 {
@@ -249,13 +249,6 @@ uint32_t gq_versions_burn(struct gq_versions *v, uint32_t stage)
     return generation;
 }
 
-static uint64_t real_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void note_state(struct gq_stage_code *s, const struct gq_code *code)
 {
     if (code->image.info.state_bytes == 0)
@@ -279,7 +272,7 @@ void gq_versions_canary(struct gq_versions *v, uint32_t stage, struct gq_code *c
     pthread_mutex_lock(&v->lock);
     move(code, GQ_VERSION_CANARY, v->stage[stage].name);
     code->generation = v->generation;
-    code->loaded_at_ns = real_ns();
+    code->loaded_at_ns = gq_clock_unix_ns();
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -302,7 +295,7 @@ void gq_versions_went_live(struct gq_versions *v, uint32_t stage, struct gq_code
         drain(s->live, until, lanes, s->name);
     move(code, GQ_VERSION_LIVE, s->name);
     code->generation = v->generation;
-    code->loaded_at_ns = real_ns();
+    code->loaded_at_ns = gq_clock_unix_ns();
     s->before = s->live ? s->live->number : 0;
     s->live = code;
     note_state(s, code);

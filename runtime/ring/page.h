@@ -5,6 +5,7 @@
 #define GQ_RING_PAGE_H
 
 #include <gpuqueue/layout.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "device/port.h"
 
@@ -17,6 +18,12 @@ static inline uint32_t gq_page_threads(const struct gq_worker_page *page)
 
 /* What a block left; block < gq_page_threads(). The signal first: it was written last. */
 struct gq_crumb gq_page_crumb(const struct gq_worker_page *page, uint32_t block);
+
+/* Is somebody inside of a message? Index 0 is one; no message has the id 0. */
+static inline bool gq_crumb_is_inside(const struct gq_crumb *c)
+{
+    return c->holds && (c->current || c->stage == GQ_CRUMB_SOURCE);
+}
 
 /* How many runs count, of those that a device's teams serve. */
 static inline uint32_t gq_page_runs(const struct gq_worker_page *page)

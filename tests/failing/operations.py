@@ -12,7 +12,7 @@ CANARY = ("swap", "--canary", "50%", "--canary-for", "20s", "--canary-messages",
 PLUGINS = {  # name: body, what stands before it
     "echo": (ECHO, ""),
     "upper": (UPPER, ""),
-    "blocks": ("if (gq_rank() == 0) {" + UPPER + "} gq_sync();", "GQ_SCOPE(block, 64);"),
+    "blocks": ("if (gq_rank() == 0) {" + UPPER + "} gq_sync();", "GQ_SCOPE(block, 64);\n"),
     "fails": ("if (in.payload[0] == 'f') return gq_fail(out, 42);" + ECHO, ""),
     "crashes": ("if (in.payload[0] == 'c') *(volatile int *)nullptr = 1;" + ECHO, ""),
     "a": ("out->out[0] = 'a'; *out->out_len = 1;", ""),

@@ -14,7 +14,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(HERE, "..", "scenario"))
-from harness import session_members, until  # noqa: E402
+from harness import Folder, plugin_text, session_members, until  # noqa: E402
 
 PLAN = "16sIIQQQ48s256s"  # struct failing_plan of plan.h
 DOCUMENTED = {0, 1, 64, 65, 69, 70, 71, 74, 78}  # of status.h
@@ -59,7 +59,7 @@ class Planted:
         return f"call {self.at}, {self.call}, at {place(self.program, self.place)}"
 
 
-class Point:
+class Point(Folder):
     """A folder, a plan, and commands whose calls may fail by it."""
 
     def __init__(self, bench, role="host", interrupted=False, at=0):
@@ -75,20 +75,8 @@ class Point:
         self.started, self.outcomes = [], []
         self.excused = []  # sentences about what follows from the failure, not of it
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, content):
-        with open(self.path(name), "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-        return self.path(name)
-
     def read(self, name="out"):
-        try:
-            with open(self.path(name), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return b""
+        return super().read(name) if os.path.exists(self.path(name)) else b""
 
     def pipeline(self, stages=None, name="p", **keys):
         whole = {"version": 1, "name": name, "cpu": {"threads": 2}, "stages": stages or [{"plugin": "builtin:echo"}],
@@ -211,9 +199,7 @@ class Bench:
             self.compile(gpuq, name, os.path.join(programs, "cache"))
 
     def plugin_text(self, name):
-        body, outside = self.plugins[name]
-        return (f"// kit: {name}\n#include <gpuqueue/plugin.h>\n{outside}\n__device__ void process_message(const MsgView &in, ResultView *out)\n"
-                f"{{\n{body}\n}}\n")
+        return f"// kit: {name}\n" + plugin_text(*self.plugins[name])
 
     def compile(self, gpuq, name, cache):
         path = os.path.join(self.work, "plugins", name + ".cu")

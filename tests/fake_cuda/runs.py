@@ -149,6 +149,13 @@ class Runs(gpu.Scenario):
         self.assertIn("message 101 did not end within the 200 ms of stage 'slow'", err)
         self.assertIn("is given up: in stage 'slow' it did not end within its stage's timeout each of 2 times", err)
 
+    def test_the_index_that_a_source_never_ends_is_given_up_after_its_time(self):
+        source = {"plugin": {"path": gpu.harness.ours("counter"), "first": 41, "count": 500, "timeout": "200ms"}}
+        code, out, err = self.cuda(self.pipeline(source=source, sink={"stdout": {"join": "lines"}}), "hangs=100")
+        self.assertEqual((code, out), (0, b"".join(b"%d\n" % (41 + i) for i in range(500) if i != 100)), err)
+        self.assertIn("message 101 did not end within the 200 ms of stage 'source'", err)
+        self.assertIn("is given up: in stage 'source' it did not end within its stage's timeout each of 4 times", err)
+
     def test_a_message_that_hangs_is_found_in_every_stage_and_in_every_kind_of_lane(self):
         for stages in (1, 3):
             names = [{"plugin": "builtin:echo", "name": f"s{i}", "timeout": "200ms"} for i in range(stages)]

@@ -29,7 +29,7 @@ static void add_text(const struct input *in, struct gq_text *out)
  */
 
 #define PLACE_BYTES 4096u
-#define RECORD_BYTES 104u
+#define RECORD_BYTES 112u
 #define DIGEST_BYTES 32u
 #define IN_BYTES 40u
 #define OUT_BYTES 30u
@@ -59,7 +59,7 @@ static void commit_two(void)
     unlink(folder_path("out.txt.checkpoint"));
     gq_status status = gq_checkpoint_open(conf, &c, &mark);
     for (uint64_t i = 1; i <= 2 && status == GQ_OK; i++) {
-        mark = (struct gq_checkpoint_mark){4 * i, i, 3 * i};
+        mark = (struct gq_checkpoint_mark){4 * i, i, 3 * i, 7};
         status = gq_checkpoint_commit(c, &mark);
     }
     gq_assert(status == GQ_OK);

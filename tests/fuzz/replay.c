@@ -42,7 +42,7 @@ static int replay_folder(const char *folder, unsigned *count)
     }
     int failed = 0;
     for (struct dirent *entry; (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.' || entry->d_type == DT_DIR)
             continue;
         char *path = gq_path_join(folder, entry->d_name);
         failed |= !path || replay_file(path);

@@ -127,9 +127,9 @@ class Crashes(Crashing):
     def test_a_block_of_threads_that_faults_together_is_one_message(self):
         messages = [b"m%d" % i for i in range(600)]
         messages[300] = b"!"
-        text = HEAD + ("GQ_SCOPE(block, 64);\n__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
-                       "gq_sync(); if (in.payload[0] == '!' && gq_rank() == 63) abort(); gq_sync();\n" + ECHO + "\n}\n")
-        self.assertIn("SIGABRT", self.survive([{"plugin": self.write("block.cu", text)}], messages, 2))
+        body = "gq_sync(); if (in.payload[0] == '!' && gq_rank() == 63) abort(); gq_sync();\n" + ECHO
+        plugin = self.plugin("block", body, "#include <stdlib.h>\nGQ_SCOPE(block, 64);\n")
+        self.assertIn("SIGABRT", self.survive([{"plugin": plugin}], messages, 2))
 
     def test_a_message_that_never_ends_is_given_up_after_its_time(self):
         messages = [b"m%d" % i for i in range(600)]
@@ -163,23 +163,44 @@ class Crashes(Crashing):
         err = self.survive([{"name": "deep", "plugin": name}], messages)
         self.assertRegex(err, r"stack was full while it processed message 2 in stage 'deep'")
 
-    def test_a_source_that_crashes_names_its_index(self):
+    def source_run(self, at, body, first=1000, **keys):
+        """5000 messages of a source plugin that does this at one index, which is given up; what standard error said."""
         text = HEAD + ("__device__ void generate_message(uint64_t index, ResultView *out)\n{\n"
-                       "if (index == 1234) abort(); out->out[0] = 'x'; *out->out_len = 1;\n}\n")
-        source = {"plugin": {"path": self.write("source.cu", text), "count": 5000, "first": 1000}}
+                       f"if (index == {at}) {{ {body} }} out->out[0] = 'x'; *out->out_len = 1;\n}}\n")
+        source = {"plugin": {"path": self.write("source.cu", text), "count": 5000, "first": first, **keys}}
         code, _, err = self.gpuq("run", "--threads", "2", self.pipeline(source=source))
         self.assertEqual(code, 0, err)
+        return err
+
+    def test_a_source_that_crashes_names_its_index(self):
+        err = self.source_run(1234, "abort();")
         self.assertRegex(err, r"SIGABRT while it processed index 1234 in stage 'source'")
         self.assertEqual(self.read(), b"x\n" * 4999)
         (letter,) = dead_letter_file.records(self.read("pipeline.dlq"))
         self.assertEqual((letter["id"], letter["stage_name"]), (235, b"source"))
 
+    def test_an_index_that_a_source_never_ends_is_given_up_after_its_time(self):
+        for first, at in ((1000, 1234), (0, 0)):
+            err = self.source_run(at, "for (volatile int more = 1; more;) continue;", first, timeout="300ms")
+            self.assertIn(f"message {at - first + 1} did not end within the 300 ms of stage 'source'", err)
+            self.assertEqual(self.read(), b"x\n" * 4999)
+            (letter,) = dead_letter_file.records(self.read("pipeline.dlq"))
+            self.assertEqual((letter["position"], letter["class"], letter["code"], letter["stage_name"]), (at, HANG, 0, b"source"))
+            self.assertIn(b"within its stage's timeout", letter["reason"])
+            os.unlink(self.path("pipeline.dlq"))
+
+    def test_a_source_without_a_timeout_may_take_its_time(self):
+        err = self.source_run(7, "__nanosleep(1500000000u);", 0, timeout="off")
+        self.assertNotIn("note:", err)
+        self.assertEqual(self.read(), b"x\n" * 5000)
+
     def test_a_plugin_that_ends_every_worker_before_a_message_ends_the_run(self):
         # Loaded it starts a thread, which ends the process when the plugin has been asked for nothing yet.
-        text = HEAD + ("#include <pthread.h>\n#include <unistd.h>\nstatic void *end(void *) { usleep(300000); raise(SIGKILL); return 0; }\n"
-                       "__attribute__((constructor)) static void begin() { pthread_t t; pthread_create(&t, 0, end, 0); }\n"
-                       "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + ECHO + "\n}\n")
-        process = self.start("run", self.pipeline([{"plugin": self.write("ends.cu", text)}], source={"stdin": {}}), stdin=subprocess.PIPE)
+        outside = ("#include <pthread.h>\n#include <signal.h>\n#include <unistd.h>\n"
+                   "static void *end(void *) { usleep(300000); raise(SIGKILL); return 0; }\n"
+                   "__attribute__((constructor)) static void begin() { pthread_t t; pthread_create(&t, 0, end, 0); }\n")
+        pipeline = self.pipeline([{"plugin": self.plugin("ends", ECHO, outside)}], source={"stdin": {}})
+        process = self.start("run", pipeline, stdin=subprocess.PIPE)
         code, err = self.ended(process, 30)
         self.assertEqual(code, 1, err)
         self.assertIn("5 workers in a row ended without ending a message", err)

@@ -43,8 +43,7 @@ class DeadLetters(harness.Scenario):
 
     def test_a_message_that_fails_twice_passes_with_two_retries_and_not_with_one(self):
         tries = ("uint32_t *left = (uint32_t *)gq_state(4); if (*left < 2) { *left += 1; return gq_fail(out, 9); } *left = 0;" + ECHO)
-        name = self.write("tries.cu", harness.PLUGIN + "GQ_STATE(4, 1);\n__device__ void process_message(const MsgView &in, "
-                          "ResultView *out)\n{\n" + tries + "\n}\n")
+        name = self.plugin("tries", tries, "GQ_STATE(4, 1);\n")
         # The state is one for all messages, and the threads of a GPU would count each other's attempts.
         good = [b"a", b"b", b"c"] if harness.BACKEND == "cpu" else [b"a"]
         for retries, out in ((2, lines(good)), (1, b"")):
@@ -229,6 +228,18 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(code, 1, err)
         left = [r["message"] for r in records(self.read("out.dlq"))]
         self.assertIn(b"f17", left)
+        self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
+
+    @harness.only_on("cpu", "device code has no files")
+    def test_a_letter_that_was_held_when_no_worker_was_left_stays(self):
+        self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
+        stages = [{"plugin": self.holding("in.payload[1] == '0'"), "timeout": "off"}]
+        pipeline = self.pipeline(stages, name="holds", cpu={"threads": 2})
+        code, out, err = self.without_worker("dlq", "replay", self.path("out.dlq"), pipeline)
+        self.assertEqual(code, 1, err)
+        self.assertIn("gpuq-worker cannot be executed", err)
+        left = [r["message"] for r in records(self.read("out.dlq"))]
+        self.assertIn(b"f0", left)
         self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
 
     def test_a_generated_letter_stays_and_says_why(self):

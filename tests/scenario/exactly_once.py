@@ -4,9 +4,10 @@ output is what one run would have made; and what cannot keep that promise is ref
 import json
 import os
 import random
-import shutil
+import resource
 import signal
 import time
+import dead_letter_file
 import harness
 from harness import lines, until
 
@@ -65,21 +66,37 @@ class ExactlyOnce(harness.Scenario):
     @harness.only_on("cpu", "device code has no files")
     def test_a_message_that_was_held_when_no_worker_was_left_is_the_next_runs(self):
         # One thread is inside of the first message, the other ends those behind it; then the worker is gone, and its program too.
-        held, worker = self.path("held"), self.path("gpuq-worker")
-        body = f"if (in.payload[5] == '0' && in.payload[4] == '0' && mkdir(\"{held}\", 0700) == 0) sleep(60);" + WORK
-        outside = "#include <sys/stat.h>\n#include <unistd.h>\n"
-        stages = [{"plugin": self.plugin("holds", body, outside), "timeout": "off"}]
+        stages = [{"plugin": self.holding("in.payload[5] == '0' && in.payload[4] == '0'", WORK), "timeout": "off"}]
         file = self.exact(stages=stages, queue={"capacity": 64}, cpu={"threads": 2})
-        shutil.copy(os.environ.get("GPUQ_WORKER", os.path.join(os.path.dirname(harness.GPUQ), "gpuq-worker")), worker)
-        process = self.start("run", file, env={"GPUQ_WORKER": worker})
-        self.assertTrue(until(lambda: os.path.exists(held)))
-        time.sleep(0.2)  # the others end
-        os.remove(worker)
-        os.kill(self.worker_of(process), signal.SIGKILL)
-        code, _, err = self.finish(process)
+        code, _, err = self.without_worker("run", file)
         self.assertEqual(code, 1, err)
         self.finished(file)
         self.assertEqual(self.read(), lines(m[::-1] for m in self.messages))
+
+    @harness.only_on("cpu", "device code has no files")
+    def test_a_letter_that_no_record_speaks_of_is_written_once(self):
+        # The host stands still until every message has ended, and takes them together: its letters are written, its output cannot be.
+        messages = [b"%03d" % i + b"." * 100 for i in range(200)]
+        held, go, last = (self.path(name) for name in ("held", "go", "last"))
+        body = (f"if (in.msg_id == 1 && mkdir(\"{held}\", 0700) == 0) while (access(\"{go}\", F_OK) != 0) usleep(1000);\n"
+                f"if (in.msg_id == 200) mkdir(\"{last}\", 0700);\nif (in.payload[2] == '7') return gq_fail(out, 7);" + WORK)
+        stages = [{"plugin": self.plugin("fails", body, "#include <sys/stat.h>\n#include <unistd.h>\n"), "timeout": "off"}]
+        file = self.exact(stages=stages, source={"file": {"path": self.write("in", lines(messages))}}, queue={"capacity": 256}, cpu={"threads": 1})
+        process = self.start("run", file)
+        self.assertTrue(until(lambda: os.path.exists(held)))
+        process.send_signal(signal.SIGSTOP)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (len(lines(messages)) // 2, resource.RLIM_INFINITY))
+        self.write("go", b"")
+        self.assertTrue(until(lambda: os.path.exists(last)))
+        time.sleep(0.1)  # it ends
+        process.send_signal(signal.SIGCONT)
+        code, _, err = self.finish(process)
+        self.assertIn(code, (74, -signal.SIGXFSZ), err)
+        before = [r["position"] for r in dead_letter_file.records(self.read("pipeline.dlq"))]
+        self.assertTrue(before and self.finished(file)["resumed"] < before[-1], "the record speaks of every letter")
+        failed = [i + 1 for i, m in enumerate(messages) if m[2:3] == b"7"]
+        self.assertEqual([r["position"] for r in dead_letter_file.records(self.read("pipeline.dlq"))], failed)
+        self.assertEqual(self.read(), lines(m[::-1] for i, m in enumerate(messages) if i + 1 not in failed))
 
     def test_what_is_appended_to_the_source_is_processed_and_nothing_twice(self):
         self.assertEqual(self.finished()["messages_in"], len(self.messages))

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,28 @@ def own_folder():
             pass
 
 
-class Scenario(unittest.TestCase):
+def plugin_text(body, outside=""):
+    """A plugin whose process_message has this body, and which has `outside` before it."""
+    return PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
+
+
+class Folder:
+    """Whoever has a `folder` has files in it."""
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        return self.path(name)
+
+    def read(self, name="out"):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+
+class Scenario(unittest.TestCase, Folder):
     maxDiff = 2000
 
     def setUp(self):
@@ -112,22 +134,13 @@ class Scenario(unittest.TestCase):
 
     # --- files -----------------------------------------------------------------------------------------------------
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, content):
-        with open(self.path(name), "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-        return self.path(name)
-
-    def read(self, name="out"):
-        with open(self.path(name), "rb") as file:
-            return file.read()
-
     def plugin(self, name, body, outside=""):
-        """A plugin whose process_message has this body, and which has `outside` before it."""
-        text = PLUGIN + outside + "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n" + body + "\n}\n"
-        return self.write(name + ".cu", text)
+        return self.write(name + ".cu", plugin_text(body, outside))
+
+    def holding(self, condition, work=ECHO):
+        """A plugin that keeps the first message for which this holds; `held` is there while it does."""
+        body = f'if ({condition} && mkdir("{self.path("held")}", 0700) == 0) sleep(60);'
+        return self.plugin("holds", body + work, "#include <sys/stat.h>\n#include <unistd.h>\n")
 
     def pipeline(self, stages=None, name="pipeline", **keys):
         """A pipeline file; JSON is YAML. Without `stages` it echoes, without `sink` it writes lines to `out`."""
@@ -177,6 +190,17 @@ class Scenario(unittest.TestCase):
 
     def gpuq(self, *arguments, stdin=b"", **options):
         return self.finish(self.start(*arguments, stdin=subprocess.PIPE, **options), stdin)
+
+    def without_worker(self, *arguments):
+        """The end of a command with a plugin that is holding(): others have ended, then the worker is gone, and its program too."""
+        worker = self.path("gpuq-worker")
+        shutil.copy(os.environ.get("GPUQ_WORKER", os.path.join(os.path.dirname(GPUQ), "gpuq-worker")), worker)
+        process = self.start(*arguments, env={"GPUQ_WORKER": worker})
+        self.assertTrue(until(lambda: os.path.exists(self.path("held"))), "no message is held")
+        time.sleep(0.2)  # the others end
+        os.remove(worker)
+        os.kill(self.worker_of(process), signal.SIGKILL)
+        return self.finish(process)
 
     def run_ok(self, pipeline, *arguments, **options):
         """Runs to the end; its summary as the JSON says it."""

@@ -56,8 +56,7 @@ class Summary(harness.Scenario):
 
     @harness.only_on("cpu", "device code cannot call usleep()")
     def test_latency_holds_the_time_in_the_plugin(self):
-        sleeping = self.write("sleep.cu", "#include <unistd.h>\n" + harness.PLUGIN +
-                              "__device__ void process_message(const MsgView &in, ResultView *out)\n{\nusleep(20000);" + ECHO + "\n}\n")
+        sleeping = self.plugin("sleep", "usleep(20000);" + ECHO, "#include <unistd.h>\n")
         source = {"generate": {"count": 10, "bytes": 8, "rate": "10/s"}}
         pipeline, least = self.pipeline([{"plugin": sleeping}], source=source), 95e6
         for _ in range(8):

@@ -1,6 +1,6 @@
 /* Exactly once from a file to a file: a process that ends before, in the middle of, or behind any of its system calls,
  * and a machine that loses whatever was not made durable, leave files from which another process makes the very same
- * output.
+ * output, and the very same dead letters.
  *
  * The connectors and the order of commits are the pipeline's own; what is between them is left out.
  */
@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "crash_disk.h"
+#include "pipeline/dead_letter_read.h"
 #include "pipeline/delivery.h"
 #include "unit.h"
 
@@ -23,6 +24,8 @@
 static char folder[64];
 static struct gq_conf *conf;
 static struct gq_text expected;
+static uint64_t expected_letters[MESSAGES]; /* positions */
+static uint32_t letter_count;
 
 static char *in_folder(const char *name)
 {
@@ -37,6 +40,22 @@ static char *in_folder(const char *name)
 static bool passes(const uint8_t *bytes, uint32_t len)
 {
     return len < 3 || (bytes[len - 1] - '0' + 10 * (bytes[len - 2] - '0')) % 7 != 0;
+}
+
+/* Some are dead letters, one of them before there is a record. */
+static bool fails(uint32_t len) { return len % 11 == 5; }
+
+static gq_status bury(struct gq_delivery *d, uint64_t seq, const uint8_t *bytes, uint32_t len)
+{
+    const struct gq_dead_letter letter = {.position = d->resumed + seq + 1,
+                                          .life = d->life,
+                                          .stage_name = "",
+                                          .plugin = "",
+                                          .digest = "",
+                                          .reason = "",
+                                          .message = bytes,
+                                          .message_len = len};
+    return gq_dead_put(d->dead_file, &letter);
 }
 
 static gq_status move_some(struct gq_delivery *d, uint64_t *seq, bool *ended)
@@ -54,7 +73,7 @@ static gq_status move_some(struct gq_delivery *d, uint64_t *seq, bool *ended)
         gq_delivery_read(d, *seq);
         if (!passes(bytes, len))
             continue;
-        status = d->sink->ops->put(d->sink, bytes, len);
+        status = fails(len) ? bury(d, *seq, bytes, len) : d->sink->ops->put(d->sink, bytes, len);
         newest = *seq;
         sum += len;
     }
@@ -72,10 +91,14 @@ static gq_status run(void)
     struct gq_checkpoint_mark from;
     struct gq_source *source = NULL;
     struct gq_sink *sink = NULL;
-    struct gq_dead_file dead = {.fd = -1};
+    char letters[128];
+    struct gq_dead_file dead = {.path = letters, .max_bytes = 1 << 20, .fd = -1};
     uint64_t seq = 0;
     bool ended = false;
+    snprintf(letters, sizeof letters, "%s/t.dlq", folder);
     gq_status status = gq_delivery_open(&d, conf, &from);
+    if (status == GQ_OK)
+        status = gq_dead_open(&dead);
     if (status == GQ_OK)
         status = gq_source_file.open(conf, -1, &source);
     if (status == GQ_OK)
@@ -86,6 +109,8 @@ static gq_status run(void)
         status = move_some(&d, &seq, &ended);
     if (status == GQ_OK)
         status = gq_delivery_commit(&d);
+    if (gq_dead_close(&dead) != GQ_OK)
+        status = gq_error_status();
     if (sink && sink->ops->close(sink) != GQ_OK)
         status = gq_error_status();
     if (source)
@@ -100,6 +125,21 @@ static void forget(void)
 {
     unlink(in_folder("out.txt"));
     unlink(in_folder("out.txt.checkpoint"));
+    unlink(in_folder("t.dlq"));
+}
+
+static void expect_letters(uint32_t call)
+{
+    struct gq_dead_reader r;
+    struct gq_dead_letter letter;
+    ck_assert_int_eq(gq_dead_reader_open(&r, in_folder("t.dlq")), GQ_OK);
+    for (uint32_t i = 0; i < letter_count; i++) {
+        ck_assert_msg(gq_dead_read(&r, &letter) == GQ_OK, "an end at call %u left %u letters", call, i);
+        ck_assert_msg(letter.position == expected_letters[i], "an end at call %u left letter %u of message %u", call, i,
+                      (uint32_t)letter.position);
+    }
+    ck_assert_msg(gq_dead_read(&r, &letter) == GQ_ERR_NOT_FOUND, "an end at call %u left a letter twice", call);
+    gq_dead_reader_close(&r);
 }
 
 static void expect_output(uint32_t call, bool torn, enum loss loss)
@@ -111,6 +151,7 @@ static void expect_output(uint32_t call, bool torn, enum loss loss)
                   "an end at call %u (torn: %d, loss: %d) left another output, of %zu bytes and not %zu", call, torn,
                   loss, out.len, expected.len);
     gq_text_finish(&out);
+    expect_letters(call);
 }
 
 static void set_up(void)
@@ -123,7 +164,11 @@ static void set_up(void)
         char line[64];
         const int len = snprintf(line, sizeof line, "%.*s%03u", (int)(i % 20), "....................", i);
         gq_text_printf(&input, "%s\n", line);
-        if (passes((const uint8_t *)line, (uint32_t)len))
+        if (!passes((const uint8_t *)line, (uint32_t)len))
+            continue;
+        if (fails((uint32_t)len))
+            expected_letters[letter_count++] = i + 1;
+        else
             gq_text_printf(&expected, "%s\n", line);
     }
     ck_assert_int_eq(gq_file_write_atomic(in_folder("in.txt"), input.data, input.len, 0644), GQ_OK);
@@ -196,6 +241,34 @@ START_TEST(what_lies_beyond_the_record_is_cut)
     fputs("half a li", out);
     ck_assert_int_eq(fclose(out), 0);
     expect_output(0, false, KEPT);
+}
+END_TEST
+
+/* Letters of a life that is over, of other runs, and of messages that are done with. */
+START_TEST(letters_that_are_not_written_again_stay)
+{
+    const uint32_t once = letter_count;
+    ck_assert_int_eq(run(), GQ_OK);
+    unlink(in_folder("out.txt.checkpoint")); /* begins anew */
+    ck_assert_int_eq(run_until(20, false, KEPT), CRASHED);
+    ck_assert_int_eq(run(), GQ_OK);
+    for (uint32_t i = 0; i < once; i++)
+        expected_letters[letter_count++] = expected_letters[i];
+    expect_letters(20);
+    struct gq_dead_file file = {.path = in_folder("t.dlq"), .max_bytes = 1 << 20};
+    struct gq_delivery other = {.dead_file = &file, .life = 1};
+    ck_assert_int_eq(gq_dead_open(&file), GQ_OK);
+    ck_assert_int_eq(bury(&other, MESSAGES, (const uint8_t *)"", 0), GQ_OK);
+    ck_assert_int_eq(gq_dead_take_back(&file, 2, 0), GQ_OK); /* there is none */
+    ck_assert_int_eq(gq_dead_take_back(&file, 1, MESSAGES + 1), GQ_OK);
+    expected_letters[letter_count++] = MESSAGES + 1;
+    expect_letters(0);
+    ck_assert_int_eq(gq_dead_take_back(&file, 1, MESSAGES), GQ_OK);
+    ck_assert_int_eq(bury(&other, 6, (const uint8_t *)"", 0), GQ_OK); /* where it was cut */
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+    expected_letters[letter_count - 1] = 7;
+    expect_letters(0);
+    letter_count = once;
 }
 END_TEST
 
@@ -278,6 +351,7 @@ int main(void)
     const TTest *const tests[] = {an_end_at_any_call_leaves_what_the_next_run_needs,
                                   ends_in_a_row_are_as_good_as_one,
                                   what_lies_beyond_the_record_is_cut,
+                                  letters_that_are_not_written_again_stay,
                                   files_that_were_changed_meanwhile_are_refused,
                                   a_checkpoint_belongs_to_one_run_and_one_source,
                                   whatever_lies_in_the_checkpoint_is_a_record_or_none};

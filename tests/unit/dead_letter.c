@@ -1,4 +1,5 @@
 /* What a disk does wrong while a letter is written: the letters before it are whole, and nothing follows it. */
+#include "bad_disk.h"
 #include "unit.h"
 #include <errno.h>
 #include <stdio.h>
@@ -10,42 +11,10 @@
 #include "pipeline/dead_letter_read.h"
 
 static char folder[] = "/tmp/dead-XXXXXX", path[64];
-static int write_error, sync_error, truncate_error, rename_error;
-static size_t written_first; /* bytes that arrive before the error */
+static int rename_error;
 
-ssize_t __real_write(int fd, const void *bytes, size_t len);
-ssize_t __wrap_write(int fd, const void *bytes, size_t len);
-int __real_fdatasync(int fd);
-int __wrap_fdatasync(int fd);
-int __real_ftruncate(int fd, off_t len);
-int __wrap_ftruncate(int fd, off_t len);
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
-
-ssize_t __wrap_write(int fd, const void *bytes, size_t len)
-{
-    if (!write_error)
-        return __real_write(fd, bytes, len);
-    if (written_first > 0 && written_first < len) {
-        const size_t some = written_first;
-        written_first = 0;
-        return __real_write(fd, bytes, some);
-    }
-    errno = write_error;
-    return -1;
-}
-
-int __wrap_fdatasync(int fd)
-{
-    errno = sync_error;
-    return sync_error ? -1 : __real_fdatasync(fd);
-}
-
-int __wrap_ftruncate(int fd, off_t len)
-{
-    errno = truncate_error;
-    return truncate_error ? -1 : __real_ftruncate(fd, len);
-}
 
 int __wrap_rename(const char *from, const char *to)
 {
@@ -143,6 +112,47 @@ START_TEST(a_sync_that_fails_is_not_tried_again)
 }
 END_TEST
 
+START_TEST(a_letter_keeps_its_life_and_whether_it_has_a_body)
+{
+    for (uint32_t life = 0; life <= 0x7fffffffu; life = 2 * life + 1)
+        for (int bodiless = 0; bodiless < 2; bodiless++) {
+            const struct gq_dead_letter letter = {
+                .life = life, .bodiless = bodiless, .stage_name = "", .plugin = "", .digest = "", .reason = ""};
+            struct gq_dead_file file = open_file();
+            struct gq_dead_reader r;
+            struct gq_dead_letter read;
+            ck_assert_int_eq(gq_dead_put(&file, &letter), GQ_OK);
+            ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+            ck_assert_int_eq(gq_dead_reader_open(&r, path), GQ_OK);
+            ck_assert_int_eq(gq_dead_read(&r, &read), GQ_OK);
+            ck_assert(read.life == life && read.bodiless == bodiless);
+            gq_dead_reader_close(&r);
+            unlink(path);
+        }
+}
+END_TEST
+
+START_TEST(a_header_that_a_crash_lost_is_written_again)
+{
+    for (size_t bytes = 0; bytes <= 32; bytes += 8) {
+        struct gq_dead_file file = open_file();
+        ck_assert_int_eq(put(&file, 1), GQ_OK);
+        ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+        ck_assert_int_eq(truncate(path, 0), 0);
+        ck_assert_int_eq(truncate(path, (off_t)bytes), 0); /* zeroes */
+        file = open_file();
+        ck_assert_uint_eq(file.torn_bytes, bytes);
+        ck_assert_int_eq(put(&file, 1), GQ_OK);
+        ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+        expect(1, false);
+    }
+    ck_assert_int_eq(truncate(path, 0), 0);
+    ck_assert_int_eq(truncate(path, 40), 0); /* behind a header that was durable there is never nothing but zeroes */
+    struct gq_dead_file file = {.path = path, .max_bytes = 1 << 20};
+    ck_assert_int_eq(gq_dead_open(&file), GQ_ERR_DATA);
+}
+END_TEST
+
 static bool leave_all(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
 {
     (void)letter, (void)name, (void)number, (void)context;
@@ -175,6 +185,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
-                                  a_sync_that_fails_is_not_tried_again, a_rewrite_that_fails_leaves_the_old_file};
+                                  a_sync_that_fails_is_not_tried_again, a_rewrite_that_fails_leaves_the_old_file,
+                                  a_letter_keeps_its_life_and_whether_it_has_a_body,
+                                  a_header_that_a_crash_lost_is_written_again};
     return unit_run("dead letters", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

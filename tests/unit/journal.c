@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "bad_disk.h"
 #include "journal_support.h"
 #include "unit.h"
 
@@ -18,43 +19,6 @@
 
 static char folder[64], path[128];
 static uint8_t slots[THREADS][CAPACITY * SLOT_BYTES];
-static int write_error, sync_error, truncate_error;
-static size_t written_first; /* bytes that arrive before the error */
-static uint32_t syncs, sync_us;
-
-ssize_t __real_write(int fd, const void *bytes, size_t len);
-ssize_t __wrap_write(int fd, const void *bytes, size_t len);
-int __wrap_fdatasync(int fd);
-int __real_ftruncate(int fd, off_t len);
-int __wrap_ftruncate(int fd, off_t len);
-
-ssize_t __wrap_write(int fd, const void *bytes, size_t len)
-{
-    if (!write_error)
-        return __real_write(fd, bytes, len);
-    if (written_first > 0 && written_first < len) {
-        const size_t some = written_first;
-        written_first = 0;
-        return __real_write(fd, bytes, some);
-    }
-    errno = write_error;
-    return -1;
-}
-
-int __wrap_fdatasync(int fd)
-{
-    (void)fd;
-    __atomic_fetch_add(&syncs, 1, __ATOMIC_RELAXED);
-    usleep(sync_us);
-    errno = sync_error;
-    return sync_error ? -1 : 0;
-}
-
-int __wrap_ftruncate(int fd, off_t len)
-{
-    errno = truncate_error;
-    return truncate_error ? -1 : __real_ftruncate(fd, len);
-}
 
 static void set_up(void)
 {

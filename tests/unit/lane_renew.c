@@ -293,6 +293,38 @@ START_TEST(a_run_is_over_its_stages_time)
 }
 END_TEST
 
+START_TEST(an_index_of_a_source_is_over_its_time_too)
+{
+    static struct gq_budget budget;
+    struct gq_conf conf = {.source = {.kind = GQ_SOURCE_PLUGIN, .timeout_ms = 50}};
+    ck_assert_uint_eq(gq_budget_look_ms(&conf), 5);
+    for (uint64_t index = 0; index < 2; index++)
+        for (uint32_t where = 0; where < 2; where++) { /* a thread, and a device's team */
+            uint32_t block = 9;
+            memset(&page, 0, sizeof page);
+            gq_budget_reset(&budget);
+            page.threads = 1;
+            page.runs = GQ_RUNS_MAX;
+            if (where)
+                run(4, index, 1, GQ_CRUMB_SOURCE);
+            else
+                page.crumb[0] = (struct gq_crumb){.holds = 4, .current = index, .stage = GQ_CRUMB_SOURCE};
+            for (int i = 0; i < 20 && block == 9; i++, usleep(10000)) {
+                gq_budget_look(&budget, &page, &conf, &block);
+                ck_assert(!gq_budget_is_silent(&budget, &page, 1));
+            }
+            ck_assert_uint_eq(block, where ? GQ_BLOCK_OF_RUN(4) : 0);
+            conf.source.timeout_ms = 0;
+            ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+            conf.source.timeout_ms = 50;
+            page.crumb[0].holds = 0; /* between runs */
+            page.run[4] = (struct gq_unit){0, 0};
+            gq_budget_look(&budget, &page, &conf, &block);
+            ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+        }
+}
+END_TEST
+
 START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
 {
     static struct gq_budget budget;
@@ -327,6 +359,7 @@ int main(void)
                                   suspects_are_messages_that_somebody_was_inside_of,
                                   a_devices_teams_are_inside_of_runs,
                                   a_run_is_over_its_stages_time,
+                                  an_index_of_a_source_is_over_its_time_too,
                                   a_message_is_over_its_time_by_what_was_seen_of_it};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static struct gq_conf_stage stage = {.name = "hash"};
-static const struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+static const struct gq_conf conf = {.source.kind = GQ_SOURCE_PLUGIN, .stages = &stage, .stage_count = 1};
 static struct gq_worker_page *page;
 static struct gq_text text;
 

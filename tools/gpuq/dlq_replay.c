@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/text.h"
 #include "connect/connect.h"
 #include "pipeline/dead_letter_read.h"
@@ -167,15 +167,16 @@ static gq_status send_letter(struct replay *r, const struct gq_dead_letter *lett
     return GQ_OK;
 }
 
-/* Dropped messages have no result: a stage wanted them gone, and so they passed. */
+/* Dropped messages have no result: a stage wanted them gone, and so they passed. Neither have those that are lost when
+ * no worker is left, which the next look for results says. */
 static gq_status finish_all(struct replay *r)
 {
-    QueueStats stats = {.queue_depth = 1};
-    while (stats.queue_depth > 0) {
+    struct gq_lane_counts counts = {.submitted = 1};
+    while (counts.submitted > counts.released || counts.lost > 0) {
         gq_status status = take_results(r);
-        QueueStatus queue_status = q_stats(r->queue, &stats);
-        if (status != GQ_OK || queue_status != Q_OK)
-            return status != GQ_OK ? status : queue_error(queue_status);
+        if (status != GQ_OK)
+            return status;
+        gq_queue_get_counts(r->pipeline->queue, &counts, NULL);
     }
     for (size_t i = 0; i < r->count; i++)
         if (r->tried[i].fate == IN_FLIGHT)
@@ -211,11 +212,9 @@ static gq_status close_output(struct replay *r)
 
 static void update(struct replay *r, const struct outcome *o, struct gq_dead_letter *letter)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct gq_dead_end end = {o->status, o->code, 0, r->conf->retries};
     gq_dead_tell(letter, &end, r->reason, sizeof r->reason);
-    letter->dead_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    letter->dead_ns = gq_clock_unix_ns();
     if (o->stage >= r->conf->stage_count)
         return;
     gq_versions_name(r->pipeline->versions, o->stage, o->generation, &r->code);

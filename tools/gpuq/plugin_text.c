@@ -33,11 +33,12 @@ static void add_params(struct gq_text *out, const char *indent, const struct plu
     }
 }
 
+/* No timeout of their own: --timeout is one for everything. */
 static void add_source(struct gq_text *out, const struct plugin_text *p)
 {
     gq_text_puts(out, "source:\n  plugin:\n    path: ");
     add_string(out, p->file);
-    gq_text_printf(out, "\n    first: %llu\n    count: %llu\n", (unsigned long long)p->first,
+    gq_text_printf(out, "\n    timeout: off\n    first: %llu\n    count: %llu\n", (unsigned long long)p->first,
                    (unsigned long long)p->count);
     add_params(out, "    ", p);
     gq_text_puts(out, "stages:\n  - plugin: builtin:echo\n"); /* a pipeline has at least one */
@@ -47,7 +48,7 @@ static void add_stage(struct gq_text *out, const struct plugin_text *p)
 {
     gq_text_puts(out, "source: { api: {} }\nstages:\n  - plugin: ");
     add_string(out, p->file);
-    gq_text_puts(out, "\n    timeout: off\n"); /* --timeout is one for everything */
+    gq_text_puts(out, "\n    timeout: off\n");
     add_params(out, "    ", p);
 }
 
