@@ -11,8 +11,9 @@
 
 static __shared__ uint32_t gq_run_told; /* 1: a run that has not been forgotten */
 
-/* By the team's first warp. A call, for it is rare, and its code had better not stand among what is not. */
-static __device__ __noinline__ void gq_put_run(struct gq_unit *at, uint64_t id, uint64_t data)
+/* By the team's first warp. A call, for it is rare, and its code had better not stand among what is not; the name is
+ * the same in every build. */
+extern "C" __device__ __noinline__ void gq_put_run(struct gq_unit *at, uint64_t id, uint64_t data)
 {
     if (threadIdx.x == 0) {          /* a trial has one team a step */
         gq_store_unit(at, id, data); /* R9 pairs A9 */
