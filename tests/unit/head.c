@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGES 6000u /* of a history */
+#define MESSAGES 5000u /* of a history */
 #define HALF (1ull << 31)
 
 static struct gq_link link_;
@@ -64,9 +64,11 @@ static void put(uint32_t count)
 static void take(uint32_t most)
 {
     struct gq_lane_result r[64];
+    uint64_t seqs[64];
     const uint32_t got = gq_lane_take(lane, true, r, most < 64 ? most : 64);
     for (uint32_t i = 0; i < got; i++)
-        ck_assert_int_eq(gq_lane_release(lane, &r[i].seq, 1), GQ_OK);
+        seqs[i] = r[i].seq;
+    ck_assert_int_eq(gq_lane_release(lane, seqs, got), GQ_OK);
 }
 
 /* --- the worker -----------------------------------------------------------------------------------------------------
@@ -420,7 +422,7 @@ static void live(void)
 
 START_TEST(no_history_makes_it_pass_an_open_message_or_stay_behind)
 {
-    for (uint32_t capacity = 2; capacity <= 1024; capacity *= 2)
+    for (uint32_t capacity = 2; capacity <= 512; capacity *= 4)
         for (uint32_t i = 0; special(i, capacity) != UINT64_MAX; i++)
             for (uint32_t generated = 0; generated < 2; generated++) {
                 begin(&(struct gq_lane_opts){.capacity = capacity,
