@@ -166,6 +166,12 @@ static bool is_dots(struct walk *w)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+/* Nothing is there, or nothing that leads on: what may appear is seen where the trail ends. */
+static bool is_way_blocked(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == ENAMETOOLONG;
+}
+
 static gq_status add_file(struct gq_trail *t, struct gq_file *file)
 {
     struct walk w = {.links = 0};
@@ -177,8 +183,10 @@ static gq_status add_file(struct gq_trail *t, struct gq_file *file)
         if (is_dots(&w))
             continue;
         gq_status status = add_step(t, &w, file);
-        if (status != GQ_OK || lstat(w.path, &info) != 0)
+        if (status != GQ_OK)
             return status;
+        if (lstat(w.path, &info) != 0)
+            return is_way_blocked(errno) ? GQ_OK : no_watch_left(errno, w.path);
         if (!S_ISLNK(info.st_mode))
             memcpy(w.here, w.path, strlen(w.path) + 1);
         else if (!follow_link(&w))
