@@ -359,7 +359,7 @@ END_TEST
 
 /* --- what may go wrong ------------------------------------------------------------------------------------------- */
 
-/* A look in which calls fail from the call `at` on; false: so many are not made. */
+/* A look in which the call `at` fails; false: so many are not made. */
 static bool look_with_failure(uint32_t at)
 {
     calls = 0;
@@ -383,20 +383,27 @@ static void begin_behind_a_step(bool counted)
     claim(1, 0, 2);
 }
 
+static void fail_at_each_call(bool counted)
+{
+    uint32_t at = 1;
+    for (bool made = true; made; at++) {
+        begin_behind_a_step(counted);
+        page.run[0] = (struct gq_unit){1, 1};
+        made = look_with_failure(at);
+        if (made)
+            ck_nothing(0);
+        show();
+        ck_run(0, 2, 1);
+    }
+    ck_assert_uint_gt(at, 5);
+}
+
 START_TEST(what_cannot_be_read_is_not_shown)
 {
-    for (uint32_t counted = 0; counted < 2; counted++) {
-        uint32_t at = 1;
-        for (bool made = true; made; at++) {
-            begin_behind_a_step(counted);
-            page.run[0] = (struct gq_unit){1, 1};
-            made = look_with_failure(at);
-            if (made)
-                ck_nothing(0);
-            show();
-            ck_run(0, 2, 1);
-        }
-        ck_assert_uint_gt(at, 5);
+    for (uint32_t on = 0; on < 2; on++) {
+        fail_on = on;
+        fail_at_each_call(false);
+        fail_at_each_call(true);
     }
 }
 END_TEST

@@ -25,11 +25,16 @@ static _Alignas(GQ_LINE_BYTES) uint8_t lines[LANES][STEPS][GQ_EXPRESS_LINES * LI
 
 /* --- the driver -------------------------------------------------------------------------------------------------- */
 
-static uint32_t calls, fail_call; /* the first that fails, as all behind it do, from 1; 0: none */
+static uint32_t calls, fail_call; /* the one that fails, from 1; 0: none */
+static bool fail_on;              /* and all behind it */
 
 static void (*meanwhile)(void); /* once, after the next copies: what the device does while somebody looks */
 
-static int call(void) { return calls++, fail_call && calls >= fail_call ? GQ_CU_STICKY_FIRST : GQ_CU_OK; }
+static int call(void)
+{
+    calls++;
+    return fail_call && (calls == fail_call || (fail_on && calls > fail_call)) ? GQ_CU_STICKY_FIRST : GQ_CU_OK;
+}
 
 static struct {
     void *to;
