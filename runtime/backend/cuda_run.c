@@ -23,15 +23,16 @@ static gq_cu_ptr line_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t s
     return s->express + ((uint64_t)step * GQ_EXPRESS_LINES + seq % GQ_EXPRESS_LINES) * s->view.express_stride;
 }
 
-/* Has the step handed message seq on, to a step behind it? */
-static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t step, uint64_t seq)
+/* Has the step handed message seq on, to a step behind it? If that cannot be read, *unread. */
+static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t step, uint64_t seq, bool *unread)
 {
     struct gq_out_desc hop = {0};
     struct gq_unit unit = {0};
     int error = c->cu->copy_from_device(&hop, hop_at(s, step, seq), sizeof hop, c->look);
     if (error == GQ_CU_OK && step + 1 < c->steps)
         error = c->cu->copy_from_device(&unit, line_at(s, step, seq), sizeof unit, c->look);
-    if (error != GQ_CU_OK || c->cu->stream_wait(c->look) != GQ_CU_OK)
+    *unread = error != GQ_CU_OK || c->cu->stream_wait(c->look) != GQ_CU_OK;
+    if (*unread)
         return false; /* whoever looks at the grids meets the error, too */
     return (uint32_t)(hop.state >> 32) == gq_slot_stamp(seq) || unit.stamp == seq + 1;
 }
@@ -69,13 +70,15 @@ static struct gq_unit find_run(struct gq_cuda *c, uint32_t lane, struct gq_cuda_
     const bool counted = s->view.in_head->counted;
     const uint32_t side = __atomic_load_n(&s->canary, __ATOMIC_RELAXED);
     struct gq_grid_cursor cursor = {0};
-    uint32_t step = s->found.stamp == gq_slot_id(s->view.lane, seq) ? s->step : 0;
-    const uint32_t was = step;
-    while (step + !counted < c->steps && handed_on(c, s, step, seq))
+    const bool known = s->found.stamp == gq_slot_id(s->view.lane, seq);
+    const uint32_t was = known ? s->step : 0;
+    uint32_t step = was;
+    bool unread = false;
+    while (step + !counted < c->steps && handed_on(c, s, step, seq, &unread))
         step++;
-    if (step == was && s->found.stamp == gq_slot_id(s->view.lane, seq))
+    if (known && step == was)
         return s->found; /* as at the last look */
-    if (step == c->steps ||
+    if (unread || step == c->steps ||
         c->cu->copy_from_device(&cursor, cursor_at(c, lane, step), sizeof cursor, c->look) != GQ_CU_OK ||
         c->cu->stream_wait(c->look) != GQ_CU_OK)
         return (struct gq_unit){0};

@@ -50,11 +50,13 @@ static bool look_at_count(struct gq_head *head, const struct gq_lane_view *v)
     return moves;
 }
 
+/* Where nothing moves one look comes to the end: a later message's slot leads to a lap before it, and on through that
+ * one and its own by single steps. */
 static bool look_at_words(struct gq_head *head, const struct gq_lane_view *v)
 {
     const uint64_t before = head->seq;
     const bool changed = sample(head, v);
-    uint64_t steps = changed ? STEPS : (uint64_t)v->mask + 1 + STEPS;
+    uint64_t steps = changed ? STEPS : 2 * ((uint64_t)v->mask + 1) + STEPS;
     for (uint64_t next; steps > 0 && (next = passed(v, head->seq)) != head->seq; steps--)
         head->seq = next;
     return changed || head->seq != before;
