@@ -180,7 +180,7 @@ static void *kill_workers(void *pipeline)
         const uint64_t before = restarts_of(pipeline), deadline = gq_clock_deadline(5000);
         const pid_t worker = fault_find("worker", 0);
         if (worker > 0)
-            kill(worker, payload_dice(&dice) % 3 ? SIGKILL : SIGSEGV);
+            fault_kill(worker, payload_dice(&dice) % 3 ? SIGKILL : SIGSEGV);
         while (restarts_of(pipeline) == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline))
             usleep(1000);
         usleep((useconds_t)(KILL_MS + payload_dice(&dice) % 200) * 1000);

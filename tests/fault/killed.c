@@ -1,6 +1,5 @@
-/* The worker is killed at a random moment, again and again, while threads are in every call of the queue API. On the
- * Another takes over each time: no call fails because of it, nobody hangs, and a shutdown at any moment ends every
- * call.
+/* The worker is killed at a random moment, again and again, while threads are in every call of the queue API. Another
+ * takes over each time: no call fails because of it, nobody hangs, and a shutdown at any moment ends every call.
  *
  *   killed [ROUNDS [SEED]]     prints its seed
  */
@@ -17,7 +16,7 @@ static void kill_worker(uint64_t *dice, int with)
     usleep((useconds_t)(payload_dice(dice) % 8000));
     const pid_t worker = fault_find_child();
     if (worker > 0) /* else it is gone: another is about to be started */
-        kill(worker, with);
+        fault_kill(worker, with);
 }
 
 static void *shut_down(void *q)

@@ -39,7 +39,7 @@ static pid_t find_worker(bool serving)
 
 static bool kill_one(struct storm *s, enum storm_strike strike, pid_t pid, int signal)
 {
-    const bool struck = pid > 0 && kill(pid, signal) == 0;
+    const bool struck = pid > 0 && fault_kill(pid, signal) == 0;
     storm_count(&s->struck[strike], struck);
     return struck;
 }

@@ -81,6 +81,16 @@ static inline pid_t fault_find_child(void)
     return child;
 }
 
+/* From outside. A sanitizer reports a fault that is none, and its report may never end: where it met the signal it may
+ * have held what it needs. */
+static inline int fault_kill(pid_t process, int with)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    with = with == SIGTERM ? SIGTERM : SIGKILL;
+#endif
+    return kill(process, with);
+}
+
 /* "worker" or "builder": the argument that a process was started with. */
 static inline bool fault_was_started_as(pid_t process, const char *what)
 {
