@@ -244,7 +244,7 @@ class EveryCall(gpu.Scenario):
     def judge(self, function, k, error, stages):
         start = time.monotonic()
         code, out, err, _ = self.attempt(function, k, error, stages)
-        self.assertLess(time.monotonic() - start, 10 if gpu.harness.SANITIZED else 5, function)
+        self.assertLess(time.monotonic() - start, 25, function)  # what is given 30 s to answer was not waited for
         what = f"{function}, call {k}, error {error}: exit {code}: {err}"
         if code == 0:  # it was not needed, or another worker took over
             self.assertEqual(out, b"one\ntwo\n", what)
