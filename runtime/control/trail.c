@@ -66,6 +66,12 @@ static gq_status keep_watch(struct gq_trail *t, int watch)
     return GQ_OK;
 }
 
+/* Nothing is there, or nothing that leads on: what may appear is seen above it. */
+static bool is_way_blocked(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP;
+}
+
 /* Watches a folder. *watch is -1, and that is no error, when it is gone meanwhile or may not be read: what lies above
  * it is watched too. */
 static gq_status watch_folder(struct gq_trail *t, const char *folder, int *watch)
@@ -73,8 +79,7 @@ static gq_status watch_folder(struct gq_trail *t, const char *folder, int *watch
     *watch = inotify_add_watch(t->inotify, folder, EVENTS);
     if (*watch >= 0)
         return keep_watch(t, *watch);
-    return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP ? GQ_OK
-                                                                                    : no_watch_left(errno, folder);
+    return is_way_blocked(errno) ? GQ_OK : no_watch_left(errno, folder);
 }
 
 static bool in_use(const struct gq_trail *t, int watch)
@@ -166,12 +171,6 @@ static bool is_dots(struct walk *w)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Nothing is there, or nothing that leads on: what may appear is seen where the trail ends. */
-static bool is_way_blocked(int error)
-{
-    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == ENAMETOOLONG;
-}
-
 static gq_status add_file(struct gq_trail *t, struct gq_file *file)
 {
     struct walk w = {.links = 0};
@@ -186,7 +185,7 @@ static gq_status add_file(struct gq_trail *t, struct gq_file *file)
         if (status != GQ_OK)
             return status;
         if (lstat(w.path, &info) != 0)
-            return is_way_blocked(errno) ? GQ_OK : no_watch_left(errno, w.path);
+            return is_way_blocked(errno) || errno == ENAMETOOLONG ? GQ_OK : no_watch_left(errno, w.path);
         if (!S_ISLNK(info.st_mode))
             memcpy(w.here, w.path, strlen(w.path) + 1);
         else if (!follow_link(&w))
