@@ -214,8 +214,10 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
     if (verdict == GQ_VERDICT_FAULTED) {
         const bool lives = hung != GQ_BLOCK_NONE; /* and may be ending at this moment */
         *fault = gq_fault_code(trial->remote->link.worker, lives, lives ? 0 : trial->remote->wait_status);
-        if (lives || gq_remote_check(trial->remote) == GQ_OK)
+        if (lives)
             gq_error_set(GQ_ERR_DEVICE, GQ_BUDGET_HUNG);
+        else
+            gq_remote_check(trial->remote);
         verdict = note_met(trial, b, hung) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
     if (verdict != GQ_VERDICT_ENDED)
