@@ -23,6 +23,12 @@ static gq_cu_ptr line_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t s
     return s->express + ((uint64_t)step * GQ_EXPRESS_LINES + seq % GQ_EXPRESS_LINES) * s->view.express_stride;
 }
 
+/* False: it could not be read; whoever looks at the grids meets the error, too. */
+static bool fetch(struct gq_cuda *c, void *to, gq_cu_ptr from, size_t bytes)
+{
+    return c->cu->copy_from_device(to, from, bytes, c->look) == GQ_CU_OK && c->cu->stream_wait(c->look) == GQ_CU_OK;
+}
+
 /* Has the step handed message seq on, to a step behind it? If that cannot be read, *unread. */
 static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t step, uint64_t seq, bool *unread)
 {
@@ -33,7 +39,7 @@ static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t 
         error = c->cu->copy_from_device(&unit, line_at(s, step, seq), sizeof unit, c->look);
     *unread = error != GQ_CU_OK || c->cu->stream_wait(c->look) != GQ_CU_OK;
     if (*unread)
-        return false; /* whoever looks at the grids meets the error, too */
+        return false;
     return (uint32_t)(hop.state >> 32) == gq_slot_stamp(seq) || unit.stamp == seq + 1;
 }
 
@@ -45,8 +51,7 @@ static uint64_t behind_counted(struct gq_cuda *c, struct gq_cuda_seen *s)
     const uint64_t from = s->walked > s->head.seq ? s->walked : s->head.seq;
     const uint64_t to_wrap = (uint64_t)s->view.mask + 1 - gq_slot_index(&s->view, from);
     const uint64_t limit = gq_slot_limit(&s->view) - from, count = to_wrap < WALK ? to_wrap : WALK; /* A3 pairs R3 */
-    if (c->cu->copy_from_device(hop, hop_at(s, c->steps - 1, from), count * sizeof *hop, c->look) != GQ_CU_OK ||
-        c->cu->stream_wait(c->look) != GQ_CU_OK)
+    if (!fetch(c, hop, hop_at(s, c->steps - 1, from), count * sizeof *hop))
         return UINT64_MAX;
     for (uint64_t i = 0; i < count && i < limit; i++)
         if ((uint32_t)(hop[i].state >> 32) != gq_slot_stamp(from + i))
@@ -78,9 +83,7 @@ static struct gq_unit find_run(struct gq_cuda *c, uint32_t lane, struct gq_cuda_
         step++;
     if (known && step == was)
         return s->found; /* as at the last look */
-    if (unread || step == c->steps ||
-        c->cu->copy_from_device(&cursor, cursor_at(c, lane, step), sizeof cursor, c->look) != GQ_CU_OK ||
-        c->cu->stream_wait(c->look) != GQ_CU_OK)
+    if (unread || step == c->steps || !fetch(c, &cursor, cursor_at(c, lane, step), sizeof cursor))
         return (struct gq_unit){0};
     const uint64_t serves = __atomic_load_n(&c->serves[side][step], __ATOMIC_RELAXED);
     const uint32_t most = gq_run_most(GQ_CUDA_SERVES_SCOPE(serves), c->setup.slot_bytes);
