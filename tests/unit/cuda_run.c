@@ -235,11 +235,7 @@ START_TEST(counted_messages_that_have_left_are_passed_before_they_are_counted)
 }
 END_TEST
 
-static void leave_meanwhile(void)
-{
-    for (uint64_t seq = 0; seq < 3; seq++)
-        hand_on(0, seq);
-}
+static void leave_meanwhile(void) { hand_on_all(0, 0, 3); }
 
 START_TEST(a_counted_message_that_leaves_during_a_look_is_in_no_step)
 {
@@ -262,15 +258,13 @@ START_TEST(many_counted_messages_that_have_left_take_some_looks)
 {
     begin_counted(CAPACITY, 3000);
     cursor(0)->scout = 1;
-    for (uint64_t seq = 0; seq < 900; seq++)
-        hand_on(0, seq);
+    hand_on_all(0, 0, 900);
     uint32_t looks = 0;
     for (; looks < 40 && page.run[0].stamp == 0; looks++)
         gq_cuda_show_runs(&cuda);
     ck_run(900, 32, 0);
     ck_assert_uint_gt(looks, 1); /* few descriptors at a time */
-    for (uint64_t seq = 900; seq < CAPACITY; seq++)
-        hand_on(0, seq);
+    hand_on_all(0, 900, CAPACITY);
     for (looks = 0; looks < 10; looks++)
         gq_cuda_show_runs(&cuda);
     ck_nothing(0); /* all have left that may be made */
@@ -280,8 +274,7 @@ START_TEST(many_counted_messages_that_have_left_take_some_looks)
     gq_slot_grant(&lanes[0]->view, 1000 + CAPACITY);
     show();
     ck_run(CAPACITY, 32, 0);
-    for (uint64_t seq = CAPACITY; seq < 1500; seq++)
-        hand_on(0, seq);
+    hand_on_all(0, CAPACITY, 1500);
     count(1500);
     show();
     ck_run(1500, 32, 0);
@@ -292,8 +285,7 @@ START_TEST(descriptors_behind_the_limit_are_no_counted_messages)
 {
     begin_counted(CAPACITY, 5);
     cursor(0)->scout = 1;
-    for (uint64_t seq = 0; seq < 5; seq++)
-        hand_on(0, seq);
+    hand_on_all(0, 0, 5);
     show();
     ck_nothing(0);
 }
@@ -305,8 +297,7 @@ START_TEST(counted_descriptors_are_read_up_to_the_rings_end_and_then_from_its_st
     cursor(0)->scout = 1;
     gq_slot_grant(&lanes[0]->view, 40 + 64);
     count(40);
-    for (uint64_t seq = 40; seq < 70; seq++)
-        hand_on(0, seq);
+    hand_on_all(0, 40, 70);
     hop[0][0][64].state = (uint64_t)gq_slot_stamp(64) << 32; /* behind the ring: not one of them */
     show();
     show();

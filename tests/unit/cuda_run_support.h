@@ -184,6 +184,12 @@ static struct gq_out_desc *hop_of(uint32_t step, uint64_t seq)
 
 static void hand_on(uint32_t step, uint64_t seq) { hop_of(step, seq)->state = (uint64_t)gq_slot_stamp(seq) << 32; }
 
+static void hand_on_all(uint32_t step, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq < to; seq++)
+        hand_on(step, seq);
+}
+
 static void hand_on_by_express(uint32_t step, uint64_t seq)
 {
     const struct gq_lane_view *v = &lanes[0]->view;
