@@ -40,14 +40,12 @@ static void *swap_to_endless(void *p)
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: %u }\ncpu: { threads: 2 }\n"
              "stages: [{ name: s, plugin: '%s/good.cu' }]\non_error: { retries: 1 }\nswap: { budget: %ums }\n",
              POISON_SLOT_BYTES, folder, BUDGET_MS);
     const gq_open_opts opts = {.size = sizeof opts, .path = "bad_code", .text = text, .note = note};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static void write_plugins(void)
@@ -96,7 +94,5 @@ int main(void)
     REQUIRE(__atomic_load_n(&rolled_back, __ATOMIC_RELAXED) == 1, "%u notes of a rollback", rolled_back);
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

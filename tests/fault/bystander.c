@@ -22,7 +22,6 @@ static const char plugin[] = "#include <gpuqueue/plugin.h>\n"
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     FILE *file = poison_create(folder, "bystander.cu");
     fprintf(file, "#define FOLDER \"%s\"\n%s", folder, plugin);
     REQUIRE(fclose(file) == 0, "bystander.cu");
@@ -31,8 +30,7 @@ static gq_pipeline *open_pipeline(void)
              "stages: [{ plugin: '%s/bystander.cu', timeout: off }]\non_error: { retries: 1 }\n",
              folder);
     const gq_open_opts opts = {.size = sizeof opts, .path = "bystander", .text = text};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static void await(const char *name)
@@ -65,7 +63,5 @@ int main(void)
     await("aborted"); /* else nothing was shown */
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

@@ -197,14 +197,12 @@ static void count_note(void *context, const char *sentence)
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: %s\nqueue: { capacity: 128, slot_bytes: %u }\ncpu: { threads: 3 }\n"
              "stages: [{ name: s, plugin: '%s', timeout: 500ms }]\non_error: { retries: %u }\n",
              fault_on_gpu() ? "cuda" : "cpu", SLOT_BYTES, in_folder("epochs.cu"), RETRIES);
     const gq_open_opts opts = {.size = sizeof opts, .path = "epochs", .text = text, .note = count_note};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 /* Each makes its lane before the next one begins, so that its number is known. */
@@ -252,7 +250,5 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " messages, %" PRIu64 " guilty, %" PRIu64 " workers took over\n", messages, guilty,
            stats.restarts);
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

@@ -116,14 +116,12 @@ static bool change(gq_pipeline *p, uint64_t dice, uint32_t tag)
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: 64 }\ncpu: { threads: 2 }\n"
              "stages: [{ name: s, plugin: '%s' }]\nswap: { keep_versions: 2 }\n",
              plugin_of(0));
     const gq_open_opts opts = {.size = sizeof opts, .path = "epochs_swap", .text = text};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static bool has_seen_enough(gq_pipeline *p)
@@ -169,7 +167,5 @@ int main(int argc, char **argv)
            " were to be canaries, %" PRIu64 " workers took over\n",
            answers + beside, swapped, died, canaries, stats.restarts);
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

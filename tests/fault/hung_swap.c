@@ -135,7 +135,6 @@ static void beside_one_that_takes_long(void)
 
 int main(void)
 {
-    char command[128];
     REQUIRE(place_make(folder, sizeof folder, "gpuq-hung-swap"), "a folder");
     write_plugin('a');
     write_plugin('b');
@@ -143,6 +142,5 @@ int main(void)
     beside_one_that_never_ends();
     if (fault_on_gpu() && !getenv("GPUQ_FAKE_CUDA"))
         beside_one_that_takes_long();
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

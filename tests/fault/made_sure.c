@@ -43,14 +43,12 @@ void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, 
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: %u }\nswap: { rehearse: off }\n"
              "stages: [{ name: s, plugin: '%s/tag0.cu' }]\n",
              POISON_SLOT_BYTES, folder);
     const gq_open_opts opts = {.size = sizeof opts, .path = "made_sure", .text = text};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static void swap_to(gq_pipeline *p, uint32_t tag)
@@ -77,7 +75,7 @@ static void expect_tag(GpuQueue *q, uint64_t number, uint32_t expected)
 
 int main(void)
 {
-    char name[16], command[128];
+    char name[16];
     REQUIRE(place_make(folder, sizeof folder, "gpuq-made-sure"), "a folder");
     for (uint32_t tag = 0; tag < 2; tag++) {
         snprintf(name, sizeof name, "tag%u", tag);
@@ -95,6 +93,5 @@ int main(void)
     REQUIRE(restarts_of(p) == ROUNDS, "%" PRIu64 " workers took over", restarts_of(p));
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

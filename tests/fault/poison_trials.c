@@ -173,14 +173,12 @@ static void *run_trials(void *tester)
 static gq_pipeline *open_pipeline(const struct setting *s)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: %u, slot_bytes: %u }\ncpu: { threads: %u }\n"
              "stages: [{ plugin: '%s/plain.cu', timeout: %ums }]\non_error: { retries: %u }\n",
              s->capacity, POISON_SLOT_BYTES, s->threads, folder, s->hangs ? HANG_MS : LONG_MS, s->retries);
     const gq_open_opts opts = {.size = sizeof opts, .path = "trials", .text = text};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static void close_pipeline(gq_pipeline *p, const struct tester *testers, uint32_t lanes)
@@ -251,7 +249,5 @@ int main(int argc, char **argv)
         printf("%-28s %8" PRIu64 "%s\n", poison_name[kind], count[kind],
                poison_is_guilty((enum poison)kind) ? ", all given up" : "");
     printf("%u trials, %.1f s\n", made, (double)(gq_clock_ns() - start) * 1e-9);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 ? 0 : 1;
+    return place_remove(folder) ? 0 : 1;
 }

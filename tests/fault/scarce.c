@@ -3,6 +3,7 @@
  */
 #include "poison.h"
 #include "support.h"
+#include "stress/place.h"
 #include <fcntl.h>
 #include <gpuqueue/runtime.h>
 #include <signal.h>
@@ -18,14 +19,12 @@ static char folder[64];
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: %u }\ncpu: { threads: 2 }\n"
              "stages: [{ plugin: '%s/plain.cu' }]\non_error: { retries: 1 }\n",
              POISON_SLOT_BYTES, folder);
     const gq_open_opts opts = {.size = sizeof opts, .path = "scarce", .text = text, .cache_folder = folder};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 static struct poison_message message_of(uint64_t number)
@@ -92,7 +91,5 @@ int main(void)
         die_without(p, RLIMIT_FSIZE, sent += MESSAGES, bytes * 4096);
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

@@ -31,7 +31,6 @@ static void note(void *context, const char *sentence)
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
-    gq_pipeline *p = NULL;
     FILE *file = poison_create(folder, "slow.cu");
     fprintf(file, "#define FOLDER \"%s\"\n#define LONG_S %d\n%s", folder, LONG_S, plugin);
     REQUIRE(fclose(file) == 0, "slow.cu");
@@ -40,7 +39,7 @@ static gq_pipeline *open_pipeline(void)
              "stages: [{ plugin: '%s/slow.cu', timeout: off }]\non_error: { retries: 1 }\n",
              folder);
     const gq_open_opts opts = {.size = sizeof opts, .path = "silent", .text = text, .note = note};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
+    gq_pipeline *p = fault_start(&opts);
     __atomic_store_n(&p->supervisor.silent_ms, SILENT_MS, __ATOMIC_RELAXED);
     return p;
 }
@@ -98,7 +97,5 @@ int main(void)
             restarts_of(p));
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 && fault_find_child() == 0 ? 0 : 1;
+    return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }

@@ -25,6 +25,7 @@
 #include "pipeline/suspects.h"
 #include "stress/footprint.h"
 #include "stress/options.h"
+#include "stress/place.h"
 
 #define FAULT_S 90u
 #define FAULTS_MAX 65536u
@@ -230,12 +231,7 @@ static bool soak_through(void)
     return good;
 }
 
-static void remove_folder(void)
-{
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", run.folder);
-    REQUIRE(system(command) == 0, "%s cannot be removed", run.folder);
-}
+static void remove_folder(void) { REQUIRE(place_remove(run.folder), "%s cannot be removed", run.folder); }
 
 static void note(void *context, const char *sentence)
 {

@@ -8,6 +8,7 @@
  * The process that uses the library is killed in tests/scenario/storm.py.
  */
 #include "storm.h"
+#include "stress/place.h"
 #include <signal.h>
 
 #define ROUND_S 220u
@@ -141,9 +142,7 @@ int main(int argc, char **argv)
     print_table(&s, &stats);
     check_counts(&s, &stats);
     gq_close(s.p);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", s.folder);
-    REQUIRE(system(command) == 0 && fault_find_child() == 0, "a process is left");
+    REQUIRE(place_remove(s.folder) && fault_find_child() == 0, "a process is left");
     REQUIRE(fault_count_open_files() == files, "%d files are open, and %d were", fault_count_open_files(), files);
     return 0;
 }

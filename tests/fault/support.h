@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <gpuqueue.h>
+#include <gpuqueue/runtime.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -38,6 +39,14 @@ static inline GpuQueue *fault_open(unsigned capacity, unsigned threads)
     unlink(path);
     REQUIRE(q, "q_open");
     return q;
+}
+
+/* A pipeline that runs. */
+static inline gq_pipeline *fault_start(const gq_open_opts *opts)
+{
+    gq_pipeline *p = NULL;
+    REQUIRE(gq_open(opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
+    return p;
 }
 
 static inline int fault_count_open_files(void)

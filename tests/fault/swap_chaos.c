@@ -96,7 +96,6 @@ static void swap_under_fire(gq_pipeline *p, struct storm *s, struct victim *v, u
 static gq_pipeline *open_pipeline(bool cached)
 {
     char text[1024];
-    gq_pipeline *p = NULL;
     const char *backend = getenv("GPUQ_BACKEND");
     snprintf(text, sizeof text,
              "version: 1\nqueue: { capacity: %u, slot_bytes: %u }\nstages: [{ name: s, plugin: '%s' }]\n",
@@ -107,8 +106,7 @@ static gq_pipeline *open_pipeline(bool cached)
                                .backend = backend ? backend : "cpu",
                                .cache_folder = folder,
                                .no_cache = !cached};
-    REQUIRE(gq_open(&opts, &p) == GQ_OK && gq_prepare(p) == GQ_OK && gq_start(p) == GQ_OK, "%s", gq_last_error());
-    return p;
+    return fault_start(&opts);
 }
 
 /* Compilers take far longer than rehearsals: with a cache most of a swap is its rehearsal. Once it is full no builder

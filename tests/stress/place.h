@@ -25,4 +25,11 @@ static inline bool place_make(char *path, size_t size, const char *name)
     return err == 0;
 }
 
+/* With all that is in it. */
+static inline bool place_remove(const char *path)
+{
+    char command[600];
+    return snprintf(command, sizeof command, "rm -rf '%s'", path) < (int)sizeof command && system(command) == 0;
+}
+
 #endif

@@ -106,12 +106,7 @@ void storm_write_plugins(char *folder, size_t size)
     write_golden(folder, "flaw5.golden.yaml", 105, "x", 0);
 }
 
-void storm_remove_plugins(const char *folder)
-{
-    char command[PATH_BYTES + 16];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    REQUIRE(system(command) == 0, "%s cannot be removed", folder);
-}
+void storm_remove_plugins(const char *folder) { REQUIRE(place_remove(folder), "%s cannot be removed", folder); }
 
 const char *storm_plugin(const char *folder, uint32_t tag)
 {
