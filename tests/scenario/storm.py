@@ -215,10 +215,18 @@ class Storm(harness.Scenario):
             self.done["runs that ended with a sentence"] += 1
 
     def check_letters(self):
-        """Each message that is to blame has one, of its class, whatever runs that were killed had written."""
+        """Each message that is to blame has one, of its class, whatever runs that were killed had written. One whose worker a strike
+        killed while it was tried for the last time is told of by that."""
         letters = dead_letter_file.records(self.read("pipeline.dlq"))
+        blamed = [(i + 1, *BLAMED[m[:1]]) for i, m in enumerate(self.messages) if m[:1] in BLAMED]
+        self.assertEqual([r["position"] for r in letters], [position for position, _, _ in blamed])
         found = [(r["position"], r["class"], r["code"]) for r in letters]
-        self.assertEqual(found, [(i + 1, *BLAMED[m[:1]]) for i, m in enumerate(self.messages) if m[:1] in BLAMED])
+        told_of_a_strike = [(was, got) for was, got in zip(blamed, found) if was != got]
+        for was, got in told_of_a_strike:
+            self.assertNotEqual(was[1], FAILED)
+            self.assertEqual(got[1:], (FAULT, signal.SIGKILL), f"instead of {was}")
+        self.assertLessEqual(len(told_of_a_strike), self.done["kill_workers"] + self.done["no_descriptors"])
+        self.done["letters that tell of a strike"] = len(told_of_a_strike)
         self.assertEqual([r["message"] for r in letters], [self.messages[r["position"] - 1] for r in letters])
         self.done["dead letters"] = len(found)
 
