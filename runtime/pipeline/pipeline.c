@@ -414,6 +414,8 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
         status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
+    if (p->remote)
+        gq_remote_expect_end(p->remote); /* a change may be waiting for another worker, and that for a trial */
     gq_pipeline_end_changes(p);
     if (p->remote)
         end_threads(p);
