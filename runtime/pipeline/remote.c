@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LOOKS 128        /* that a waiting thread takes before it asks for the time */
@@ -296,6 +297,8 @@ static void bury(struct gq_remote *remote, int wait_status)
 {
     char word[GQ_PACKET_TEXT];
     struct gq_text why = {0};
+    /* Who has the lock may be waiting for an answer: a child that a plugin made holds the channel's other end open. */
+    shutdown(remote->process.channel, SHUT_RDWR);
     pthread_mutex_lock(&remote->lock);
     gq_reply_last_word(remote->process.channel, word, sizeof word);
     gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status,
