@@ -222,6 +222,8 @@ static gq_status open_connectors(struct gq_pipeline *p)
     gq_status status = gq_delivery_open(&p->delivery, p->conf, &from);
     p->dead_file.path = p->conf->dead_letter;
     p->dead_file.max_bytes = p->conf->dead_bytes;
+    p->dead_file.life = p->delivery.life;
+    p->dead_file.position = p->delivery.resumed;
     if (status == GQ_OK && sink && p->dead_file.path)
         status = gq_dead_open(&p->dead_file);
     if (status == GQ_OK && source)
