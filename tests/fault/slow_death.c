@@ -1,6 +1,8 @@
 /* A worker has let go of its channel, and the system takes its time to let go of the process; or the process is gone,
  * and a child that a plugin made holds the channel. Who asks the worker for something then waits for its end, and for
  * no longer: a lane is the next worker's, and a change is refused with what the worker died of.
+ *
+ * One is killed when it is about to be told to start (--wrap): the next one, which runs already, is not told again.
  */
 #include <gpuqueue/swap.h>
 #include <pthread.h>
@@ -14,6 +16,7 @@
 #define WHILE_MS 3000u /* that a worker takes to end; a child holds its channel until the test is over */
 
 static char folder[64];
+static bool strike;
 
 /* 'k' ends its worker, once; 'f' leaves a child. */
 static const char plugin[] = "#include <gpuqueue/plugin.h>\n"
@@ -149,6 +152,38 @@ static void a_child_holds_the_channel(void)
     finish(p);
 }
 
+void __real_gq_supervisor_arm(struct gq_supervisor *s);
+void __wrap_gq_supervisor_arm(struct gq_supervisor *s);
+
+static bool is_renewed(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    const bool renewed = gq_remote_deaths(remote) > 0 && !remote->away;
+    pthread_mutex_unlock(&remote->lock);
+    return renewed;
+}
+
+void __wrap_gq_supervisor_arm(struct gq_supervisor *s)
+{
+    const uint64_t deadline = gq_clock_deadline(30000);
+    __real_gq_supervisor_arm(s);
+    if (!strike)
+        return;
+    kill(fault_find("worker", 0), SIGKILL);
+    while (!is_renewed(s->p->remote))
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
+}
+
+static void one_dies_before_it_starts(void)
+{
+    strike = true;
+    gq_pipeline *p = open_pipeline();
+    strike = false;
+    REQUIRE(q_enqueue(gq_queue(p), "m", 1, NULL, 0) == Q_OK, "enqueue");
+    take(gq_queue(p), 1);
+    finish(p);
+}
+
 int main(void)
 {
     REQUIRE(place_make(folder, sizeof folder, "gpuq-slow-death"), "a folder");
@@ -157,5 +192,6 @@ int main(void)
     alarm(ROUND_S);
     a_worker_ends_slowly();
     a_child_holds_the_channel();
+    one_dies_before_it_starts();
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }
