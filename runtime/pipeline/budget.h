@@ -1,6 +1,7 @@
 /* budget.h - how long the threads of a worker, or the teams of a device, have been inside the messages that they hold,
  * as the host sees it: by looking at their crumbs again and again. The time between two looks counts for no more than
- * a fifth of the shortest timeout, so that a host that stood still finds nobody guilty.
+ * a fifth of the shortest timeout, so that a host that stood still finds nobody guilty; and for nothing, for a minute,
+ * in a worker that is ending of a signal.
  */
 #ifndef GQ_PIPELINE_BUDGET_H
 #define GQ_PIPELINE_BUDGET_H
@@ -25,6 +26,7 @@ struct gq_budget {
         uint64_t id, data, inside_ns;
     } run[GQ_RUNS_MAX];
     uint64_t moved_ns; /* for how long no block has moved */
+    uint64_t dying_ns; /* for how long a thread has had the signal that ends the worker */
 };
 
 /* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or

@@ -1,5 +1,6 @@
 #include "pipeline/supervisor.h"
 #include "base/assert.h"
+#include "base/channel.h"
 #include "base/clock.h"
 #include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
@@ -38,6 +39,8 @@ static void look(void *arg)
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
+    if (gq_channel_is_cut(p->remote->process.channel)) /* it is ending */
+        s->hung = s->silent = false;
     if (s->hung || s->silent)
         gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
