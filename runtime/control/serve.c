@@ -66,7 +66,7 @@ static void answer_change(struct call *call, gq_status status)
 static bool rehearses(const struct call *call)
 {
     const uint32_t rehearse = call->order.how.rehearse;
-    return rehearse ? rehearse == 1 : call->c->p->conf->swap.rehearse != 0;
+    return rehearse ? rehearse == 1 : __atomic_load_n(&call->c->p->rehearses, __ATOMIC_RELAXED) != 0;
 }
 
 static void serve_swap(struct call *call)

@@ -71,6 +71,7 @@ struct gq_pipeline {
 
     /* shared by the threads */
     uint32_t source_ended, sink_ended, interrupted; /* atomic */
+    uint32_t rehearses; /* atomic: whether the pipeline file, as it was read last, has new code rehearsed */
     pthread_mutex_t failure_lock;
     gq_status failure; /* the first one */
     char failure_text[GQ_ERROR_TEXT_MAX];

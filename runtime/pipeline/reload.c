@@ -149,6 +149,7 @@ static void accept(struct reload *r)
 {
     struct gq_conf *before = r->p->accepted;
     r->p->accepted = r->conf;
+    __atomic_store_n(&r->p->rehearses, r->conf->swap.rehearse != 0, __ATOMIC_RELAXED);
     r->conf = before;
 }
 

@@ -47,7 +47,7 @@ void gq_pipeline_warm_spare(struct gq_pipeline *p)
 {
     if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
         return;
-    if (!p->warming && p->conf->swap.rehearse)
+    if (!p->warming && p->rehearses)
         p->warming = gq_thread_start(&p->warmer, warm, p, "the spare worker") == GQ_OK;
     gq_pipeline_end_change(p);
 }

@@ -168,6 +168,15 @@ class Commands(Operated):
         self.assertIn("rehearse off", self.gpuq("swap", "a", self.b)[1].decode())
         self.stop(run)
 
+    def test_rehearse_off_is_shown_as_the_file_says_it_now(self):
+        run = self.running(self.file)
+        for switch, letter in (("off", "c"), ("on", "d")):
+            self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": switch})
+            self.ask("reload")
+            self.assertEqual(self.ask("plugins")["rehearse"], switch == "on")
+            self.assertEqual(self.ask("swap", "a", self.letter(letter, letter))["rehearse"], switch == "on")
+        self.stop(run)
+
     def test_stages_and_words_that_are_wrong(self):
         run = self.running(self.file)
         for arguments in (("swap", "nothing"), ("rollback", "nothing"), ("use", "a", "x"), ("use", "a", "0"), ("use", "a", "99999999999"),
