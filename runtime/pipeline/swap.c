@@ -17,6 +17,15 @@ gq_status gq_pipeline_begin_change(struct gq_pipeline *p, const char *call)
     return gq_error_set(GQ_ERR_INVALID_ARG, "%s comes between gq_start and gq_stop", call);
 }
 
+gq_status gq_pipeline_begin_build(struct gq_pipeline *p, const char *call)
+{
+    gq_status status = gq_pipeline_begin_change(p, call);
+    if (status != GQ_OK || !__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+        return status;
+    gq_pipeline_end_change(p);
+    return gq_error_set(GQ_ERR_SHUTDOWN, "%s: the pipeline is being stopped, and takes no new code", call);
+}
+
 void gq_pipeline_end_change(struct gq_pipeline *p) { pthread_mutex_unlock(&p->change_lock); }
 
 void gq_pipeline_end_changes(struct gq_pipeline *p)
@@ -36,7 +45,7 @@ void gq_pipeline_end_changes(struct gq_pipeline *p)
 static void *warm(void *pipeline)
 {
     struct gq_pipeline *p = pipeline;
-    if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
+    if (gq_pipeline_begin_build(p, "warming the spare") != GQ_OK)
         return NULL;
     (void)gq_spare_warm(&p->spare, &p->versions->stage[0].live->image); /* who needs it tries again, and tells */
     gq_pipeline_end_change(p);
@@ -126,7 +135,7 @@ gq_status gq_pipeline_swap(struct gq_pipeline *p, const char *stage, const gq_sw
 {
     uint32_t index;
     struct gq_change change;
-    gq_status status = gq_pipeline_begin_change(p, "gq_swap");
+    gq_status status = gq_pipeline_begin_build(p, "gq_swap");
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);

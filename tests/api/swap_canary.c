@@ -422,6 +422,39 @@ START_TEST(an_interrupt_ends_it)
 }
 END_TEST
 
+static gq_status other_status;
+
+static void *swap_another(void *p)
+{
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = "builtin:echo"};
+    other_status = gq_swap(p, "s", &opts, NULL);
+    return NULL;
+}
+
+/* A build may take a minute, and those who stop a run should wait for one at most. What is loaded is switched at once.
+ */
+START_TEST(an_interrupt_refuses_the_swaps_behind_it)
+{
+    pthread_t another;
+    gq_pipeline *p = two_versions();
+    start_load(p);
+    pthread_t canary = start_canary("v2.cu");
+    load.letter[3] = 'a';
+    ck_assert_int_eq(pthread_create(&another, NULL, swap_another, p), 0);
+    load.enough = true;
+    gq_interrupt(p);
+    ck_assert_int_eq(pthread_join(canary, NULL), 0);
+    ck_assert_int_eq(pthread_join(another, NULL), 0);
+    ck_assert_int_eq(canary_status, GQ_ERR_SHUTDOWN);
+    ck_assert_int_eq(other_status, GQ_ERR_SHUTDOWN);
+    ck_assert_int_eq(gq_reload(p, NULL, NULL), GQ_ERR_SHUTDOWN);
+    must(gq_use(p, "s", 2, NULL));
+    expect_state(p, "s", 2, GQ_VERSION_LIVE);
+    (void)end_load();
+    finish(p);
+}
+END_TEST
+
 START_TEST(a_stop_does_not_wait_for_it)
 {
     gq_pipeline *p = two_versions();
@@ -495,6 +528,7 @@ int main(void)
                                   another_state_is_refused_before_anything_changes,
                                   a_rollback_ends_it,
                                   an_interrupt_ends_it,
+                                  an_interrupt_refuses_the_swaps_behind_it,
                                   a_stop_does_not_wait_for_it,
                                   other_changes_wait_for_it,
                                   options_have_bounds};
