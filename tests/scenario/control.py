@@ -240,7 +240,8 @@ class Files(Operated):
         for file in ("/etc/passwd", "/dev/zero", "/proc/self/mem"):
             self.ask("swap", "a", file, code=65)
         self.assertIn("No such file", self.ask("swap", "a", self.path("plugins/none.cu"), code=65)["error"])
-        self.assertEqual(len(self.audit(self.run_, count=9, outcome="refused")), 9)
+        self.assertIn("not a regular file", self.ask("swap", "a", self.path("plugins"), code=65)["error"])
+        self.assertEqual(len(self.audit(self.run_, count=10, outcome="refused")), 10)
         self.assertEqual(self.live()["version"], 1)
         self.stop(self.run_)
 
