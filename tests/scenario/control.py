@@ -4,6 +4,8 @@ they print, how they refuse, and what is left on the log."""
 import json
 import os
 import re
+import signal
+import time
 import harness
 from harness import until
 from operated import Operated
@@ -149,6 +151,29 @@ class Commands(Operated):
         self.ask("swap", "s", self.b)
         self.assertTrue(self.last_letters("b"))
         self.stop(run)
+
+    def test_a_run_that_ends_gives_the_answers_that_it_owes(self):
+        run = self.running(self.file)
+        s, path = self.connect(run), self.socket_of(run)
+        s.sendall(b"discard stage=a version=99\n" * 3000)
+        served = lambda: sum(line.startswith("audit ") for line in self.said[run.pid])
+        def stuck():  # it has no room for an answer
+            before = served()
+            time.sleep(0.3)
+            return before > 0 and served() == before
+        self.assertTrue(until(stuck))
+        run.send_signal(signal.SIGINT)
+        self.assertTrue(until(lambda: not os.path.exists(path)))
+        time.sleep(0.1)
+        data = b""
+        try:
+            while more := s.recv(65536):
+                data += more
+        except ConnectionResetError:  # of what was asked besides nothing was read
+            pass
+        run.wait(30)
+        run.collector.join(10)
+        self.assertEqual((run.returncode, data.count(b"\n\n")), (0, served()))
 
     def test_stats_are_the_counters(self):
         run = self.running(self.file)
