@@ -45,7 +45,7 @@ struct gq_pipeline {
     bool warming;
     struct gq_canary { /* under versions->lock */
         bool on, called_off;
-        uint32_t stage;
+        uint32_t stage, version;
     } canary; /* of the change that is being made */
 
     void (*note)(void *context, const char *sentence); /* of gq_open_opts; NULL: nobody listens */

@@ -178,7 +178,8 @@ gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t ver
     return status;
 }
 
-/* The version beside a canary that was called off is live still: that is what was wanted. */
+/* The canary that was called off is not live: that is what was wanted, and all that was. Live is the version beside it,
+ * or one that somebody swapped in since. */
 static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_result *result)
 {
     const struct gq_code *live = p->versions->stage[stage].live;
@@ -193,13 +194,13 @@ static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_
 
 gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap_result *result)
 {
-    uint32_t index, beside = 0;
-    const bool called_off = gq_canary_call_off(p, stage, &beside);
+    uint32_t index, canary = 0;
+    const bool called_off = gq_canary_call_off(p, stage, &canary);
     gq_status status = gq_pipeline_begin_change(p, "gq_rollback");
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
-    if (status == GQ_OK && called_off && p->versions->stage[index].live->number == beside) {
+    if (status == GQ_OK && called_off && p->versions->stage[index].live->number != canary) {
         status = answer_call_off(p, index, result);
     } else if (status == GQ_OK && p->versions->stage[index].before == 0) {
         result->live = p->versions->stage[index].live->number;
