@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """refusals.py - a run that cannot start says why in a sentence, with the documented exit code, and delivers nothing."""
 import os
+import re
 import resource
 import subprocess
 import harness
@@ -22,6 +23,13 @@ class Refusals(harness.Scenario):
                           "{\n    *out->out_len = in.length;\n}\n")
         stages = [{"plugin": "builtin:echo"}, {"plugin": name}]
         self.refused(65, f"{name}:5:", "error: ", "length", "^", pipeline=self.pipeline(stages, source={"stdin": {}}))
+
+    def test_a_parameter_of_another_type_is_an_error_where_the_plugin_takes_it(self):
+        name = self.plugin("typed", "const uint32_t width = GQ_PARAM(width, 8);\n*out->out_len = width;")
+        stages = [{"plugin": name, "params": {"width": "eight"}}]
+        err = self.refused(65, pipeline=self.pipeline(stages, source={"stdin": {}}))
+        self.assertRegex(err, rf"\A{re.escape(name)}:4:\d+: error: ")
+        self.assertNotIn("\n\n", err)
 
     def test_a_plugin_without_process_message(self):
         name = self.write("empty.cu", harness.PLUGIN)

@@ -1,5 +1,6 @@
 /* gpuq lint: every error of every file, in the order of the file. */
 #include "commands.h"
+#include "refuse.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +112,7 @@ int cmd_lint(int argc, char **argv)
     optind = 0; /* glibc: start afresh */
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c != 'j')
-            return usage("unknown option");
+            return gpuq_report("lint", gpuq_refuse_option("lint", argv));
         json = true;
     }
     if (optind == argc)

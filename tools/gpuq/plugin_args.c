@@ -1,4 +1,5 @@
 #include "plugin_args.h"
+#include "refuse.h"
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -192,21 +193,13 @@ static gq_status take_option(struct plugin_args *args, int option, const char *v
     }
 }
 
-static gq_status refuse(char **argv)
-{
-    const char *word = argv[optind - 1];
-    if (optopt && strncmp(word, "--", 2) == 0)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "%s lacks its value", word);
-    return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '%s'; 'gpuq help plugin' lists them", word);
-}
-
 static gq_status take_options(int argc, char **argv, struct plugin_args *args)
 {
     opterr = 0;
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
         if (option == '?' || option == ':')
-            return refuse(argv);
+            return gpuq_refuse_option("plugin", argv);
         gq_status status = check_taker(args, option);
         if (status == GQ_OK)
             status = take_option(args, option, optarg);
