@@ -451,10 +451,12 @@ END_TEST
 
 START_TEST(damage_is_refused_with_its_place)
 {
-    char note[512] = "";
+    char note[512] = "", byte = 0;
     die_after(put_one);
-    const int file = open(path, O_WRONLY);
-    ck_assert_int_eq(pwrite(file, "?", 1, length() - 100), 1);
+    const int file = open(path, O_RDWR);
+    ck_assert_int_eq(pread(file, &byte, 1, length() - 100), 1);
+    byte ^= 1;
+    ck_assert_int_eq(pwrite(file, &byte, 1, length() - 100), 1);
     close(file);
     gq_pipeline *p = open_pipeline(note);
     ck_assert_int_eq(gq_start(p), GQ_ERR_DATA);
