@@ -47,6 +47,7 @@ def check_usage():
     expect("run", "upper.cu", code=64, err="--in FILE")
     expect("run", "upper.cu", "--in", "-", "--index", "1", code=64, err="--index is for sources")
     expect("run", "counter.cu", "--in", "-", code=64, err="takes no message")
+    expect("check", "upper.cu", "--param", "n=99999999999999999999", code=64, err="gpuq plugin: --param n: '99999999999999999999': the number is too large")
     for value in ("0", "-1", "x", "1.5", "99999999999999999999"):
         expect("run", "upper.cu", "--in", "-", "--repeat", value, code=64, err="--repeat takes a whole number")
     for value in ("x", "1x=2", "=2", "a b=2"):

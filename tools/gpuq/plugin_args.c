@@ -6,6 +6,7 @@
 #include <gpuqueue/layout.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/value.h"
 #include "config/yaml.h"
 
 #define REPEAT_MAX 1000000000ull
@@ -104,7 +105,12 @@ static gq_status read_value(const char *text, struct gq_golden_param *param)
         return gq_error_set(GQ_ERR_INVALID_ARG,
                             "--param %s: '%s' is no YAML scalar; write true, 12, 0.5, word or '\"any text\"'",
                             param->name, text);
-    return GQ_OK;
+    struct gq_conf_param value;
+    struct gq_text why = {0};
+    if (!param->quoted && !gq_value_param(param->text, &value, &why))
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "--param %s: '%s': %s", param->name, text, gq_text_str(&why));
+    gq_text_finish(&why);
+    return status;
 }
 
 static gq_status add_param(struct plugin_args *args, const char *text)
