@@ -102,6 +102,15 @@ def check_compiling(folder):
     expect("build", "upper.cu", "-o", os.path.join(folder, "no", "such"), code=74, err="no/such")
 
 
+def check_vectors_that_do_not_compile(folder):
+    plugin = os.path.join(folder, "picky.cu")
+    with open("echo.cu", encoding="utf-8") as echo, open(plugin, "w", encoding="utf-8") as file:
+        file.write(echo.read() + 'static_assert(GQ_PARAM(n, 0) < 5, "n: below 5");\n')
+    with open(os.path.join(folder, "picky.golden.yaml"), "w", encoding="utf-8") as file:
+        file.write('- { name: small, in: a, out: a }\n- { name: large, in: a, params: { n: 7 }, out: a }\n')
+    expect("test", plugin, code=65, err=r"\A\S*picky\.golden\.yaml:2: golden vector 'large', with its params:\n\S*picky\.cu:\d+:\d+: error: .*n: below 5")
+
+
 def check_inspecting():
     expect("inspect", "sha256.cu", out=r"kind    stage\nscope   thread \(1 thread serves a message\)\nstate   none\n")
     expect("inspect", "reduce.cu", out=r"scope   block \(128 threads serve a message\)")
@@ -260,6 +269,7 @@ def main():
         check_files(folder)
         if BACKEND == "cpu":
             check_compiling(folder)
+            check_vectors_that_do_not_compile(folder)
             check_inspecting()
             check_cubins(folder)
         check_machine_code()
