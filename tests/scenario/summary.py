@@ -46,6 +46,11 @@ class Summary(harness.Scenario):
         self.assertNotIn("\r", err)
         self.assertNotIn("\x1b", err)
 
+    def test_without_a_message_there_is_no_latency(self):
+        for stdin, measured in ((b"", False), (b"one\n", True)):
+            _, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), stdin=stdin)
+            self.assertEqual("\nlatency   p50 " in err, measured, err)
+
     def test_the_next_command_can_be_pasted_whatever_the_file_is_called(self):
         for name in ("plain", "it's a $HOME `here`"):
             self.pipeline(source={"stdin": {}})

@@ -134,7 +134,8 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
         fprintf(stderr, ", %s%sB/s in", bytes, strchr(bytes, ' ') ? "" : " ");
     }
     fprintf(stderr, ", %.3f s\n", s->seconds);
-    fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
+    if (s->max_ns)
+        fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
     if (status == GQ_OK)
         say_next(file);
 }
