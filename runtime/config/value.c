@@ -160,7 +160,7 @@ static locale_t c_locale(void)
     locale_t known = __atomic_load_n(&made, __ATOMIC_ACQUIRE);
     if (!known) {
         known = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-        gq_assert(known != (locale_t)0);
+        gq_assert(known != (locale_t)0); /* C libraries have this one at hand, without memory for it */
         __atomic_store_n(&made, known, __ATOMIC_RELEASE);
     }
     return known;

@@ -31,8 +31,10 @@ static gq_status look_through(struct gq_dead_file *file)
     struct gq_dead_reader r;
     struct gq_dead_letter letter;
     gq_status status = gq_dead_reader_begin(&r, file->fd, file->path);
-    while (status == GQ_OK)
-        status = gq_dead_read(&r, &letter);
+    file->kept_bytes = r.at;
+    while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
+        if (file->life == 0 || letter.life != file->life || letter.position <= file->position)
+            file->kept_bytes = r.at;
     file->bytes = r.at;
     file->torn_bytes = r.torn_bytes;
     gq_dead_reader_close(&r);
@@ -62,6 +64,7 @@ static gq_status begin_file(struct gq_dead_file *file)
     gq_status status =
         header.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a dead letter") : write_all(file, &header);
     gq_text_finish(&header);
+    file->kept_bytes = file->bytes;
     if (status == GQ_OK)
         status = gq_dead_sync(file);
     return status == GQ_OK ? gq_hold_sync_folder(file->path) : status;
@@ -130,23 +133,13 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     return status;
 }
 
-gq_status gq_dead_take_back(struct gq_dead_file *file, uint32_t life, uint64_t position)
+gq_status gq_dead_take_back(struct gq_dead_file *file)
 {
-    struct gq_dead_reader r;
-    struct gq_dead_letter letter;
-    if (file->fd < 0)
+    if (file->fd < 0 || file->kept_bytes == file->bytes)
         return GQ_OK;
-    gq_status status = gq_dead_reader_begin(&r, file->fd, file->path);
-    uint64_t end = r.at;
-    while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
-        if (letter.life != life || letter.position <= position)
-            end = r.at;
-    gq_dead_reader_close(&r);
-    if (status != GQ_ERR_NOT_FOUND)
-        return status;
-    if (end < file->bytes && ftruncate(file->fd, (off_t)end) != 0)
+    if (ftruncate(file->fd, (off_t)file->kept_bytes) != 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s: cutting the letters that are written again", file->path);
-    file->bytes = end;
+    file->bytes = file->kept_bytes;
     return GQ_OK;
 }
 

@@ -39,11 +39,14 @@ struct gq_dead_letter {
 struct gq_dead_file {
     const char *path; /* not owned */
     uint64_t max_bytes;
-    int fd; /* -1: there is no file yet */
+    uint32_t life;     /* set before it is opened: whose letters may be taken back; 0: nobody's */
+    uint64_t position; /* and of messages behind which one */
+    int fd;            /* -1: there is no file yet */
     uint64_t bytes, torn_bytes;
-    uint64_t written; /* atomic: one writer */
-    bool unsynced;    /* a sync failed */
-    bool broken;      /* a write failed: what lies behind `bytes` is not known, and nothing may follow it */
+    uint64_t kept_bytes; /* before the letters that may be taken back */
+    uint64_t written;    /* atomic: one writer */
+    bool unsynced;       /* a sync failed */
+    bool broken;         /* a write failed: what lies behind `bytes` is not known, and nothing may follow it */
 };
 
 /* "failed", "too_long", "fault" or "hang"; "?" for no class. */
@@ -61,9 +64,9 @@ void gq_dead_tell(struct gq_dead_letter *letter, const struct gq_dead_end *end, 
 gq_status gq_dead_open(struct gq_dead_file *file);
 /* Appends one letter. An error means that it is not kept: the caller stops. */
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter);
-/* Cuts the letters at the end of the file that are of this life, and of messages behind `position`: they are written
- * again. Those with a letter of somebody else behind them stay. */
-gq_status gq_dead_take_back(struct gq_dead_file *file, uint32_t life, uint64_t position);
+/* After gq_dead_open: cuts the letters at the end of the file that are of file->life, and of messages behind
+ * file->position: they are written again. Those with a letter of somebody else behind them stay. */
+gq_status gq_dead_take_back(struct gq_dead_file *file);
 /* What was put is durable. */
 gq_status gq_dead_sync(struct gq_dead_file *file);
 gq_status gq_dead_close(struct gq_dead_file *file);

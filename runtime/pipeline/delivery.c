@@ -10,16 +10,20 @@ gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, st
 {
     *d = (struct gq_delivery){0};
     *from = (struct gq_checkpoint_mark){0};
-    return conf->delivery == GQ_DELIVERY_EXACTLY_ONCE ? gq_checkpoint_open(conf, &d->checkpoint, from) : GQ_OK;
+    if (conf->delivery != GQ_DELIVERY_EXACTLY_ONCE)
+        return GQ_OK;
+    gq_status status = gq_checkpoint_open(conf, &d->checkpoint, from);
+    d->resumed = from->records;
+    d->life = from->life ? ((uint32_t)from->life & LIFE_MAX) | 1 : 0;
+    return status;
 }
 
 /* Letters of this life that no record speaks of will be written again. A life that begins is recorded before it has
  * any. */
-static gq_status settle_letters(struct gq_delivery *d, const struct gq_checkpoint_mark *from)
+static gq_status settle_letters(struct gq_delivery *d)
 {
-    d->life = ((uint32_t)from->life & LIFE_MAX) | 1;
-    if (from->life)
-        return gq_dead_take_back(d->dead_file, d->life, from->records);
+    if (d->life)
+        return gq_dead_take_back(d->dead_file);
     d->life = ((uint32_t)gq_clock_unix_ns() & LIFE_MAX) | 1;
     const struct gq_checkpoint_mark first = {.life = d->life};
     return gq_checkpoint_commit(d->checkpoint, &first);
@@ -33,7 +37,6 @@ gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_ma
     d->source = source;
     d->sink = sink;
     d->dead_file = dead_file;
-    d->resumed = from->records;
     d->mask = capacity - 1;
     d->marks = calloc(capacity, sizeof *d->marks);
     if (!d->marks)
@@ -41,7 +44,7 @@ gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_ma
     gq_status status = source->ops->resume(source, from->position, from->records);
     if (status == GQ_OK)
         status = sink->ops->resume(sink, from->out_bytes);
-    return status == GQ_OK ? settle_letters(d, from) : status;
+    return status == GQ_OK ? settle_letters(d) : status;
 }
 
 void gq_delivery_close(struct gq_delivery *d)

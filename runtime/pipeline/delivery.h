@@ -26,7 +26,8 @@ struct gq_delivery {
     uint64_t due_ns, bytes;
 };
 
-/* Before the connectors are opened: takes the checkpoint, and says in `from` where they are to begin. */
+/* Before the connectors are opened: takes the checkpoint, and says in `from` where they are to begin; `life` and
+ * `resumed` are what the dead letters are opened with. */
 gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, struct gq_checkpoint_mark *from);
 /* Lets both connectors begin there. `capacity` of the source's lane; all of them outlive `d`. */
 gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_mark *from, struct gq_source *source,

@@ -222,6 +222,8 @@ static gq_status open_connectors(struct gq_pipeline *p)
     gq_status status = gq_delivery_open(&p->delivery, p->conf, &from);
     p->dead_file.path = p->conf->dead_letter;
     p->dead_file.max_bytes = p->conf->dead_bytes;
+    p->dead_file.life = p->delivery.life;
+    p->dead_file.position = p->delivery.resumed;
     if (status == GQ_OK && sink && p->dead_file.path)
         status = gq_dead_open(&p->dead_file);
     if (status == GQ_OK && source)
@@ -414,6 +416,8 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
         status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
+    if (p->remote)
+        gq_remote_expect_end(p->remote); /* a change may be waiting for another worker, and that for a trial */
     gq_pipeline_end_changes(p);
     if (p->remote)
         end_threads(p);

@@ -6,10 +6,12 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "device/grid.h"
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LOOKS 128        /* that a waiting thread takes before it asks for the time */
@@ -60,10 +62,20 @@ gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths)
     return status;
 }
 
+/* With the lock, after a request: did the worker end in place of an answer? It may have let go of its channel long
+ * before it can be reaped: a device takes its time to let go of a process. */
+static bool is_ending(const struct gq_remote *remote, gq_status status, const struct gq_packet *reply)
+{
+    struct pollfd p = {.fd = remote->process.channel};
+    if (status != GQ_ERR_DEVICE || reply->type == GQ_PACKET_REPLY)
+        return false;
+    return reply->type == GQ_PACKET_DIED || remote->last_word[0] || (poll(&p, 1, 0) == 1 && (p.revents & POLLHUP));
+}
+
 /* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */
 static gq_status explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
 {
-    const uint64_t deadline = gq_clock_deadline(2000);
+    const uint64_t deadline = gq_clock_deadline(ANSWER_MS);
     while (gq_remote_deaths(remote) == deaths && !gq_link_dead(&remote->link) && !gq_clock_past(deadline))
         usleep(200);
     const gq_status known = gq_remote_check_since(remote, deaths);
@@ -110,9 +122,9 @@ static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packe
     const uint32_t deaths = gq_remote_deaths(remote);
     const bool watched = remote->watched && !remote->away;
     gq_status status = ask_locked(remote, packet, fds, fd_count, reply);
+    const bool died = is_ending(remote, status, reply);
     pthread_mutex_unlock(&remote->lock);
-    const bool answered = reply->type == GQ_PACKET_REPLY;
-    return status == GQ_ERR_DEVICE && !answered && watched ? explain_death(remote, status, deaths) : status;
+    return died && watched ? explain_death(remote, status, deaths) : status;
 }
 
 static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
@@ -158,33 +170,55 @@ gq_status gq_remote_fit(struct gq_remote *remote)
     return ask(remote, &packet, NULL, 0);
 }
 
-/* Noted and sent under one lock: whoever takes over is given the lane too, and nobody is given it twice. */
+static struct gq_packet packet_of(const struct gq_lane *lane, const struct gq_lane_range *range)
+{
+    return (struct gq_packet){.type = GQ_PACKET_LANE, .lane = {.capacity = lane->view.mask + 1, .range = *range}};
+}
+
+/* With the lock. */
+static gq_status send_lane(struct gq_remote *remote, const struct gq_lane *lane, struct gq_packet *reply)
+{
+    const struct gq_lane_range all = {lane->first_seq, 0, UINT64_MAX};
+    const struct gq_packet packet = packet_of(lane, &all);
+    const int fds[] = {lane->in_fd, lane->out_fd};
+    return ask_locked(remote, &packet, fds, 2, reply);
+}
+
+/* Noted and sent under one lock: whoever takes over is given the lane too, and nobody is given it twice. While a worker
+ * is being made ready, which may take as long as a message does, or when it ends over this, it is noted alone. */
 gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE,
-                               .lane = {.capacity = lane->view.mask + 1, .range = {lane->first_seq, 0, UINT64_MAX}}};
-    struct gq_packet reply;
-    int fds[] = {lane->in_fd, lane->out_fd};
+    struct gq_packet reply = {.type = GQ_PACKET_LANE};
     pthread_mutex_lock(&remote->lock);
-    wait_for_worker(remote);
     const uint32_t deaths = gq_remote_deaths(remote), at = remote->lane_count;
     gq_assert(at < GQ_LANES_MAX);
     remote->lane[at] = lane;
-    remote->lane_count = at + 1;
-    gq_status status = ask_locked(remote, &packet, fds, 2, &reply);
-    const bool died = status == GQ_ERR_DEVICE && reply.type != GQ_PACKET_REPLY;
+    __atomic_store_n(&remote->lane_count, at + 1, __ATOMIC_RELEASE);
+    gq_status status = remote->away ? GQ_OK : send_lane(remote, lane, &reply);
+    const bool died = is_ending(remote, status, &reply);
     if (status != GQ_OK && !(died && remote->keeper))
-        remote->lane_count = at;
+        __atomic_store_n(&remote->lane_count, at, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&remote->lock);
     if (!died)
         return status;
-    status = explain_death(remote, status, deaths);
-    return remote->keeper && was_replaced(remote, deaths) ? GQ_OK : status;
+    return remote->keeper ? GQ_OK : explain_death(remote, status, deaths);
+}
+
+/* With the lock, when a worker took over: it is given the lanes that were added since it was given the others. One that
+ * refuses a lane is no worker. */
+static void send_new_lanes(struct gq_remote *remote)
+{
+    struct gq_packet reply = {.type = GQ_PACKET_LANE};
+    gq_status status = GQ_OK;
+    for (; remote->lanes_given < remote->lane_count && status == GQ_OK; remote->lanes_given++)
+        status = send_lane(remote, remote->lane[remote->lanes_given], &reply);
+    if (status != GQ_OK && !is_ending(remote, status, &reply))
+        give_up(remote, status);
 }
 
 gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, const struct gq_lane_range *range)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane = {.capacity = lane->view.mask + 1, .range = *range}};
+    const struct gq_packet packet = packet_of(lane, range);
     int fds[] = {lane->in_fd, lane->out_fd};
     return ask(remote, &packet, fds, 2);
 }
@@ -192,7 +226,7 @@ gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, co
 gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
                                const struct gq_lane_window *window, const struct gq_lane_range *range)
 {
-    struct gq_packet packet = {.type = GQ_PACKET_LANE, .lane = {.capacity = lane->view.mask + 1, .range = *range}};
+    const struct gq_packet packet = packet_of(lane, range);
     int fds[] = {lane->in_fd, window->out_fd};
     return ask(remote, &packet, fds, 2);
 }
@@ -268,6 +302,8 @@ static void bury(struct gq_remote *remote, int wait_status)
 {
     char word[GQ_PACKET_TEXT];
     struct gq_text why = {0};
+    /* Who has the lock may be waiting for an answer: a child that a plugin made holds the channel's other end open. */
+    shutdown(remote->process.channel, SHUT_RDWR);
     pthread_mutex_lock(&remote->lock);
     gq_reply_last_word(remote->process.channel, word, sizeof word);
     gq_post_mortem(remote->conf, remote->versions, remote->link.worker, wait_status,
@@ -313,7 +349,9 @@ static bool renew(struct gq_remote *remote)
     const gq_status status = remote->keeper->renew(remote->keeper->arg);
     pthread_mutex_lock(&remote->lock);
     const bool serves = status == GQ_OK && !remote->expected;
-    if (!serves) {
+    if (serves) {
+        send_new_lanes(remote);
+    } else {
         gq_process_end(&remote->process, 0);
         if (status != GQ_OK && status != GQ_ERR_NOT_READY)
             snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
@@ -442,6 +480,13 @@ void gq_remote_end_watched(struct gq_remote *remote, const char *why)
 {
     remote->ended_why = why;
     kill(remote->process.pid, SIGKILL);
+}
+
+void gq_remote_expect_end(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    __atomic_store_n(&remote->expected, !gq_link_dead(&remote->link), __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&remote->lock);
 }
 
 gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms)

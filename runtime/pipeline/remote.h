@@ -40,13 +40,14 @@ struct gq_remote {
     uint32_t deaths;                    /* atomic: workers that were buried */
     uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
     int wait_status;                    /* of the last one */
-    struct gq_lane *lane[GQ_LANES_MAX]; /* under `lock`: for who takes over */
-    uint32_t lane_count;
-    bool expected;                  /* atomic: the end was asked for */
-    const char *ended_why;          /* the watching thread's: why it killed the worker; NULL: it did not */
-    bool said_why;                  /* it ended with a sentence of its own */
-    char last_word[GQ_PACKET_TEXT]; /* its own sentence, when a request met it in place of an answer */
-    char why[GQ_ERROR_TEXT_MAX];    /* of the last death; "" before there was one */
+    struct gq_lane *lane[GQ_LANES_MAX]; /* added under `lock`: for who takes over */
+    uint32_t lane_count;                /* atomic */
+    uint32_t lanes_given;               /* the renewer's: to the worker that takes over */
+    bool expected;                      /* atomic: the end was asked for */
+    const char *ended_why;              /* the watching thread's: why it killed the worker; NULL: it did not */
+    bool said_why;                      /* it ended with a sentence of its own */
+    char last_word[GQ_PACKET_TEXT];     /* its own sentence, when a request met it in place of an answer */
+    char why[GQ_ERROR_TEXT_MAX];        /* of the last death; "" before there was one */
 };
 
 /* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. `versions` of
@@ -123,6 +124,8 @@ gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, 
                         struct gq_swap_times *times);
 /* A version that is not live is no longer wanted, if the worker has it. */
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);
+/* Nobody waits any more for what has not ended: no worker is made ready in the place of this one. */
+void gq_remote_expect_end(struct gq_remote *remote);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. GQ_ERR_DEVICE when its own sentence says that it
  * broke: a device reports a fault late, and the results may all have come. */
 gq_status gq_remote_stop(struct gq_remote *remote, uint32_t grace_ms);

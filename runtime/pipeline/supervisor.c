@@ -201,11 +201,13 @@ static gq_status give_lanes(struct gq_supervisor *s)
 {
     struct gq_remote *remote = s->p->remote;
     gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < remote->lane_count && status == GQ_OK; i++) {
+    uint32_t *given = &remote->lanes_given; /* others may be added meanwhile */
+    for (*given = 0; *given < __atomic_load_n(&remote->lane_count, __ATOMIC_ACQUIRE) && status == GQ_OK; ++*given) {
         struct gq_lane_range range;
-        status = gq_lane_renew(remote->lane[i], s->endings, s->ending_count, &range);
+        struct gq_lane *lane = remote->lane[*given];
+        status = gq_lane_renew(lane, s->endings, s->ending_count, &range);
         if (status == GQ_OK)
-            status = gq_remote_take_over(remote, remote->lane[i], &range);
+            status = gq_remote_take_over(remote, lane, &range);
     }
     return status;
 }

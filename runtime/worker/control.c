@@ -26,6 +26,7 @@ static struct worker {
     struct gq_link link;
     const struct gq_backend_ops *ops; /* NULL before SETUP */
     struct gq_backend *backend;
+    bool runs;
     uint32_t capacity, slot_bytes, poll;
     char *role; /* the argument that this process was started with */
 } worker;
@@ -235,6 +236,20 @@ static gq_status measure_bus(struct gq_packet *p)
     return gq_cuda_bus(device, &p->bus);
 }
 
+/* The host may have meant a worker before this one, whose place this one took, running. */
+static gq_status start(void)
+{
+    const gq_status status = worker.runs ? GQ_OK : worker.ops->start(worker.backend);
+    worker.runs = status == GQ_OK;
+    return status;
+}
+
+static gq_status rest(void)
+{
+    worker.runs = false;
+    return worker.ops->pause(worker.backend);
+}
+
 static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
 {
     if (p->type == GQ_PACKET_PROBE)
@@ -257,9 +272,9 @@ static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
     case GQ_PACKET_LANE:
         return add_lane(p, fds, fd_count);
     case GQ_PACKET_START:
-        return worker.ops->start(worker.backend);
+        return start();
     case GQ_PACKET_PAUSE:
-        return worker.ops->pause(worker.backend);
+        return rest();
     case GQ_PACKET_SWAP:
     case GQ_PACKET_CANARY:
     case GQ_PACKET_USE:

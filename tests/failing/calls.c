@@ -1,13 +1,12 @@
 /* calls.c - the calls that can be made to fail, each with an errno that it can really give. The linker sends the code
  * under test here (--wrap); CMakeLists.txt reads the names from this file.
  *
- * Not here are calls whose failure nobody can act on (close, munmap, kill, clock_gettime), futexes, and writes to and
- * reads from an eventfd, which do not fail. */
+ * Not here are calls whose failure nobody can act on (close, munmap, kill, clock_gettime), futexes, writes to and reads
+ * from an eventfd, and newlocale() of "C", which do not fail. */
 #include "plan.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
@@ -75,7 +74,6 @@ CALL(void *, mmap, (void *at, size_t len, int protection, int flags, int fd, off
 CALL(int, mprotect, (void *at, size_t len, int protection), (at, len, protection), ENOMEM, false, -1)
 CALL(int, memfd_create, (const char *name, unsigned flags), (name, flags), EMFILE, false, -1)
 CALL(int, ftruncate, (int fd, off_t len), (fd, len), ENOSPC, false, -1)
-CALL(locale_t, newlocale, (int mask, const char *name, locale_t base), (mask, name, base), ENOMEM, false, (locale_t)0)
 
 /* --- threads and processes ---------------------------------------------------------------------------------------- */
 

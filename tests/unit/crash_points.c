@@ -4,6 +4,7 @@
  *
  * The connectors and the order of commits are the pipeline's own; what is between them is left out.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,8 @@ static gq_status run(void)
     bool ended = false;
     snprintf(letters, sizeof letters, "%s/t.dlq", folder);
     gq_status status = gq_delivery_open(&d, conf, &from);
+    dead.life = d.life;
+    dead.position = d.resumed;
     if (status == GQ_OK)
         status = gq_dead_open(&dead);
     if (status == GQ_OK)
@@ -244,6 +247,22 @@ START_TEST(what_lies_beyond_the_record_is_cut)
 }
 END_TEST
 
+static struct gq_dead_file open_letters(uint32_t life, uint64_t position)
+{
+    struct gq_dead_file file = {.path = in_folder("t.dlq"), .max_bytes = 1 << 20, .life = life, .position = position};
+    ck_assert_int_eq(gq_dead_open(&file), GQ_OK);
+    return file;
+}
+
+/* By this process so far. */
+static uint64_t bytes_read(void)
+{
+    uint64_t bytes = 0;
+    FILE *io = fopen("/proc/self/io", "r");
+    ck_assert(io && fscanf(io, "rchar: %" SCNu64, &bytes) == 1 && fclose(io) == 0);
+    return bytes;
+}
+
 /* Letters of a life that is over, of other runs, and of messages that are done with. */
 START_TEST(letters_that_are_not_written_again_stay)
 {
@@ -255,15 +274,28 @@ START_TEST(letters_that_are_not_written_again_stay)
     for (uint32_t i = 0; i < once; i++)
         expected_letters[letter_count++] = expected_letters[i];
     expect_letters(20);
-    struct gq_dead_file file = {.path = in_folder("t.dlq"), .max_bytes = 1 << 20};
-    struct gq_delivery other = {.dead_file = &file, .life = 1};
-    ck_assert_int_eq(gq_dead_open(&file), GQ_OK);
+    struct gq_dead_file file = open_letters(0, 0);
+    struct gq_delivery nobody = {.dead_file = &file}, other = {.dead_file = &file, .life = 1};
+    ck_assert_int_eq(bury(&nobody, MESSAGES, (const uint8_t *)"", 0), GQ_OK);
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+    file = open_letters(0, 0);
+    ck_assert_int_eq(gq_dead_take_back(&file), GQ_OK);
     ck_assert_int_eq(bury(&other, MESSAGES, (const uint8_t *)"", 0), GQ_OK);
-    ck_assert_int_eq(gq_dead_take_back(&file, 2, 0), GQ_OK); /* there is none */
-    ck_assert_int_eq(gq_dead_take_back(&file, 1, MESSAGES + 1), GQ_OK);
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+    expected_letters[letter_count++] = MESSAGES + 1;
     expected_letters[letter_count++] = MESSAGES + 1;
     expect_letters(0);
-    ck_assert_int_eq(gq_dead_take_back(&file, 1, MESSAGES), GQ_OK);
+    for (uint32_t life = 1; life <= 2; life++) {
+        file = open_letters(life, life == 1 ? MESSAGES + 1 : 0);
+        ck_assert_int_eq(gq_dead_take_back(&file), GQ_OK);
+        ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+        expect_letters(0);
+    }
+    file = open_letters(1, MESSAGES);
+    expect_letters(0); /* nothing is cut before it is known that the run goes on */
+    const uint64_t before = bytes_read();
+    ck_assert_int_eq(gq_dead_take_back(&file), GQ_OK);
+    ck_assert_uint_lt(bytes_read() - before, file.bytes);
     ck_assert_int_eq(bury(&other, 6, (const uint8_t *)"", 0), GQ_OK); /* where it was cut */
     ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
     expected_letters[letter_count - 1] = 7;
