@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import time
 import harness
@@ -36,13 +37,14 @@ class Options(Operated):
                 (("--canary", "5%", "--canary-p99", "0%"), "--canary-p99 takes "),
                 (("--canary-for", "5s"), "--canary-for is about a canary: it goes with --canary, such as --canary 5%"),
                 (("--canary-p99", "200%", "--canary-messages", "9"), "--canary-messages is about a canary"),
-                (("--canary",), "the arguments are not as they should be; try `gpuq help swap`")):
+                (("--canary",), "--canary lacks its value; try `gpuq help swap`")):
             code, out, err = self.gpuq("swap", "a", *arguments)
             self.assertEqual((code, out), (64, b""), (arguments, err))
             self.assertRegex(err, r"\Agpuq swap: " + said, arguments)
             self.assertEqual(err.count("\n"), 1, err)
         for command in ("rollback", "reload"):
-            self.assertEqual(self.gpuq(command, "--canary", "5%", "a")[0], 64)
+            code, _, err = self.gpuq(command, "--canary", "5%", "a")
+            self.assertEqual((code, err), (64, f"gpuq {command}: it does not take --canary; try `gpuq help {command}`\n"))
 
     def test_the_server_reads_numbers_alone(self):
         run = self.running(self.pipeline([{"plugin": self.letter("a", "a")}], source=self.SOURCE))
@@ -249,6 +251,19 @@ class Canaries(Operated):
         self.assertEqual((first["version"], second["version"], second["generation"]), (2, 3, first["generation"] + 1))
         self.assertNotIn(b"c", self.read()[:self.read().rindex(b"a")])
         self.assertTrue(self.last_letters("c"))
+        self.stop(self.run_)
+
+    def test_however_many_wait_for_it_a_rollback_ends_it(self):
+        client = self.watched("--canary-for", "60s")
+        waiting = [self.connect(self.run_) for _ in range(15)]  # with the canary's as many as there may be
+        for s in waiting:
+            s.sendall(f'swap stage=a file="{self.a}"\n'.encode())
+        self.assertTrue(until(lambda: len(select.select(waiting, [], [], 0)[0]) == 4))  # which were too many
+        self.assertTrue(self.state("canary"))
+        self.ask("rollback", "a")
+        self.verdict(client, 65)
+        said = {self.answer(s)[0][1]["status"] for s in waiting}
+        self.assertEqual(said, {"GQ_OK", "GQ_ERR_FULL"})
         self.stop(self.run_)
 
     def on_a_terminal(self, file, *arguments):
