@@ -117,6 +117,16 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
     return over;
 }
 
+bool gq_budget_is_still(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t block)
+{
+    uint64_t data;
+    if (block < gq_page_threads(page))
+        return see(page, block).current == budget->block[block].current;
+    const uint32_t place = block - GQ_BLOCKS_MAX;
+    return block >= GQ_BLOCKS_MAX && place < gq_page_runs(page) &&
+           gq_page_run(page, place, &data) == budget->run[place].id;
+}
+
 bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms)
 {
     if (budget->moved_ns <= silent_ms * UINT64_C(1000000))

@@ -39,6 +39,9 @@ void gq_budget_reset(struct gq_budget *budget);
  * says which, as in suspects.h. */
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block);
+/* Is that block or team inside of the message or run still that it was seen in last? It may have left it before it was
+ * ended for it. */
+bool gq_budget_is_still(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t block);
 /* No block has moved for so long, and none is inside a message: that may take as long as its stage allows. */
 bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms);
 
