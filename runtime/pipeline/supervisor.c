@@ -39,10 +39,12 @@ static void look(void *arg)
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
-    if (gq_channel_is_cut(p->remote->process.channel)) /* it is ending */
+    if (!s->hung && !s->silent)
+        return;
+    const bool ending = gq_channel_is_cut(p->remote->process.channel);
+    gq_remote_end_watched(p->remote, ending ? NULL : s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
+    if (ending) /* of something else, and no message is to blame for the time that takes */
         s->hung = s->silent = false;
-    if (s->hung || s->silent)
-        gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
