@@ -180,7 +180,7 @@ typedef struct QResult {
     uint32_t len;
     uint32_t generation; /* of the code that made it; 1 is the first */
     uint16_t status;     /* QResultStatus */
-    uint16_t code;       /* of gq_fail(); faulted: the signal, 0: it hung, 256 and above: 256 + the exit code */
+    uint16_t code;       /* of gq_fail(); faulted: the signal, 0: it hung, 256 + exit code, 512 + driver's error */
     uint16_t stage;      /* the stage that failed it, or the last */
     uint16_t reserved0;
 } QResult;

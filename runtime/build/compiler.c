@@ -44,7 +44,7 @@ static const char *const common[] = {
  * if-conversion of several values at once takes the condition of the last one from flags that are spoilt by then (gcc
  * 12 with -mtune of recent Xeons: a dropped message became an empty result). */
 static const char *const gcc_only[] = {"-fno-gnu-unique", "-fno-if-conversion", "-fno-diagnostics-show-caret",
-                                       "-fmax-errors=20"};
+                                       "-fmax-errors=20", "-ftrack-macro-expansion=0"};
 static const char *const clang_only[] = {"-fno-caret-diagnostics", "-ferror-limit=20",
                                          "-Wno-unused-command-line-argument"};
 static const char *const linking[] = {"-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,--as-needed"};

@@ -1,4 +1,5 @@
 #include "config/golden_value.h"
+#include "config/value.h"
 #include <ctype.h>
 #include <errno.h>
 #include <gpuqueue/layout.h>
@@ -116,6 +117,16 @@ static bool is_identifier(const char *name)
     return *name == 0;
 }
 
+static void check_param(const struct gq_yaml *node, struct gq_problems *problems)
+{
+    struct gq_conf_param value;
+    struct gq_text why = {0};
+    if (!node->quoted && !gq_value_param(node->text, &value, &why))
+        gq_yaml_problem(problems, node, false, "'%s' is not a parameter: %s", node->text, gq_text_str(&why));
+    problems->failed |= why.failed;
+    gq_text_finish(&why);
+}
+
 static void read_param(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_param *out)
 {
     if (!is_identifier(node->key))
@@ -124,6 +135,7 @@ static void read_param(const struct gq_yaml *node, struct gq_problems *problems,
         return;
     if (memchr(node->text, 0, node->len))
         gq_yaml_problem(problems, node, false, "a parameter's value cannot hold a zero byte");
+    check_param(node, problems);
     *out = (struct gq_golden_param){.quoted = node->quoted, .mark = node->mark};
     out->name = strdup(node->key);
     out->text = strdup(node->text);

@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "config/read.h"
@@ -67,6 +69,12 @@ static bool check_output(const char *path, struct gq_text *why)
 static bool check_socket(const char *path, struct gq_text *why)
 {
     struct stat info;
+    const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+    if (strlen(path) > most) {
+        refuse(why, path, "");
+        gq_text_printf(why, "is %zu bytes, and a socket's path has at most %zu", strlen(path), most);
+        return false;
+    }
     if (stat(path, &info) == 0)
         return S_ISSOCK(info.st_mode) || refuse(why, path, "is there already and is no socket");
     return check_output(path, why);

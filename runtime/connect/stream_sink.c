@@ -1,6 +1,7 @@
 /* Sinks `file`, `stdout` and `null`: messages joined into a byte stream, or counted and forgotten. */
 #include "connect/connect.h"
 #include "base/file.h"
+#include "base/hold.h"
 #include "connect/checkpoint.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -142,13 +143,35 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
     return GQ_OK;
 }
 
+/* Two runs that write one file would write over each other's results: the second is refused before it empties it.
+ * Anything but a regular file, such as a terminal, takes what several write. */
+static gq_status take_over(const struct gq_conf *conf, int fd)
+{
+    static const struct gq_hold_words words = {
+        .name = "the sink",
+        .kept = "results are kept",
+        .busy = "another run is writing it: wait until it has ended, or name another file as sink",
+        .busy_status = GQ_ERR_IO,
+    };
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
+    if (!S_ISREG(info.st_mode))
+        return GQ_OK;
+    gq_status status = gq_hold_lock(conf->sink.path, fd, &words);
+    if (status != GQ_OK || conf->delivery == GQ_DELIVERY_EXACTLY_ONCE) /* resume() says what stays */
+        return status;
+    return ftruncate(fd, 0) == 0 ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "emptying %s", conf->sink.path);
+}
+
 static gq_status open_file(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
 {
-    const int empty = conf->delivery == GQ_DELIVERY_EXACTLY_ONCE ? 0 : O_TRUNC; /* resume() says what stays */
-    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_CLOEXEC | empty, 0666);
+    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
-    gq_status status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, abandon_fd, out);
+    gq_status status = take_over(conf, fd);
+    if (status == GQ_OK)
+        status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, abandon_fd, out);
     if (status != GQ_OK)
         close(fd);
     return status;

@@ -40,8 +40,11 @@ static void describe_rest(const struct gq_crumb *c, struct gq_text *out)
 {
     uint64_t last = c->first + c->holds - 1;
     uint64_t after = c->stage == GQ_CRUMB_SOURCE ? c->first : c->current + 1;
-    if (c->holds > 1 && after <= last)
-        gq_text_printf(out, "; claimed with it and not finished: messages %" PRIu64 " to %" PRIu64, after, last);
+    if (c->holds <= 1 || after > last)
+        return;
+    gq_text_printf(out, "; claimed with it and not finished: message%s %" PRIu64, after < last ? "s" : "", after);
+    if (after < last)
+        gq_text_printf(out, " to %" PRIu64, last);
 }
 
 /* The number of the block that a signal ended; GQ_BLOCKS_MAX: there is none. */

@@ -47,6 +47,7 @@ def check_usage():
     expect("run", "upper.cu", code=64, err="--in FILE")
     expect("run", "upper.cu", "--in", "-", "--index", "1", code=64, err="--index is for sources")
     expect("run", "counter.cu", "--in", "-", code=64, err="takes no message")
+    expect("check", "upper.cu", "--param", "n=99999999999999999999", code=64, err="gpuq plugin: --param n: '99999999999999999999': the number is too large")
     for value in ("0", "-1", "x", "1.5", "99999999999999999999"):
         expect("run", "upper.cu", "--in", "-", "--repeat", value, code=64, err="--repeat takes a whole number")
     for value in ("x", "1x=2", "=2", "a b=2"):
@@ -99,6 +100,15 @@ def check_compiling(folder):
         if file.read(4) != b"\x7fELF":
             failures.append("gpuq plugin build -o did not write a shared object")
     expect("build", "upper.cu", "-o", os.path.join(folder, "no", "such"), code=74, err="no/such")
+
+
+def check_vectors_that_do_not_compile(folder):
+    plugin = os.path.join(folder, "picky.cu")
+    with open("echo.cu", encoding="utf-8") as echo, open(plugin, "w", encoding="utf-8") as file:
+        file.write(echo.read() + 'static_assert(GQ_PARAM(n, 0) < 5, "n: below 5");\n')
+    with open(os.path.join(folder, "picky.golden.yaml"), "w", encoding="utf-8") as file:
+        file.write('- { name: small, in: a, out: a }\n- { name: large, in: a, params: { n: 7 }, out: a }\n')
+    expect("test", plugin, code=65, err=r"\A\S*picky\.golden\.yaml:2: golden vector 'large', with its params:\n\S*picky\.cu:\d+:\d+: error: .*n: below 5")
 
 
 def check_inspecting():
@@ -259,6 +269,7 @@ def main():
         check_files(folder)
         if BACKEND == "cpu":
             check_compiling(folder)
+            check_vectors_that_do_not_compile(folder)
             check_inspecting()
             check_cubins(folder)
         check_machine_code()

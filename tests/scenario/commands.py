@@ -94,6 +94,24 @@ class Frame(unittest.TestCase):
             self.assertEqual(run.returncode, 64)
             self.assertNotIn("did you mean", run.stderr)
 
+    def test_an_option_that_is_not_taken_is_named_in_one_sentence(self):
+        for command, option, why in (("run", "--bakend", "unknown option '--bakend'"), ("run", "--backend", "--backend lacks its value"),
+                                     ("run", "-x", "unknown option '-x', or it lacks its value"), ("bench", "--jsn", "unknown option '--jsn'"),
+                                     ("run", "--quiet=3", "'--quiet=3': this option takes no value"), ("lint", "--jso=n", "'--jso=n': this option"),
+                                     ("new", "--grid", "unknown option '--grid'"), ("stats", "--socket", "--socket lacks its value")):
+            run = gpuq(command, option)
+            self.assertEqual((run.returncode, run.stdout), (64, ""), option)
+            self.assertRegex(run.stderr, rf"\Agpuq {command}: {re.escape(why)}.*; try `gpuq help {command}`\n\Z")
+
+    def test_a_word_that_is_missing_or_too_many_is_named(self):
+        for words, why in (("swap", "which stage? `gpuq plugins` lists them"), ("use a", "which version? `gpuq plugins` lists those of stage a"),
+                           ("rollback a b", "one word too many: b"), ("dlq ls --raw f", "ls does not take --raw"),
+                           ("dlq drop --backend cpu f", "drop does not take --backend")):
+            run = gpuq(*words.split())
+            self.assertEqual((run.returncode, run.stdout), (64, ""), words)
+            command = words.split()[0]
+            self.assertEqual(run.stderr, f"gpuq {command}: {why}; try `gpuq help {command}`\n")
+
     def test_help_refuses_what_it_does_not_know(self):
         self.assertEqual(gpuq("help", "nothing").returncode, 64)
         self.assertEqual(gpuq("help", "--completion", "fish").returncode, 64)
@@ -105,17 +123,19 @@ class Frame(unittest.TestCase):
         self.assertEqual(gpuq("version", "now").returncode, 64)
 
     def test_output_that_cannot_be_written_is_exit_74(self):
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            run = gpuq("help", "--man", stdout=full)
-        self.assertEqual(run.returncode, 74)
-        self.assertIn("No space left", run.stderr)
+        for arguments in (("help", "--man"), ("schema",)):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                run = gpuq(*arguments, stdout=full)
+            self.assertEqual(run.returncode, 74)
+            self.assertIn("No space left", run.stderr)
 
     def test_a_reader_that_left_kills_nothing_and_gets_no_sentence(self):
-        reading, writing = os.pipe()
-        os.close(reading)
-        run = gpuq("help", "--man", stdout=writing)
-        os.close(writing)
-        self.assertEqual((run.returncode, run.stderr), (74, ""))
+        for arguments in (("help", "--man"), ("schema",)):
+            reading, writing = os.pipe()
+            os.close(reading)
+            run = gpuq(*arguments, stdout=writing)
+            os.close(writing)
+            self.assertEqual((run.returncode, run.stderr), (74, ""))
 
     def test_completion_is_a_script_that_completes(self):
         script = gpuq("help", "--completion", "bash").stdout

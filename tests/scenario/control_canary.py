@@ -37,13 +37,14 @@ class Options(Operated):
                 (("--canary", "5%", "--canary-p99", "0%"), "--canary-p99 takes "),
                 (("--canary-for", "5s"), "--canary-for is about a canary: it goes with --canary, such as --canary 5%"),
                 (("--canary-p99", "200%", "--canary-messages", "9"), "--canary-messages is about a canary"),
-                (("--canary",), "the arguments are not as they should be; try `gpuq help swap`")):
+                (("--canary",), "--canary lacks its value; try `gpuq help swap`")):
             code, out, err = self.gpuq("swap", "a", *arguments)
             self.assertEqual((code, out), (64, b""), (arguments, err))
             self.assertRegex(err, r"\Agpuq swap: " + said, arguments)
             self.assertEqual(err.count("\n"), 1, err)
         for command in ("rollback", "reload"):
-            self.assertEqual(self.gpuq(command, "--canary", "5%", "a")[0], 64)
+            code, _, err = self.gpuq(command, "--canary", "5%", "a")
+            self.assertEqual((code, err), (64, f"gpuq {command}: it does not take --canary; try `gpuq help {command}`\n"))
 
     def test_the_server_reads_numbers_alone(self):
         run = self.running(self.pipeline([{"plugin": self.letter("a", "a")}], source=self.SOURCE))

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """refusals.py - a run that cannot start says why in a sentence, with the documented exit code, and delivers nothing."""
 import os
+import re
 import resource
+import subprocess
 import harness
 
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
@@ -21,6 +23,13 @@ class Refusals(harness.Scenario):
                           "{\n    *out->out_len = in.length;\n}\n")
         stages = [{"plugin": "builtin:echo"}, {"plugin": name}]
         self.refused(65, f"{name}:5:", "error: ", "length", "^", pipeline=self.pipeline(stages, source={"stdin": {}}))
+
+    def test_a_parameter_of_another_type_is_an_error_where_the_plugin_takes_it(self):
+        name = self.plugin("typed", "const uint32_t width = GQ_PARAM(width, 8);\n*out->out_len = width;")
+        stages = [{"plugin": name, "params": {"width": "eight"}}]
+        err = self.refused(65, pipeline=self.pipeline(stages, source={"stdin": {}}))
+        self.assertRegex(err, rf"\A{re.escape(name)}:4:\d+: error: ")
+        self.assertNotIn("\n\n", err)
 
     def test_a_plugin_without_process_message(self):
         name = self.write("empty.cu", harness.PLUGIN)
@@ -100,6 +109,19 @@ class Refusals(harness.Scenario):
         code, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), preexec_fn=bound)
         self.assertIn(code, (70, 71, 74), err)
         self.assertRegex(err, r"^gpuq run: \S")
+
+    def test_a_file_that_another_run_writes(self):
+        first = self.start("run", self.pipeline(source={"stdin": {}}), stdin=subprocess.PIPE, bufsize=0)
+        first.stdin.write(b"first\n")
+        self.assertTrue(harness.until(lambda: os.path.exists(self.out) and self.read() == b"first\n"))
+        second = self.pipeline(name="second", source={"stdin": {}})
+        code, _, err = self.gpuq("run", second, stdin=b"one\n")
+        self.assertEqual(code, 74, err)
+        self.assertIn(f"{self.out}: another run is writing it", err)
+        code, _, err = self.finish(first, b"last\n")
+        self.assertEqual((code, self.read()), (0, b"first\nlast\n"), err)
+        self.run_ok(second, stdin=b"one\n")
+        self.assertEqual(self.read(), b"one\n")
 
     def test_a_folder_is_no_input(self):
         code, _, err = self.gpuq("run", self.pipeline(source={"file": {"path": self.folder}}))

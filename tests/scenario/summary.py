@@ -46,6 +46,19 @@ class Summary(harness.Scenario):
         self.assertNotIn("\r", err)
         self.assertNotIn("\x1b", err)
 
+    def test_without_a_message_there_is_no_latency(self):
+        for stdin, measured in ((b"", False), (b"one\n", True)):
+            _, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), stdin=stdin)
+            self.assertEqual("\nlatency   p50 " in err, measured, err)
+
+    def test_the_next_command_can_be_pasted_whatever_the_file_is_called(self):
+        for name in ("plain", "it's a $HOME `here`"):
+            self.pipeline(source={"stdin": {}})
+            file = self.write(name + ".yaml", self.read("pipeline.yaml"))
+            _, _, err = self.gpuq("run", file)
+            command = re.search(r"`gpuq explain (.*)` shows every setting", err).group(1)
+            self.assertEqual(subprocess.check_output(["sh", "-c", "printf %s " + command], text=True), file)
+
     def test_quiet_is_quiet(self):
         self.assertEqual(self.gpuq("run", "--quiet", self.moody(sink={"stdout": {}}))[1:], (b"one\ntwo\n\n" * 100, ""))
 

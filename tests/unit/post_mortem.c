@@ -42,6 +42,10 @@ START_TEST(a_crash_names_signal_stage_and_messages)
     expect(SIGABRT << 8, "assertion failed",
            "assertion failed: message 11 in stage 'hash'; claimed with it and not finished: messages 12 to 13; lost in "
            "other threads: message 20 in stage 'hash'");
+    page->crumb[1].current = 12;
+    expect(SIGABRT << 8, "assertion failed",
+           "assertion failed: message 12 in stage 'hash'; claimed with it and not finished: message 13; lost in "
+           "other threads: message 20 in stage 'hash'");
 }
 END_TEST
 

@@ -9,7 +9,9 @@ import sys
 SECTION = re.compile(r"/\* -{3,} (.+?) -{3,} \*/")
 FUNCTION = re.compile(r"\bGQ_API\b[^;(]*?\b([a-z]\w*)\s*\(")
 TYPE = re.compile(r"^typedef (?:struct|enum) (\w+)", re.M)
-DEFINE = re.compile(r"^#define (Q_\w+) ", re.M)
+DEFINE = re.compile(r"^#define (G?Q_\w+) ", re.M)
+LIST = re.compile(r"^#define (\w+)\(X\).*\\\n((?:.*\\\n)*.*\n)", re.M)
+ROW = re.compile(r'X\((\w+), "(.+?)", "(.+?)"\)')
 
 
 def plain(comment):
@@ -18,11 +20,19 @@ def plain(comment):
     return "\n".join(re.sub(r"^ ?\* ?", "", line).rstrip() for line in text.strip().split("\n")).strip()
 
 
+def spelled_out(text):
+    """The header with each list of names in the enum that is made of it."""
+    for name, rows in LIST.findall(text):
+        lines = "".join(f'    {value}, /* "{word}": {meaning} */\n' for value, word, meaning in ROW.findall(rows))
+        text = re.sub(rf"^ +{name}\(\w+\)\n", lambda _, lines=lines: lines, text, flags=re.M)
+    return LIST.sub("", text)
+
+
 def declarations(text):
     """The header without what only compilers need: guards, includes, extern "C"."""
     text = re.sub(r'#ifdef __cplusplus\n(?:extern "C" \{|\})\n#endif\n', "", text)
     text = re.sub(r"^#if .*?^#endif\n", "", text, flags=re.M | re.S)
-    return re.sub(r"^#(?!define Q_).*\n", "", text, flags=re.M)
+    return re.sub(r"^#(?!define (?:Q_|GQ_\w+ \d)).*\n", "", text, flags=re.M)
 
 
 def blocks(text):
@@ -53,7 +63,7 @@ def entry(block):
 
 def page(title, path, text):
     opening, rest = text.split("*/", 1)
-    head, *sections = SECTION.split(declarations(rest))
+    head, *sections = SECTION.split(declarations(spelled_out(rest)))
     out = [f"# {title}", f"Made from `{path}` by `tools/docs/api_reference.py`; edit the header instead.",
            "```text\n" + plain(opening) + "\n```"]
     out += filter(None, (entry(b) for b in blocks(head)))

@@ -1,6 +1,7 @@
 /* gpuq bench: what this machine does, beside what else it could do. */
 #include "bench.h"
 #include "commands.h"
+#include "refuse.h"
 #include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ static bool parse(int argc, char **argv, struct bench *b, bool *json)
     char *end = "";
     int c;
     optind = 1;
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "jb:s:t:", options, NULL)) != -1) {
         if (c == 'j')
             *json = true;
@@ -61,7 +63,11 @@ static bool parse(int argc, char **argv, struct bench *b, bool *json)
             b->seconds = strtod(optarg, &end);
         else if (c == 't')
             b->threads = (uint32_t)strtoul(optarg, &end, 10);
-        if (c == '?' || *end || b->seconds < 0.01 || b->seconds > 3600 || b->threads < 1 || b->threads > 1024) {
+        if (c == '?') {
+            gpuq_report("bench", gpuq_refuse_option("bench", argv));
+            return false;
+        }
+        if (*end || b->seconds < 0.01 || b->seconds > 3600 || b->threads < 1 || b->threads > 1024) {
             fputs("gpuq bench: --seconds takes 0.01 to 3600, --threads 1 to 1024; try `gpuq help bench`\n", stderr);
             return false;
         }
@@ -98,10 +104,8 @@ int cmd_bench(int argc, char **argv)
     if (!parse(argc, argv, &b, &json))
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);
     gq_status status = bench_choose(&b);
-    if (status != GQ_OK) {
-        fprintf(stderr, "gpuq bench: %s\n", gq_error_text());
-        return gq_status_exit_code(status);
-    }
+    if (status != GQ_OK)
+        return gpuq_report("bench", status);
     status = run_cases(&b, argc, argv);
     bench_sort(&b);
     if (json)

@@ -3,6 +3,7 @@
 #include "canary_args.h"
 #include "canary_progress.h"
 #include "control_show.h"
+#include "refuse.h"
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -26,10 +27,9 @@ struct options {
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
 
-static gq_status misused(const struct command *command)
+static gq_status misused(const struct command *command, const char *what, const char *word)
 {
-    return gq_error_set(GQ_ERR_INVALID_ARG, "the arguments are not as they should be; try `gpuq help %s`",
-                        command->name);
+    return gq_error_set(GQ_ERR_INVALID_ARG, "%s%s; try `gpuq help %s`", what, word, command->name);
 }
 
 /* Stage, then file or version. */
@@ -42,9 +42,11 @@ static gq_status take_words(const struct command *command, char **words, int cou
         o->version = words[at++];
     if ((command->takes & GQ_TAKES_FILE) && at < count)
         o->file = words[at++];
-    bool whole =
-        (!(command->takes & GQ_TAKES_STAGE) || o->stage) && (!(command->takes & GQ_TAKES_VERSION) || o->version);
-    return whole && at == count ? GQ_OK : misused(command);
+    if ((command->takes & GQ_TAKES_STAGE) && !o->stage)
+        return misused(command, "which stage? `gpuq plugins` lists them", "");
+    if ((command->takes & GQ_TAKES_VERSION) && !o->version)
+        return misused(command, "which version? `gpuq plugins` lists those of stage ", o->stage);
+    return at == count ? GQ_OK : misused(command, "one word too many: ", words[at]);
 }
 
 static gq_status parse(const struct command *command, int argc, char **argv, struct options *o)
@@ -54,11 +56,11 @@ static gq_status parse(const struct command *command, int argc, char **argv, str
                                             {"rehearse", required_argument, NULL, 'r'},
                                             GQ_CANARY_FIELDS(CANARY_OPTION_ROW){0}};
     gq_status status = GQ_OK;
-    int c;
+    int c, option = 0;
     *o = (struct options){0};
     optind = 1;
     opterr = 0;
-    while (status == GQ_OK && (c = getopt_long(argc, argv, "j", options, NULL)) != -1) {
+    while (status == GQ_OK && (c = getopt_long(argc, argv, "j", options, &option)) != -1) {
         if (c == 'j')
             o->json = true;
         else if (c == 's')
@@ -67,8 +69,10 @@ static gq_status parse(const struct command *command, int argc, char **argv, str
             o->rehearse = optarg;
         else if (c >= CANARY_OPTION && (command->takes & GQ_TAKES_CANARY))
             status = canary_args_take(&o->canary, c, optarg);
+        else if (c == '?')
+            status = gpuq_refuse_option(command->name, argv);
         else
-            status = misused(command);
+            status = misused(command, "it does not take --", options[option].name);
     }
     if (status == GQ_OK)
         status = canary_args_check(&o->canary);
@@ -163,7 +167,7 @@ static void show_json(const struct command *command, const struct gq_answer *ans
 static int fail(const struct command *command, bool json, gq_status status)
 {
     struct gq_text out = {0};
-    fprintf(stderr, "gpuq %s: %s\n", command->name, gq_error_text());
+    gpuq_report(command->name, status);
     if (json) {
         gq_text_printf(&out, "{\"status\": \"%s\", \"exit_code\": %d, \"error\": ", gq_status_name(status),
                        gq_status_exit_code(status));

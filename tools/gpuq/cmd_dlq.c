@@ -1,6 +1,7 @@
 /* gpuq dlq: dead letters, seen, replayed and dropped. */
 #include "commands.h"
 #include "dlq.h"
+#include "refuse.h"
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -128,10 +129,12 @@ static gq_status take_options(int argc, char **argv, const char *allowed, struct
 {
     opterr = 0;
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == '?' || !strchr(allowed, c))
-            return gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take '%s'; try `gpuq help dlq`", args->verb,
-                                argv[optind - 1]);
+    for (int c, option; (c = getopt_long(argc, argv, "", options, &option)) != -1;) {
+        if (c == '?')
+            return gpuq_refuse_option("dlq", argv);
+        if (!strchr(allowed, c))
+            return gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take --%s; try `gpuq help dlq`", args->verb,
+                                options[option].name);
         args->json = args->json || c == 'j';
         args->raw = args->raw || c == 'r';
         args->all = args->all || c == 'a';
@@ -179,6 +182,6 @@ int cmd_dlq(int argc, char **argv)
     gq_status status = run(argc - 1, argv + 1, &args);
     free(args.picks);
     if (status != GQ_OK && *gq_error_text())
-        fprintf(stderr, status == GQ_ERR_CONFIG ? "%s\n" : "gpuq dlq: %s\n", gq_error_text());
+        gpuq_report("dlq", status);
     return gq_status_exit_code(status);
 }

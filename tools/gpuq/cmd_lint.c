@@ -1,5 +1,6 @@
 /* gpuq lint: every error of every file, in the order of the file. */
 #include "commands.h"
+#include "refuse.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,12 +30,17 @@ static void json_problem(struct gq_text *out, const char *file, const struct gq_
     gq_text_puts(out, "}");
 }
 
-/* Parameters that a plugin does not have. A plugin that cannot be read is the build's to explain. */
-static void lint_params(const char *path, const struct gq_conf_param *params, size_t count, struct gq_problems *out)
+/* Parameters that a plugin does not have, and builtins that there are not. Another plugin that cannot be read is the
+ * build's to explain. */
+static void lint_params(const char *path, struct gq_mark mark, const struct gq_conf_param *params, size_t count,
+                        struct gq_problems *out)
 {
     struct gq_plugin_param *known;
     size_t known_count;
-    bool readable = count && gq_plugin_params(path, &known, &known_count) == GQ_OK;
+    const bool builtin = strncmp(path, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    bool readable = (count || builtin) && gq_plugin_params(path, &known, &known_count) == GQ_OK;
+    if (builtin && !readable)
+        gq_problem_add(out, mark, "", "%s", gq_error_text());
     for (size_t i = 0; readable && i < count; i++) {
         struct gq_text sentence = {0};
         if (gq_plugin_lacks(path, known, known_count, params[i].name, &sentence))
@@ -48,9 +54,10 @@ static void lint_params(const char *path, const struct gq_conf_param *params, si
 static gq_status lint_plugins(const struct gq_conf *conf, struct gq_problems *out)
 {
     if (conf->source.kind == GQ_SOURCE_PLUGIN)
-        lint_params(conf->source.path, conf->source.params, conf->source.param_count, out);
+        lint_params(conf->source.path, conf->source.path_mark, conf->source.params, conf->source.param_count, out);
     for (size_t i = 0; i < conf->stage_count; i++)
-        lint_params(conf->stages[i].plugin, conf->stages[i].params, conf->stages[i].param_count, out);
+        lint_params(conf->stages[i].plugin, conf->stages[i].plugin_mark, conf->stages[i].params,
+                    conf->stages[i].param_count, out);
     gq_problems_sort(out);
     return out->count ? GQ_ERR_CONFIG : GQ_OK;
 }
@@ -111,7 +118,7 @@ int cmd_lint(int argc, char **argv)
     optind = 0; /* glibc: start afresh */
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c != 'j')
-            return usage("unknown option");
+            return gpuq_report("lint", gpuq_refuse_option("lint", argv));
         json = true;
     }
     if (optind == argc)

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "commands.h"
 #include "new_templates.h"
+#include "refuse.h"
 
 #define NAME_MAX_BYTES 64
 
@@ -47,12 +48,6 @@ static const struct kind {
       {"pipeline.yaml", new_source_pipeline_yaml},
       {"README.md", new_source_README_md}}},
 };
-
-static int complain(gq_status status)
-{
-    fprintf(stderr, "gpuq new: %s\n", gq_error_text());
-    return gq_status_exit_code(status);
-}
 
 /* The name becomes a file's, a folder's, a stage's and part of a YAML file: letters, digits, _ and - serve all four. */
 static gq_status check_name(const char *name)
@@ -146,8 +141,7 @@ static gq_status parse(int argc, char **argv, const struct kind **kind, const ch
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == '?')
-            return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '%s'; there are --block and --source",
-                                argv[optind - 1]);
+            return gpuq_refuse_option("new", argv);
         if (*kind != kinds && *kind != find_kind(option))
             return gq_error_set(GQ_ERR_INVALID_ARG, "--block and --source exclude each other");
         *kind = find_kind(option);
@@ -168,7 +162,7 @@ int cmd_new(int argc, char **argv)
     if (status == GQ_OK)
         status = write_folder(kind, name);
     if (status != GQ_OK)
-        return complain(status);
+        return gpuq_report("new", status);
     print_next_steps(kind, name);
     return 0;
 }

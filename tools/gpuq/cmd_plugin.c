@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "config/near.h"
 #include "plugin_verbs.h"
+#include "refuse.h"
 
 static const struct verb {
     const char *name;
@@ -29,17 +30,10 @@ static int refuse(const char *name)
     return gq_status_exit_code(GQ_ERR_INVALID_ARG);
 }
 
-/* A sentence that starts with a place, or ends a compiler's message, speaks for itself. There is no pipeline file here:
- * an error of the configuration is one of the command line. */
+/* There is no pipeline file here: an error of the configuration is one of the command line. */
 int plugin_complain(gq_status status)
 {
-    const char *text = gq_error_text();
-    size_t len = strlen(text);
-    const char *prefix = strncmp(text, "plugin ", 7) == 0 ? "gpuq: " : "gpuq plugin: ";
-    if (strstr(text, ": error:"))
-        prefix = "";
-    fprintf(stderr, "%s%s%s", prefix, text, len && text[len - 1] == '\n' ? "" : "\n");
-    return gq_status_exit_code(status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
+    return gpuq_report("plugin", status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
 }
 
 int plugin_pin(const struct plugin_args *args)

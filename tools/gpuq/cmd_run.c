@@ -1,6 +1,7 @@
 /* gpuq run: one pipeline, from its file to a summary. */
 #include "commands.h"
 #include "console.h"
+#include "refuse.h"
 #include "run_control.h"
 #include "base/text.h"
 #include "pipeline/pipeline.h"
@@ -87,6 +88,31 @@ static void progress(const gq_pipeline *p)
     gq_text_finish(&line);
 }
 
+/* A word as a shell takes it. */
+static void add_word(struct gq_text *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=";
+    if (word[strspn(word, plain)] == '\0') {
+        gq_text_puts(out, word);
+        return;
+    }
+    gq_text_puts(out, "'");
+    for (; *word; word++)
+        gq_text_add(out, *word == '\'' ? "'\\''" : word, *word == '\'' ? 4 : 1);
+    gq_text_puts(out, "'");
+}
+
+static void say_next(const char *file)
+{
+    struct gq_text word = {0};
+    add_word(&word, file);
+    fprintf(stderr,
+            "next      edit a plugin and run this again; `gpuq new NAME` starts your own; `gpuq explain %s` shows "
+            "every setting\n",
+            gq_text_str(&word));
+    gq_text_finish(&word);
+}
+
 static void summary_text(const gq_pipeline *p, const char *file, const gq_stats *s, gq_status status)
 {
     char rate[32], bytes[32], p50[32], p99[32];
@@ -108,12 +134,10 @@ static void summary_text(const gq_pipeline *p, const char *file, const gq_stats 
         fprintf(stderr, ", %s%sB/s in", bytes, strchr(bytes, ' ') ? "" : " ");
     }
     fprintf(stderr, ", %.3f s\n", s->seconds);
-    fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
+    if (s->max_ns)
+        fprintf(stderr, "latency   p50 %s, p99 %s\n", duration(s->p50_ns, p50), duration(s->p99_ns, p99));
     if (status == GQ_OK)
-        fprintf(stderr,
-                "next      edit a plugin and run this again; `gpuq new NAME` starts your own; `gpuq explain %s` shows "
-                "every setting\n",
-                file);
+        say_next(file);
 }
 
 /* The status that the command ends with: what was asked for in JSON is not left out in silence. */
@@ -152,12 +176,6 @@ static void tell_note(void *context, const char *sentence)
     fprintf(stderr, "gpuq run: note: %s\n", sentence);
 }
 
-static int report_error(gq_status status)
-{
-    fprintf(stderr, status == GQ_ERR_CONFIG ? "%s\n" : "gpuq run: %s\n", gq_last_error());
-    return gq_status_exit_code(status);
-}
-
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
 /* Until the run ends or is asked to: gq_stop() then drains within the file's bound. */
@@ -183,7 +201,7 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
     if (status == GQ_OK)
         status = run_control_start(&control, p, opts->watch, p->conf->control_socket != NULL);
     if (status != GQ_OK)
-        return report_error(status);
+        return gpuq_report("run", status);
     if (p->dead_file.torn_bytes)
         fprintf(stderr,
                 "gpuq run: %s: a crash had left %" PRIu64 " bytes of an unfinished letter, which were cut off\n",
@@ -198,7 +216,7 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
     if (opts->json)
         status = summary_json(p, &stats, status);
     if (status != GQ_OK && !opts->json)
-        report_error(status);
+        gpuq_report("run", status);
     if (!opts->json && !opts->quiet)
         summary_text(p, opts->open.path, &stats, status);
     return gq_status_exit_code(status);
@@ -218,6 +236,7 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
     int c;
     *opts = (struct run_opts){.open = {.size = sizeof opts->open, .note = tell_note}};
     optind = 1;
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "b:t:njqw", options, NULL)) != -1) {
         switch (c) {
         case 'b':
@@ -244,6 +263,7 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
             opts->watch = true;
             break;
         default:
+            gpuq_report("run", gpuq_refuse_option("run", argv));
             return false;
         }
     }
@@ -278,7 +298,7 @@ int cmd_run(int argc, char **argv)
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);
     gq_status status = gq_open(&opts.open, &p);
     if (status != GQ_OK)
-        return report_error(status);
+        return gpuq_report("run", status);
     int code = for_programs(p, opts.open.path) ? gq_status_exit_code(GQ_ERR_INVALID_ARG) : run(p, &opts);
     running = NULL;
     gq_close(p);

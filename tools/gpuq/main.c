@@ -63,6 +63,8 @@ static int finish_output(int code)
     bool failed = fflush(stdout) != 0;
     if (!failed && !ferror(stdout))
         return code;
+    if (!failed) /* an earlier write failed, and only another one says why */
+        (void)(putchar('\n') == EOF || fflush(stdout));
     if (errno != EPIPE)
         fprintf(stderr, "gpuq: writing to standard output failed: %s\n",
                 errno ? strerror(errno) : "input/output error");

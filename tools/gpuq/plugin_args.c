@@ -1,10 +1,12 @@
 #include "plugin_args.h"
+#include "refuse.h"
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <gpuqueue/layout.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/value.h"
 #include "config/yaml.h"
 
 #define REPEAT_MAX 1000000000ull
@@ -103,7 +105,12 @@ static gq_status read_value(const char *text, struct gq_golden_param *param)
         return gq_error_set(GQ_ERR_INVALID_ARG,
                             "--param %s: '%s' is no YAML scalar; write true, 12, 0.5, word or '\"any text\"'",
                             param->name, text);
-    return GQ_OK;
+    struct gq_conf_param value;
+    struct gq_text why = {0};
+    if (!param->quoted && !gq_value_param(param->text, &value, &why))
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "--param %s: '%s': %s", param->name, text, gq_text_str(&why));
+    gq_text_finish(&why);
+    return status;
 }
 
 static gq_status add_param(struct plugin_args *args, const char *text)
@@ -192,21 +199,13 @@ static gq_status take_option(struct plugin_args *args, int option, const char *v
     }
 }
 
-static gq_status refuse(char **argv)
-{
-    const char *word = argv[optind - 1];
-    if (optopt && strncmp(word, "--", 2) == 0)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "%s lacks its value", word);
-    return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '%s'; 'gpuq help plugin' lists them", word);
-}
-
 static gq_status take_options(int argc, char **argv, struct plugin_args *args)
 {
     opterr = 0;
     optind = 1;
     for (int option; (option = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
         if (option == '?' || option == ':')
-            return refuse(argv);
+            return gpuq_refuse_option("plugin", argv);
         gq_status status = check_taker(args, option);
         if (status == GQ_OK)
             status = take_option(args, option, optarg);

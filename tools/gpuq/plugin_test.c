@@ -147,6 +147,15 @@ static void report_vector(struct test *t, const struct gq_golden_vector *v, cons
         print_vector(t, v, got, passed);
 }
 
+/* With its parameters the plugin is not what it is without. */
+static gq_status name_vector(const struct test *t, const struct gq_golden_vector *v, gq_status status)
+{
+    if (v->param_count == 0 || status != GQ_ERR_PLUGIN)
+        return status;
+    return gq_error_prefix(status, "%s:%u: golden vector '%s', with its params:\n", t->golden_path, v->mark.line,
+                           v->name);
+}
+
 /* A worker that died fails its vector; the next one gets a new worker. A plugin that cannot be built ends the test. */
 static gq_status run_vectors(struct test *t)
 {
@@ -155,7 +164,7 @@ static gq_status run_vectors(struct test *t)
         struct gq_golden_result got;
         gq_status status = run_vector(t, v, &got);
         if (status != GQ_OK && !t->opened_for)
-            return status;
+            return name_vector(t, v, status);
         report_vector(t, v, status == GQ_OK ? &got : NULL);
         gq_golden_result_finish(&got);
         if (status != GQ_OK)

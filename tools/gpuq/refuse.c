@@ -1,0 +1,31 @@
+#include "refuse.h"
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+gq_status gpuq_refuse_option(const char *command, char **argv)
+{
+    const char *word = argv[optind - 1];
+    const bool long_one = strncmp(word, "--", 2) == 0;
+    if (optopt && long_one && strchr(word, '='))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "'%s': this option takes no value; try `gpuq help %s`", word, command);
+    if (optopt && long_one)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "%s lacks its value; try `gpuq help %s`", word, command);
+    if (long_one)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '%s'; try `gpuq help %s`", word, command);
+    return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '-%c', or it lacks its value; try `gpuq help %s`", optopt,
+                        command);
+}
+
+int gpuq_report(const char *command, gq_status status)
+{
+    const char *text = gq_error_text();
+    const size_t len = strlen(text), named = strlen(command);
+    if (strncmp(text, command, named) == 0 && text[named] == ' ') /* "plugin x.cu: ..." of `gpuq plugin` */
+        fputs("gpuq: ", stderr);
+    else if (status != GQ_ERR_CONFIG && !strstr(text, ": error:"))
+        fprintf(stderr, "gpuq %s: ", command);
+    fprintf(stderr, "%s%s", text, len && text[len - 1] == '\n' ? "" : "\n");
+    return gq_status_exit_code(status);
+}
