@@ -108,10 +108,11 @@ bool gq_file_exists(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
 }
 
-bool gq_file_is_missing(const char *path)
+gq_status gq_file_look(const char *path, bool *there)
 {
     struct stat info;
-    return lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    *there = lstat(path, &info) == 0;
+    return *there || errno == ENOENT || errno == ENOTDIR ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "%s", path);
 }
 
 char *gq_path_folder(const char *path)

@@ -249,12 +249,15 @@ static gq_status load_golden(struct test *t)
 {
     struct gq_text errors = {0};
     size_t count = 0;
-    if (gq_file_is_missing(t->golden_path))
+    bool there;
+    gq_status status = gq_file_look(t->golden_path, &there);
+    if (status == GQ_OK && !there)
         return gq_error_set(GQ_ERR_PLUGIN,
                             "%s has no goldens: write %s, with lines such as\n"
                             "- { name: empty, in: \"\", out: \"\" }",
                             t->args->file, t->golden_path);
-    gq_status status = gq_golden_load(t->golden_path, &errors, &count, &t->golden);
+    if (status == GQ_OK)
+        status = gq_golden_load(t->golden_path, &errors, &count, &t->golden);
     if (count && status == GQ_ERR_PLUGIN)
         gq_error_set(status, "%s%zu error%s", gq_text_str(&errors), count, count == 1 ? "" : "s");
     gq_text_finish(&errors);
