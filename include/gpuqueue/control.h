@@ -34,7 +34,8 @@ typedef struct gq_control_opts {
 } gq_control_opts;
 
 GQ_API gq_status gq_control_start(gq_pipeline *p, const gq_control_opts *opts, gq_control **out);
-/* Ends it; a change under way is finished first. Takes NULL. */
+/* Ends it; a change under way is finished first, and a canary is watched to its end unless gq_interrupt() came. Takes
+ * NULL. */
 GQ_API void gq_control_stop(gq_control *c);
 /* The socket's path; "" if there is none. */
 GQ_API const char *gq_control_socket(const gq_control *c);

@@ -20,7 +20,8 @@
  *           A version without state leaves it untouched for the next one that has it.
  * Errors    GQ_ERR_INVALID_ARG: no such stage, or the pipeline is not started. GQ_ERR_NOT_FOUND: no such version.
  *           GQ_ERR_PLUGIN: refused; anything that is wrong with the plugin, or with what it does to its goldens.
- *           GQ_ERR_CONFIG: gq_reload, the file has errors. GQ_ERR_DEVICE: the worker is gone.
+ *           GQ_ERR_CONFIG: gq_reload, the file has errors. GQ_ERR_DEVICE: the worker is gone. GQ_ERR_SHUTDOWN: gq_swap
+ *           and gq_reload, the pipeline was interrupted before it was their turn.
  */
 #ifndef GPUQUEUE_SWAP_H
 #define GPUQUEUE_SWAP_H

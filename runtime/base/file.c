@@ -108,6 +108,12 @@ bool gq_file_exists(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
 }
 
+bool gq_file_is_missing(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 char *gq_path_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -15,6 +15,8 @@ gq_status gq_file_write_atomic(const char *path, const void *bytes, size_t len, 
 gq_status gq_file_write_all(int fd, const void *bytes, size_t len);
 gq_status gq_file_make_folders(const char *path, unsigned mode);
 bool gq_file_exists(const char *path); /* a regular file, readable */
+/* Nothing has this name: no folder, link or file that cannot be read, either. */
+bool gq_file_is_missing(const char *path);
 
 /* Allocated strings, NULL when memory ran out. */
 char *gq_path_folder(const char *path);                   /* "a/b.c" -> "a"; "b.c" -> "." */

@@ -92,6 +92,18 @@ static gq_status start_process(struct gq_builder *b)
     return status;
 }
 
+/* The builder finds what a relative path names where it was started, and this process may have gone elsewhere since:
+ * headers of the same names may lie there. */
+static void leave_place(struct gq_builder *b)
+{
+    char here[PATH_MAX];
+    if (!getcwd(here, sizeof here))
+        here[0] = '\0';
+    if (strcmp(b->place, here) != 0)
+        gq_process_end(&b->process, GRACE_MS);
+    memcpy(b->place, here, strlen(here) + 1);
+}
+
 /* NVRTC shuts the builder into the folder of the plugin that it compiles. What needs another folder, or none, needs
  * another builder; the template and the linker do with any. */
 static void leave_jail(struct gq_builder *b, const struct gq_work *work)
@@ -192,6 +204,7 @@ static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
 gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
 {
     *out = (struct gq_made){0};
+    leave_place(b);
     leave_jail(b, work);
     gq_status status = start_process(b);
     if (status != GQ_OK)

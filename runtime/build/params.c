@@ -1,6 +1,7 @@
 #include "build/params.h"
 #include "base/assert.h"
 #include "config/near.h"
+#include "config/value.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static void add_real(struct gq_text *out, double real)
     else if (isinf(real))
         gq_text_puts(out, real < 0 ? "-__builtin_inf()" : "__builtin_inf()");
     else
-        gq_text_printf(out, "%a", real);
+        gq_value_print_real(real, out);
 }
 
 static void add_value(struct gq_text *out, const struct gq_conf_param *p)

@@ -343,8 +343,12 @@ static gq_status connect_to(const struct sockaddr_un *address, const char *path,
     if (got == 0)
         return GQ_OK;
     int err = errno;
+    struct stat info;
     close(*fd);
     *fd = -1;
+    if (err == ECONNREFUSED && stat(address->sun_path, &info) == 0 && !S_ISSOCK(info.st_mode))
+        return gq_error_set(GQ_ERR_UNAVAILABLE, "%s is no socket; without --socket those of this user are looked for",
+                            path);
     if (err == ECONNREFUSED)
         return gq_error_set(GQ_ERR_UNAVAILABLE, "no process serves the control socket %s any more", path);
     return gq_error_errno(GQ_ERR_UNAVAILABLE, err, "the control socket %s", path);

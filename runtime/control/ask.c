@@ -31,6 +31,11 @@ static gq_status keep_line(struct gq_answer *a, const char *line, size_t len)
     return gq_record_parse(copy, len, record) == GQ_OK ? GQ_OK : not_understood();
 }
 
+static bool is_answer(const struct gq_answer *a)
+{
+    return a->lines > 0 && strcmp(a->done.word, "done") == 0 && gq_record_value(&a->done, "status");
+}
+
 static gq_status read_answer(struct gq_line_reader *reader, struct gq_answer *out)
 {
     char *line;
@@ -42,7 +47,7 @@ static gq_status read_answer(struct gq_line_reader *reader, struct gq_answer *ou
         if (!line)
             return gq_error_set(GQ_ERR_IO, "the pipeline ended before it answered");
         if (len == 0)
-            return out->lines && strcmp(out->done.word, "done") == 0 ? GQ_OK : not_understood();
+            return is_answer(out) ? GQ_OK : not_understood();
         bytes += len;
         if (out->count == GQ_ANSWER_ROWS_MAX || bytes > GQ_ANSWER_BYTES_MAX)
             return not_understood();

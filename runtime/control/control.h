@@ -17,6 +17,7 @@ struct gq_control {
     struct gq_pipeline *p;
     struct gq_control_opts opts;
     pthread_mutex_t audit_lock;
+    uint32_t changes; /* atomic: that connections wait for, but for rollbacks */
     struct gq_server *server;
     struct gq_watch *watch;
 };

@@ -6,13 +6,14 @@
 
 static bool is_builtin(const char *path) { return strncmp(path, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0; }
 
-/* Does `path` lie in `folder` or below it? Both are resolved. */
+/* Does `path` lie in `folder` or below it? Both are resolved. The folder itself does: what is wrong with it is not its
+ * place. */
 static bool lies_in(const char *path, const char *folder)
 {
     size_t n = strlen(folder);
     if (n == 1) /* "/" */
         return true;
-    return strncmp(path, folder, n) == 0 && path[n] == '/';
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
 /* The folder, resolved; false if it is not there. */

@@ -247,7 +247,8 @@ void gq_record_number(struct gq_text *out, const char *name, uint64_t value)
 
 void gq_record_real(struct gq_text *out, const char *name, double value)
 {
-    gq_text_printf(out, " %s=%.6f", name, value);
+    const uint64_t millionths = (uint64_t)(value * 1e6 + 0.5); /* no locale has a word in it */
+    gq_text_printf(out, " %s=%" PRIu64 ".%06" PRIu64, name, millionths / 1000000, millionths % 1000000);
 }
 
 void gq_record_bool(struct gq_text *out, const char *name, bool value)

@@ -36,7 +36,7 @@ void gq_record_members(const struct gq_record *record, struct gq_text *out);
 /* Writing: the word, the fields, and a newline by the caller. */
 void gq_record_string(struct gq_text *out, const char *name, const char *value);
 void gq_record_number(struct gq_text *out, const char *name, uint64_t value);
-void gq_record_real(struct gq_text *out, const char *name, double value);
+void gq_record_real(struct gq_text *out, const char *name, double value); /* not below zero; six digits after the dot */
 void gq_record_bool(struct gq_text *out, const char *name, bool value);
 
 #endif

@@ -8,6 +8,7 @@
 #include "control/control.h"
 
 #define VERSIONS_MAX 512u
+#define CHANGES_MAX 12u /* of as many as there may be connections: the others look on, and roll back */
 
 /* A request on its way. */
 struct call {
@@ -66,7 +67,7 @@ static void answer_change(struct call *call, gq_status status)
 static bool rehearses(const struct call *call)
 {
     const uint32_t rehearse = call->order.how.rehearse;
-    return rehearse ? rehearse == 1 : call->c->p->conf->swap.rehearse != 0;
+    return rehearse ? rehearse == 1 : __atomic_load_n(&call->c->p->rehearses, __ATOMIC_RELAXED) != 0;
 }
 
 static void serve_swap(struct call *call)
@@ -204,6 +205,29 @@ static gq_status check_fields(const struct gq_record *request, const struct comm
                : gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take all of the fields given", command->name);
 }
 
+/* A change waits for the one before it, and for a canary as long as it is watched. */
+static bool may_wait(const struct command *command)
+{
+    return command->serve == serve_swap || command->serve == serve_use || command->serve == serve_discard ||
+           command->serve == serve_reload;
+}
+
+static gq_status serve(struct call *call, const struct command *command)
+{
+    gq_status status = GQ_OK;
+    if (!may_wait(command)) {
+        command->serve(call);
+        return GQ_OK;
+    }
+    if (__atomic_fetch_add(&call->c->changes, 1, __ATOMIC_RELAXED) < CHANGES_MAX)
+        command->serve(call);
+    else
+        status = gq_error_set(
+            GQ_ERR_FULL, "%u changes are being made or wait for their turn; try again when one has ended", CHANGES_MAX);
+    __atomic_fetch_sub(&call->c->changes, 1, __ATOMIC_RELAXED);
+    return status;
+}
+
 static bool read_number(const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
     char *end;
@@ -275,13 +299,14 @@ bool gq_serve(struct gq_control *c, const struct gq_who *who, char *line, size_t
         status = check_fields(&request, command);
     if (status == GQ_OK)
         status = read_fields(&call);
+    if (status == GQ_OK)
+        status = serve(&call, command);
     if (status != GQ_OK) {
         if (command && command->takes) /* what takes nothing asks for nothing that is wrong */
             (void)gq_order_refuse(c, &call.order, status);
         gq_serve_refusal(status, answer);
         return true;
     }
-    command->serve(&call);
     gq_text_puts(answer, "\n\n");
     return true;
 }

@@ -275,13 +275,13 @@ void gq_server_stop(struct gq_server *s)
     ssize_t written = write(s->stop, &(uint64_t){1}, sizeof(uint64_t));
     gq_assert(written == sizeof(uint64_t));
     pthread_join(s->thread, NULL);
-    gq_address_close(&s->address); /* nobody finds us from here on; who is being served is waited for */
+    gq_address_close(&s->address); /* nobody finds us from here on; who is served, or reads, is waited for */
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct connection *k = &s->connection[i];
         pthread_mutex_lock(&s->lock);
         k->give_up = k->doing != DOING_SERVE;
-        if (k->fd >= 0)
-            shutdown(k->fd, k->give_up ? SHUT_RDWR : SHUT_RD);
+        if (k->fd >= 0) /* who is being answered reads it to its end */
+            shutdown(k->fd, SHUT_RD);
         bool runs = k->doing != DOING_NOTHING;
         pthread_mutex_unlock(&s->lock);
         if (runs)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "control/control.h"
 
+#define AUDIT "audit"
 #define WHY_BYTES 240u /* of a refusal's sentence: the log has the rest */
 
 void gq_trace_time(uint64_t ns, char out[32])
@@ -23,7 +24,7 @@ static void start_line(const struct gq_who *who, const char *command, struct gq_
 {
     char when[32];
     gq_trace_time(gq_clock_unix_ns(), when);
-    gq_text_puts(line, "audit");
+    gq_text_puts(line, AUDIT);
     gq_record_string(line, "time", when);
     gq_record_string(line, "by", who->by);
     gq_record_number(line, "uid", who->uid);
@@ -66,13 +67,28 @@ static void tell(struct gq_control *c, const struct gq_text *line, const char *d
     pthread_mutex_unlock(&c->audit_lock);
 }
 
+/* A compiler prints what a plugin's #line names the file, and that may be a line of its own: none begins as an audit
+ * line does. */
+static void add_lines(const char *text, struct gq_text *out)
+{
+    for (const char *end; *text; text = end) {
+        end = strchrnul(text, '\n');
+        end += *end != '\0';
+        gq_text_puts(out, strncmp(text, AUDIT, sizeof AUDIT - 1) == 0 ? " " : "");
+        gq_text_add(out, text, (size_t)(end - text));
+    }
+}
+
 /* For those who read it on the log: nobody waits for an answer. */
 static void add_details(const struct gq_order *order, const char *sentence, struct gq_text *out)
 {
     const char *log = order->result.log;
-    gq_text_printf(out, "refused at step %s: %s", gq_swap_step_name(order->result.step), sentence);
-    if (*log && !strstr(sentence, log) && strncmp(sentence, log, strlen(sentence)) != 0)
-        gq_text_printf(out, "\n%s", log);
+    gq_text_printf(out, "refused at step %s: ", gq_swap_step_name(order->result.step));
+    add_lines(sentence, out);
+    if (*log && !strstr(sentence, log) && strncmp(sentence, log, strlen(sentence)) != 0) {
+        gq_text_puts(out, "\n");
+        add_lines(log, out);
+    }
     while (out->len && out->data[out->len - 1] == '\n')
         out->data[--out->len] = '\0';
 }

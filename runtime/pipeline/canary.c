@@ -37,11 +37,11 @@ struct watch {
 /* --- which canary is on ---------------------------------------------------------------------------------------------
  */
 
-static void set_canary(struct gq_pipeline *p, bool on, uint32_t stage)
+static void set_canary(const struct gq_change *c, bool on)
 {
-    pthread_mutex_lock(&p->versions->lock);
-    p->canary = (struct gq_canary){.on = on, .stage = stage};
-    pthread_mutex_unlock(&p->versions->lock);
+    pthread_mutex_lock(&c->p->versions->lock);
+    c->p->canary = (struct gq_canary){.on = on, .stage = c->stage, .version = c->code->number};
+    pthread_mutex_unlock(&c->p->versions->lock);
 }
 
 static bool is_called_off(struct gq_pipeline *p)
@@ -52,7 +52,7 @@ static bool is_called_off(struct gq_pipeline *p)
     return off;
 }
 
-bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *live)
+bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *version)
 {
     if (__atomic_load_n(&p->phase, __ATOMIC_ACQUIRE) != GQ_PHASE_STARTED)
         return false;
@@ -61,7 +61,7 @@ bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *live
     const bool is_its = p->canary.on && strcmp(s->name, stage) == 0;
     if (is_its) {
         p->canary.called_off = true;
-        *live = s->live->number;
+        *version = p->canary.version;
     }
     pthread_mutex_unlock(&p->versions->lock);
     return is_its;
@@ -300,7 +300,7 @@ gq_status gq_change_canary(struct gq_change *c, const gq_swap_opts *opts)
     gq_assert(c->share && !c->loaded && !gq_change_is_none(c));
     gq_status status = begin_watch(&w, c, opts);
     if (status == GQ_OK) {
-        set_canary(c->p, true, c->stage);
+        set_canary(c, true);
         take_stock(&w);
         w.deaths = gq_remote_deaths(c->p->remote);
         status = launch(c, w.deaths);
@@ -309,10 +309,10 @@ gq_status gq_change_canary(struct gq_change *c, const gq_swap_opts *opts)
         w.deadline_ns = gq_clock_deadline(w.limits.canary_ms);
         c->loaded = true;
         status = watch(&w);
-        set_canary(c->p, false, c->stage);
+        set_canary(c, false);
         status = end(c, status);
     } else {
-        set_canary(c->p, false, c->stage);
+        set_canary(c, false);
         gq_change_give_up(c, GQ_VERSION_FAILED);
     }
     end_watch(&w);

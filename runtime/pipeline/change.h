@@ -40,9 +40,9 @@ gq_status gq_change_switch(struct gq_change *change);
 /* The same after a canary of opts->canary_ms has proved itself; GQ_ERR_PLUGIN says what spoke against it, and
  * GQ_ERR_SHUTDOWN that the pipeline was interrupted before it could. The version before serves on then. canary.c */
 gq_status gq_change_canary(struct gq_change *change, const gq_swap_opts *opts);
-/* Is there a canary of this stage? Then it will be rolled back, and *live is the number of the version beside it. Any
- * thread; canary.c */
-bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *live);
+/* Is there a canary of this stage? Then it will be rolled back, unless it has just gone live, and *version is its
+ * number. Any thread; canary.c */
+bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *version);
 /* A version that was built and is not switched to is given up. Completes the result. */
 void gq_change_finish(struct gq_change *change);
 

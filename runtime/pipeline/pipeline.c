@@ -50,8 +50,10 @@ gq_status gq_pipeline_open(const gq_open_opts *opts, struct gq_pipeline **out)
     p->cpu_threads = opts->cpu_threads;
     p->builder_opts = (struct gq_builder_opts){.no_cache = opts->no_cache != 0};
     gq_status status = read_conf(opts, &p->conf);
-    if (status == GQ_OK)
+    if (status == GQ_OK) {
         p->builder_opts.pins = p->conf->plugin_pins;
+        p->rehearses = p->conf->swap.rehearse != 0;
+    }
     if (status == GQ_OK && opts->cache_folder && !(p->builder_opts.cache_folder = strdup(opts->cache_folder)))
         status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a pipeline");
     if (status == GQ_OK)

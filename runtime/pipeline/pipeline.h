@@ -45,7 +45,7 @@ struct gq_pipeline {
     bool warming;
     struct gq_canary { /* under versions->lock */
         bool on, called_off;
-        uint32_t stage;
+        uint32_t stage, version;
     } canary; /* of the change that is being made */
 
     void (*note)(void *context, const char *sentence); /* of gq_open_opts; NULL: nobody listens */
@@ -71,6 +71,7 @@ struct gq_pipeline {
 
     /* shared by the threads */
     uint32_t source_ended, sink_ended, interrupted; /* atomic */
+    uint32_t rehearses; /* atomic: whether the pipeline file, as it was read last, has new code rehearsed */
     pthread_mutex_t failure_lock;
     gq_status failure; /* the first one */
     char failure_text[GQ_ERROR_TEXT_MAX];

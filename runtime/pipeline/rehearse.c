@@ -133,6 +133,9 @@ static gq_status read_golden(struct rehearsing *n)
     if (count && status == GQ_ERR_PLUGIN)
         gq_error_set(status, "%s", gq_text_str(&errors));
     gq_text_finish(&errors);
+    if (status == GQ_ERR_IO) /* vectors that are there and cannot be run are not vectors that passed */
+        status = gq_error_prefix(GQ_ERR_PLUGIN,
+                                 "the golden vectors of %s cannot be read; mend or remove them: ", n->r->request->path);
     if (status == GQ_OK && n->golden->source)
         status = gq_error_set(GQ_ERR_PLUGIN, "%s has indices, for a source plugin, and %s is a stage", n->path,
                               n->r->request->path);
@@ -146,7 +149,7 @@ static gq_status run_all(struct rehearsing *n, struct gq_text *log)
     gq_status status = GQ_OK;
     if (!builtin && !(n->path = gq_golden_path(plugin)))
         status = gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a path");
-    if (status == GQ_OK && n->path && gq_file_exists(n->path))
+    if (status == GQ_OK && n->path && !gq_file_is_missing(n->path))
         status = read_golden(n);
     if (status == GQ_OK)
         status = load(n, n->r->image);

@@ -149,6 +149,7 @@ static void accept(struct reload *r)
 {
     struct gq_conf *before = r->p->accepted;
     r->p->accepted = r->conf;
+    __atomic_store_n(&r->p->rehearses, r->conf->swap.rehearse != 0, __ATOMIC_RELAXED);
     r->conf = before;
 }
 
@@ -186,7 +187,7 @@ static gq_status reload(struct gq_pipeline *p, uint32_t *changed, gq_swap_result
 gq_status gq_pipeline_reload(struct gq_pipeline *p, uint32_t *changed, gq_swap_result *result)
 {
     *changed = 0;
-    gq_status status = gq_pipeline_begin_change(p, "gq_reload");
+    gq_status status = gq_pipeline_begin_build(p, "gq_reload");
     if (status != GQ_OK)
         return status;
     if (p->from_text)

@@ -98,10 +98,7 @@ static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *pa
                             struct gq_packet *reply)
 {
     bool astray = false;
-    const bool run = packet->type == GQ_PACKET_START;
     *reply = (struct gq_packet){.type = packet->type}; /* until there is one */
-    if (run && remote->runs)
-        return GQ_OK; /* another worker has taken over, and it runs */
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
@@ -109,8 +106,6 @@ static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *pa
         status = gq_reply_receive(remote->process.channel, packet->type, remote->answer_ms, reply, &astray);
     if (status != GQ_OK && reply->type == GQ_PACKET_DIED)
         snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
-    if (status == GQ_OK && (run || packet->type == GQ_PACKET_PAUSE))
-        remote->runs = run;
     return astray ? give_up(remote, status) : status;
 }
 
@@ -313,7 +308,6 @@ static void bury(struct gq_remote *remote, int wait_status)
                    &why);
     remote->ended_why = NULL;
     remote->process.pid = 0;
-    remote->runs = false;
     remote->wait_status = wait_status;
     remote->said_why = word[0] != '\0';
     remote->last_word[0] = '\0';

@@ -36,7 +36,6 @@ struct gq_remote {
     pthread_cond_t renewed;             /* `away` has ended */
     bool away;                          /* under `lock`: a worker has died, and another is being made ready */
     pthread_t renewer;                  /* while away: who does so */
-    bool runs;                          /* under `lock`: the worker that there is was told to run, and not to pause */
     uint32_t deaths;                    /* atomic: workers that were buried */
     uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
     int wait_status;                    /* of the last one */
@@ -99,7 +98,6 @@ gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, co
 /* Some messages of somebody else's lane. */
 gq_status gq_remote_add_window(struct gq_remote *remote, const struct gq_lane *lane,
                                const struct gq_lane_window *window, const struct gq_lane_range *range);
-/* Done already where another worker has taken over: that one runs. */
 gq_status gq_remote_run(struct gq_remote *remote);
 /* Nothing runs until the next gq_remote_run(). */
 gq_status gq_remote_pause(struct gq_remote *remote);

@@ -17,6 +17,15 @@ gq_status gq_pipeline_begin_change(struct gq_pipeline *p, const char *call)
     return gq_error_set(GQ_ERR_INVALID_ARG, "%s comes between gq_start and gq_stop", call);
 }
 
+gq_status gq_pipeline_begin_build(struct gq_pipeline *p, const char *call)
+{
+    gq_status status = gq_pipeline_begin_change(p, call);
+    if (status != GQ_OK || !__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+        return status;
+    gq_pipeline_end_change(p);
+    return gq_error_set(GQ_ERR_SHUTDOWN, "%s: the pipeline is being stopped, and takes no new code", call);
+}
+
 void gq_pipeline_end_change(struct gq_pipeline *p) { pthread_mutex_unlock(&p->change_lock); }
 
 void gq_pipeline_end_changes(struct gq_pipeline *p)
@@ -36,7 +45,7 @@ void gq_pipeline_end_changes(struct gq_pipeline *p)
 static void *warm(void *pipeline)
 {
     struct gq_pipeline *p = pipeline;
-    if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
+    if (gq_pipeline_begin_build(p, "warming the spare") != GQ_OK)
         return NULL;
     (void)gq_spare_warm(&p->spare, &p->versions->stage[0].live->image); /* who needs it tries again, and tells */
     gq_pipeline_end_change(p);
@@ -47,7 +56,7 @@ void gq_pipeline_warm_spare(struct gq_pipeline *p)
 {
     if (gq_pipeline_begin_change(p, "warming the spare") != GQ_OK)
         return;
-    if (!p->warming && p->conf->swap.rehearse)
+    if (!p->warming && p->rehearses)
         p->warming = gq_thread_start(&p->warmer, warm, p, "the spare worker") == GQ_OK;
     gq_pipeline_end_change(p);
 }
@@ -126,7 +135,7 @@ gq_status gq_pipeline_swap(struct gq_pipeline *p, const char *stage, const gq_sw
 {
     uint32_t index;
     struct gq_change change;
-    gq_status status = gq_pipeline_begin_change(p, "gq_swap");
+    gq_status status = gq_pipeline_begin_build(p, "gq_swap");
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
@@ -169,7 +178,8 @@ gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t ver
     return status;
 }
 
-/* The version beside a canary that was called off is live still: that is what was wanted. */
+/* The canary that was called off is not live: that is what was wanted, and all that was. Live is the version beside it,
+ * or one that somebody swapped in since. */
 static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_result *result)
 {
     const struct gq_code *live = p->versions->stage[stage].live;
@@ -184,13 +194,13 @@ static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_
 
 gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap_result *result)
 {
-    uint32_t index, beside = 0;
-    const bool called_off = gq_canary_call_off(p, stage, &beside);
+    uint32_t index, canary = 0;
+    const bool called_off = gq_canary_call_off(p, stage, &canary);
     gq_status status = gq_pipeline_begin_change(p, "gq_rollback");
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
-    if (status == GQ_OK && called_off && p->versions->stage[index].live->number == beside) {
+    if (status == GQ_OK && called_off && p->versions->stage[index].live->number != canary) {
         status = answer_call_off(p, index, result);
     } else if (status == GQ_OK && p->versions->stage[index].before == 0) {
         result->live = p->versions->stage[index].live->number;

@@ -24,6 +24,8 @@ void gq_pipeline_end_changes(struct gq_pipeline *p);
 /* For swap.c and reload.c: lets the caller in as the only one, if the pipeline has code that runs; `call` is for the
  * sentence. */
 gq_status gq_pipeline_begin_change(struct gq_pipeline *p, const char *call);
+/* The same for a change that builds, which may take long: GQ_ERR_SHUTDOWN once the pipeline was interrupted. */
+gq_status gq_pipeline_begin_build(struct gq_pipeline *p, const char *call);
 void gq_pipeline_end_change(struct gq_pipeline *p);
 
 #endif

@@ -1,6 +1,7 @@
 /* A canary: its share, who answered what, and every way in which it ends. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include "base/clock.h"
 #include "swap_support.h"
 #include "unit/unit.h"
@@ -405,6 +406,63 @@ START_TEST(a_rollback_ends_it)
 }
 END_TEST
 
+static gq_status other_status;
+static pid_t other_thread; /* atomic */
+
+static void *swap_another(void *plugin)
+{
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = plugin};
+    __atomic_store_n(&other_thread, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    other_status = gq_swap(load.p, "s", &opts, NULL);
+    return NULL;
+}
+
+static char state_of_another(void)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)__atomic_load_n(&other_thread, __ATOMIC_ACQUIRE));
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    if (file)
+        fclose(file);
+    return state;
+}
+
+/* A swap to v3.cu that waits for the canary, asleep. */
+static pthread_t start_another(void)
+{
+    pthread_t another;
+    const char *plugin = write_tagger("v3.cu", 'c');
+    ck_assert_int_eq(pthread_create(&another, NULL, swap_another, (void *)(uintptr_t)plugin), 0);
+    const uint64_t deadline = gq_clock_deadline(20000);
+    while (state_of_another() != 'S') {
+        ck_assert(!gq_clock_past(deadline));
+        usleep(1000);
+    }
+    return another;
+}
+
+/* Whichever of the two comes first when the canary has ended. */
+START_TEST(a_rollback_ends_it_and_not_the_swap_behind_it)
+{
+    gq_pipeline *p = two_versions();
+    start_load(p);
+    load.letter[3] = 'a';
+    load.letter[4] = 'c';
+    pthread_t canary = start_canary("v2.cu"), another = start_another();
+    result.size = sizeof result;
+    must(gq_rollback(p, "s", &result));
+    ck_assert_int_eq(pthread_join(canary, NULL), 0);
+    ck_assert_int_eq(pthread_join(another, NULL), 0);
+    ck_assert_int_eq(canary_status, GQ_ERR_PLUGIN);
+    ck_assert_int_eq(other_status, GQ_OK);
+    expect_state(p, "s", 3, GQ_VERSION_LIVE);
+    (void)end_load();
+    finish(p);
+}
+END_TEST
+
 START_TEST(an_interrupt_ends_it)
 {
     gq_pipeline *p = two_versions();
@@ -417,6 +475,28 @@ START_TEST(an_interrupt_ends_it)
     ck_assert_int_eq(canary_status, GQ_ERR_SHUTDOWN);
     ck_assert_str_eq(canary_sentence,
                      "the canary of stage 's', version 2, was rolled back: the pipeline is being stopped");
+    (void)end_load();
+    finish(p);
+}
+END_TEST
+
+/* A build may take a minute, and those who stop a run should wait for one at most. What is loaded is switched at once.
+ */
+START_TEST(an_interrupt_refuses_the_swaps_behind_it)
+{
+    gq_pipeline *p = two_versions();
+    start_load(p);
+    load.letter[3] = 'a';
+    pthread_t canary = start_canary("v2.cu"), another = start_another();
+    load.enough = true;
+    gq_interrupt(p);
+    ck_assert_int_eq(pthread_join(canary, NULL), 0);
+    ck_assert_int_eq(pthread_join(another, NULL), 0);
+    ck_assert_int_eq(canary_status, GQ_ERR_SHUTDOWN);
+    ck_assert_int_eq(other_status, GQ_ERR_SHUTDOWN);
+    ck_assert_int_eq(gq_reload(p, NULL, NULL), GQ_ERR_SHUTDOWN);
+    must(gq_use(p, "s", 2, NULL));
+    expect_state(p, "s", 2, GQ_VERSION_LIVE);
     (void)end_load();
     finish(p);
 }
@@ -494,7 +574,9 @@ int main(void)
                                   one_without_a_result_has_proved_nothing,
                                   another_state_is_refused_before_anything_changes,
                                   a_rollback_ends_it,
+                                  a_rollback_ends_it_and_not_the_swap_behind_it,
                                   an_interrupt_ends_it,
+                                  an_interrupt_refuses_the_swaps_behind_it,
                                   a_stop_does_not_wait_for_it,
                                   other_changes_wait_for_it,
                                   options_have_bounds};

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include "swap_support.h"
 #include "unit/unit.h"
@@ -87,6 +88,29 @@ START_TEST(a_golden_file_with_errors)
 {
     write_text("bad.golden.yaml", "- { name: good, inn: \"\" }\n");
     refused("", PLUGIN(""), GQ_STEP_REHEARSE, "bad.golden.yaml:1:");
+}
+END_TEST
+
+/* They were written to be passed: code whose vectors cannot be read has passed none. */
+START_TEST(a_golden_file_that_is_there_and_cannot_be_read)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s", in_folder("v2.golden.yaml"));
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    gq_pipeline *p = started("");
+    for (int kind = 0; kind < 3; kind++) {
+        const int made = kind == 0 ? mkdir(path, 0700) : kind == 1 ? mkfifo(path, 0600) : symlink("nowhere", path);
+        ck_assert_int_eq(made, 0);
+        ck_assert_int_eq(swap_to(p, "s", in_folder("v2.cu")), GQ_ERR_PLUGIN);
+        ck_assert_int_eq(result.step, GQ_STEP_REHEARSE);
+        ck_assert_msg(strstr(gq_last_error(), path), "%s", gq_last_error());
+        expect_answer(p, "xa", 1);
+        ck_assert_int_eq(remove(path), 0);
+    }
+    must(swap_to(p, "s", in_folder("v2.cu"))); /* none at all is another matter */
+    expect_answer(p, "xb", 2);
+    finish(p);
 }
 END_TEST
 
@@ -478,6 +502,7 @@ int main(void)
                                   a_source_in_the_place_of_a_stage,
                                   a_golden_vector_that_differs,
                                   a_golden_file_with_errors,
+                                  a_golden_file_that_is_there_and_cannot_be_read,
                                   a_golden_vector_that_never_ends,
                                   a_golden_vector_that_crashes,
                                   a_golden_vector_that_traps,

@@ -21,7 +21,8 @@ DOCUMENTED = {0, 1, 64, 65, 69, 70, 71, 74, 78}  # of status.h
 DEADLINE = 60  # of a command that takes a tenth of a second, on a machine that is slow and busy
 REPORTS = re.compile(r"Sanitizer|runtime error:|a fault of gpuqueue itself")
 # Where no error number says it, one of these does.
-CAUSES = ("out of memory", "memory ran out", "did not", "does not", "ended", "was killed", "exited", "gone", "no room")
+CAUSES = ("out of memory", "memory ran out", "did not", "does not", "ended", "was killed", "exited", "gone", "no room",
+          "no process serves")
 CLEANING = ("unlink", "unlinkat", "fstatat")  # what cannot be taken away, or not be known to be ours, stays
 
 

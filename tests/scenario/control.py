@@ -4,6 +4,8 @@ they print, how they refuse, and what is left on the log."""
 import json
 import os
 import re
+import signal
+import time
 import harness
 from harness import until
 from operated import Operated
@@ -150,6 +152,29 @@ class Commands(Operated):
         self.assertTrue(self.last_letters("b"))
         self.stop(run)
 
+    def test_a_run_that_ends_gives_the_answers_that_it_owes(self):
+        run = self.running(self.file)
+        s, path = self.connect(run), self.socket_of(run)
+        s.sendall(b"discard stage=a version=99\n" * 3000)
+        served = lambda: sum(line.startswith("audit ") for line in self.said[run.pid])
+        def stuck():  # it has no room for an answer
+            before = served()
+            time.sleep(0.3)
+            return before > 0 and served() == before
+        self.assertTrue(until(stuck))
+        run.send_signal(signal.SIGINT)
+        self.assertTrue(until(lambda: not os.path.exists(path)))
+        time.sleep(0.1)
+        data = b""
+        try:
+            while more := s.recv(65536):
+                data += more
+        except ConnectionResetError:  # of what was asked besides nothing was read
+            pass
+        run.wait(30)
+        run.collector.join(10)
+        self.assertEqual((run.returncode, data.count(b"\n\n")), (0, served()))
+
     def test_stats_are_the_counters(self):
         run = self.running(self.file)
         self.assertTrue(until(lambda: self.ask("stats")["messages_out"] > 0))
@@ -166,6 +191,15 @@ class Commands(Operated):
         run = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": "off"}))
         self.assertIn("rehearse: off", self.gpuq("plugins")[1].decode())
         self.assertIn("rehearse off", self.gpuq("swap", "a", self.b)[1].decode())
+        self.stop(run)
+
+    def test_rehearse_off_is_shown_as_the_file_says_it_now(self):
+        run = self.running(self.file)
+        for switch, letter in (("off", "c"), ("on", "d")):
+            self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": switch})
+            self.ask("reload")
+            self.assertEqual(self.ask("plugins")["rehearse"], switch == "on")
+            self.assertEqual(self.ask("swap", "a", self.letter(letter, letter))["rehearse"], switch == "on")
         self.stop(run)
 
     def test_stages_and_words_that_are_wrong(self):
@@ -231,7 +265,8 @@ class Files(Operated):
         for file in ("/etc/passwd", "/dev/zero", "/proc/self/mem"):
             self.ask("swap", "a", file, code=65)
         self.assertIn("No such file", self.ask("swap", "a", self.path("plugins/none.cu"), code=65)["error"])
-        self.assertEqual(len(self.audit(self.run_, count=9, outcome="refused")), 9)
+        self.assertIn("not a regular file", self.ask("swap", "a", self.path("plugins"), code=65)["error"])
+        self.assertEqual(len(self.audit(self.run_, count=10, outcome="refused")), 10)
         self.assertEqual(self.live()["version"], 1)
         self.stop(self.run_)
 

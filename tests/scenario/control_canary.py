@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import time
 import harness
@@ -250,6 +251,19 @@ class Canaries(Operated):
         self.assertEqual((first["version"], second["version"], second["generation"]), (2, 3, first["generation"] + 1))
         self.assertNotIn(b"c", self.read()[:self.read().rindex(b"a")])
         self.assertTrue(self.last_letters("c"))
+        self.stop(self.run_)
+
+    def test_however_many_wait_for_it_a_rollback_ends_it(self):
+        client = self.watched("--canary-for", "60s")
+        waiting = [self.connect(self.run_) for _ in range(15)]  # with the canary's as many as there may be
+        for s in waiting:
+            s.sendall(f'swap stage=a file="{self.a}"\n'.encode())
+        self.assertTrue(until(lambda: len(select.select(waiting, [], [], 0)[0]) == 4))  # which were too many
+        self.assertTrue(self.state("canary"))
+        self.ask("rollback", "a")
+        self.verdict(client, 65)
+        said = {self.answer(s)[0][1]["status"] for s in waiting}
+        self.assertEqual(said, {"GQ_OK", "GQ_ERR_FULL"})
         self.stop(self.run_)
 
     def on_a_terminal(self, file, *arguments):

@@ -193,6 +193,22 @@ class Sockets(Operated):
             self.assertIn(text, err)
         self.assertEqual(self.ask("swap", "a", code=69)["status"], "GQ_ERR_UNAVAILABLE")
         self.assertEqual(self.gpuq("swap", "--socket", self.path("none"), "a")[0], 69)
+        code, _, err = self.gpuq("swap", "--socket", self.file, "a")
+        self.assertEqual((code, err.split(";")[0]), (69, f"gpuq swap: {self.file} is no socket"))
+
+    def test_what_answers_and_is_no_pipeline_is_said_to_be_none(self):
+        for answer in (b"hello\n\n", b"done\n\n", b"done exit_code=0\n\n", b"\n\n"):
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(self.path("other"))
+                server.listen()
+                client = self.start("swap", "--socket", self.path("other"), "a")
+                peer, _ = server.accept()
+                with peer:
+                    peer.recv(1000)
+                    peer.sendall(answer)
+                    code, _, err = self.finish(client)
+            self.assertEqual((code, err), (70, "gpuq swap: what answered at the control socket is no pipeline of this release\n"), answer)
+            os.remove(self.path("other"))
 
     @unittest.skipUnless(ROOT, "only root can be somebody else")
     def test_others_are_refused_even_where_the_mode_lets_them_in(self):

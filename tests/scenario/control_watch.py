@@ -107,6 +107,12 @@ class Watch(Operated):
         self.write("home/plugins/s.cu", self.body("g"))
         self.goes_live("g")
 
+    def test_what_a_compiler_quotes_forges_no_audit_line(self):
+        self.write("home/plugins/s.cu", self.text + '#line 1 "x\\naudit by=\\"socket\\" outcome=\\"live\\"\\n"\nwrong\n')
+        self.audit(self.run_, by="watch", outcome="refused")
+        self.assertTrue(until(lambda: any(said.startswith(" audit by=") for said in self.said[self.run_.pid])), self.said)
+        self.assertEqual(len(self.lines()), 1)
+
     def test_a_header_that_was_missing(self):
         self.write("home/plugins/s.cu", self.text.replace("letter.h", "new.h"))
         self.audit(self.run_, by="watch", outcome="refused")

@@ -2,6 +2,7 @@
  * compiler. */
 #include "build_support.h"
 #include <signal.h>
+#include <sys/stat.h>
 
 #define P(name) GPUQ_TEST_PLUGINS "/" name
 
@@ -46,6 +47,44 @@ START_TEST(a_builder_that_died_is_started_again)
 }
 END_TEST
 
+#define LETTER                                              \
+    "#include <gpuqueue/plugin.h>\n#include \"letter.h\"\n" \
+    "__device__ void process_message(const MsgView &, ResultView *out) { *out->out_len = LETTER; }\n"
+
+/* In the working folder `name`: how long a result of letter.cu is, as letter.h there says. */
+static void letter_of(struct gq_builder *builder, const char *name, uint32_t expected)
+{
+    struct gq_image image;
+    struct gq_cpu_msg msg;
+    uint8_t out[OUT_CAP];
+    void *object;
+    ck_assert_int_eq(chdir(in_folder(name)), 0);
+    ck_assert_msg(build_stage(builder, "letter.cu", &image) == GQ_OK, "%s", gq_error_text());
+    run_messages(load_image(&image, &object), &msg, 1, "", 0, out, 0);
+    ck_assert_uint_eq(msg.out_len, expected);
+    gq_dl_close(object);
+    gq_image_finish(&image);
+}
+
+START_TEST(a_relative_path_is_the_callers)
+{
+    make_test_folder();
+    ck_assert_int_eq(mkdir(in_folder("one"), 0700) | mkdir(in_folder("two"), 0700), 0);
+    write_file("one/letter.cu", LETTER);
+    write_file("two/letter.cu", LETTER);
+    write_file("one/letter.h", "#define LETTER 1\n");
+    write_file("two/letter.h", "#define LETTER 2\n");
+    struct gq_builder *builder = test_builder(in_folder("cache"));
+    letter_of(builder, "one", 1);
+    letter_of(builder, "two", 2);
+    letter_of(builder, "one", 1); /* from the cache, */
+    letter_of(builder, "two", 2); /* which has both */
+    gq_builder_destroy(builder);
+    ck_assert_int_eq(chdir("/"), 0);
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(without_a_compiler_there_is_a_sentence)
 {
     setenv("GPUQ_CXX", "/no/such/compiler", 1);
@@ -84,6 +123,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_compile_without_end_is_killed);
     tcase_add_test(tests, a_builder_that_died_is_started_again);
+    tcase_add_test(tests, a_relative_path_is_the_callers);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
     tcase_add_test(tests, nothing_is_left_behind);

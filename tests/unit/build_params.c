@@ -1,5 +1,6 @@
 /* Parameters: read from a plugin's text, checked against it, and compiled in as constants. */
 #include "build_support.h"
+#include "comma_locale.h"
 
 #define PARAMS GPUQ_TEST_PLUGINS "/params.cu"
 
@@ -84,6 +85,20 @@ START_TEST(values_are_constants_of_their_type)
 }
 END_TEST
 
+/* One that has a comma is another number, or two. */
+START_TEST(a_number_is_the_same_in_every_locale)
+{
+    char scale[] = "scale";
+    const struct gq_conf_param half = {.name = scale, .type = GQ_PARAM_FLOAT, .real = 2.5};
+    char expected[16];
+    snprintf(expected, sizeof expected, "%s", output_of(&half, 1));
+    if (comma_locale_enter())
+        ck_assert_str_eq(output_of(&half, 1), expected);
+    comma_locale_leave();
+    ck_assert_str_ne(output_of(NULL, 0), expected);
+}
+END_TEST
+
 START_TEST(an_unknown_parameter_names_the_known_and_the_nearest)
 {
     char name[] = "cuont";
@@ -107,6 +122,7 @@ int main(void)
     tcase_add_test(tests, names_are_found_where_a_compiler_finds_them);
     tcase_add_test(tests, broken_text_ends_the_scan_and_nothing_else);
     tcase_add_test(tests, values_are_constants_of_their_type);
+    tcase_add_test(tests, a_number_is_the_same_in_every_locale);
     tcase_add_test(tests, an_unknown_parameter_names_the_known_and_the_nearest);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

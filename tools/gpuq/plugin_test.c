@@ -249,7 +249,7 @@ static gq_status load_golden(struct test *t)
 {
     struct gq_text errors = {0};
     size_t count = 0;
-    if (!gq_file_exists(t->golden_path))
+    if (gq_file_is_missing(t->golden_path))
         return gq_error_set(GQ_ERR_PLUGIN,
                             "%s has no goldens: write %s, with lines such as\n"
                             "- { name: empty, in: \"\", out: \"\" }",
