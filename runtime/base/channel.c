@@ -38,6 +38,16 @@ gq_status gq_channel_send(int channel, const void *bytes, size_t len, const int 
     return n == (ssize_t)len ? GQ_OK : gq_error_errno(GQ_ERR_DEVICE, errno, "sending to the other process");
 }
 
+bool gq_channel_is_cut(int channel)
+{
+    struct pollfd other = {.fd = channel};
+    int n;
+    do
+        n = poll(&other, 1, 0);
+    while (n < 0 && errno == EINTR);
+    return n > 0 && (other.revents & POLLHUP);
+}
+
 static gq_status wait_readable(int channel, uint32_t timeout_ms)
 {
     uint64_t deadline = gq_clock_deadline(timeout_ms);

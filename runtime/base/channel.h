@@ -3,6 +3,7 @@
 #ifndef GQ_BASE_CHANNEL_H
 #define GQ_BASE_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
@@ -17,6 +18,8 @@ gq_status gq_channel_send(int channel, const void *bytes, size_t len, const int 
  * close-on-exec and the caller's; *fd_count is how many. A packet longer than `cap` is GQ_ERR_INTERNAL. */
 gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, int *fds, size_t *fd_count,
                              uint32_t timeout_ms);
+/* Has the other side closed? */
+bool gq_channel_is_cut(int channel);
 
 /* A sealed memfd with these bytes, and the bytes of one. */
 gq_status gq_memfd_from(const char *name, const void *bytes, size_t len, int *fd);

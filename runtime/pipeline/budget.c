@@ -9,6 +9,7 @@
 #define GAP_MS_MIN 10u
 #define GAP_MS_MAX 200u
 #define GAPS 5u /* within a timeout */
+#define DYING_NS 60000000000u
 
 static uint64_t shortest_ms(const struct gq_conf *conf)
 {
@@ -72,11 +73,26 @@ static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_pa
     return over;
 }
 
+/* A thread has seen the signal that ends its worker. The system may write all of it to a file before that, and no
+ * thread moves meanwhile: no time passes for what they hold. But a page may say so of a worker that does not end. */
+static uint64_t without_dying(struct gq_budget *budget, const struct gq_worker_page *page, uint64_t passed)
+{
+    const uint32_t threads = gq_page_threads(page);
+    bool dying = false;
+    for (uint32_t i = 0; i < threads; i++)
+        dying |= gq_page_crumb(page, i).signal != 0;
+    if (!dying || budget->dying_ns > DYING_NS)
+        return passed;
+    budget->dying_ns += passed;
+    return 0;
+}
+
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block)
 {
     const uint64_t now = gq_clock_ns(), most = gap_ns(conf);
-    const uint64_t since = budget->look_ns ? now - budget->look_ns : 0, passed = since < most ? since : most;
+    const uint64_t since = budget->look_ns ? now - budget->look_ns : 0;
+    const uint64_t passed = without_dying(budget, page, since < most ? since : most);
     const uint32_t threads = gq_page_threads(page);
     bool over = false, moved = false;
     budget->look_ns = now;
@@ -99,6 +115,16 @@ bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page,
     }
     budget->moved_ns = moved ? 0 : budget->moved_ns + passed;
     return over;
+}
+
+bool gq_budget_is_still(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t block)
+{
+    uint64_t data;
+    if (block < gq_page_threads(page))
+        return see(page, block).current == budget->block[block].current;
+    const uint32_t place = block - GQ_BLOCKS_MAX;
+    return block >= GQ_BLOCKS_MAX && place < gq_page_runs(page) &&
+           gq_page_run(page, place, &data) == budget->run[place].id;
 }
 
 bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms)

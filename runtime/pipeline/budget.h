@@ -1,6 +1,7 @@
 /* budget.h - how long the threads of a worker, or the teams of a device, have been inside the messages that they hold,
  * as the host sees it: by looking at their crumbs again and again. The time between two looks counts for no more than
- * a fifth of the shortest timeout, so that a host that stood still finds nobody guilty.
+ * a fifth of the shortest timeout, so that a host that stood still finds nobody guilty; and for nothing, for a minute,
+ * in a worker that is ending of a signal.
  */
 #ifndef GQ_PIPELINE_BUDGET_H
 #define GQ_PIPELINE_BUDGET_H
@@ -25,6 +26,7 @@ struct gq_budget {
         uint64_t id, data, inside_ns;
     } run[GQ_RUNS_MAX];
     uint64_t moved_ns; /* for how long no block has moved */
+    uint64_t dying_ns; /* for how long a thread has had the signal that ends the worker */
 };
 
 /* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or
@@ -37,6 +39,9 @@ void gq_budget_reset(struct gq_budget *budget);
  * says which, as in suspects.h. */
 bool gq_budget_look(struct gq_budget *budget, const struct gq_worker_page *page, const struct gq_conf *conf,
                     uint32_t *block);
+/* Is that block or team inside of the message or run still that it was seen in last? It may have left it before it was
+ * ended for it. */
+bool gq_budget_is_still(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t block);
 /* No block has moved for so long, and none is inside a message: that may take as long as its stage allows. */
 bool gq_budget_is_silent(const struct gq_budget *budget, const struct gq_worker_page *page, uint32_t silent_ms);
 

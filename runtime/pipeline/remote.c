@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "device/grid.h"
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,10 +65,9 @@ gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths)
  * before it can be reaped: a device takes its time to let go of a process. */
 static bool is_ending(const struct gq_remote *remote, gq_status status, const struct gq_packet *reply)
 {
-    struct pollfd p = {.fd = remote->process.channel};
     if (status != GQ_ERR_DEVICE || reply->type == GQ_PACKET_REPLY)
         return false;
-    return reply->type == GQ_PACKET_DIED || remote->last_word[0] || (poll(&p, 1, 0) == 1 && (p.revents & POLLHUP));
+    return reply->type == GQ_PACKET_DIED || remote->last_word[0] || gq_channel_is_cut(remote->process.channel);
 }
 
 /* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */

@@ -1,5 +1,6 @@
 #include "pipeline/supervisor.h"
 #include "base/assert.h"
+#include "base/channel.h"
 #include "base/clock.h"
 #include "pipeline/fall_back.h"
 #include "pipeline/trial.h"
@@ -38,6 +39,8 @@ static void look(void *arg)
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
+    if (gq_channel_is_cut(p->remote->process.channel)) /* it is ending */
+        s->hung = s->silent = false;
     if (s->hung || s->silent)
         gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
@@ -56,7 +59,7 @@ static void note(const struct gq_supervisor *s, struct gq_text *text)
 static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, uint32_t count, struct gq_text *out)
 {
     struct gq_pipeline *p = s->p;
-    const uint64_t limit_ms = count ? gq_budget_limit_ms(p->conf, suspect->stage) : 0;
+    const uint64_t limit_ms = count && !s->left ? gq_budget_limit_ms(p->conf, suspect->stage) : 0;
     if (s->hung && limit_ms) { /* a crumb's word */
         if (count > 1)
             gq_text_printf(out, "one of %u messages from ", count);
@@ -332,6 +335,9 @@ static gq_status renew(void *arg)
     const uint32_t block = s->hung ? s->hung_block : GQ_BLOCK_NONE;
     const uint32_t count = anybody ? gq_suspects_all(s->p->queue, suspects, room)
                                    : gq_suspects_find(page, s->p->queue, block, suspects, room);
+    s->left = s->hung && !gq_budget_is_still(&s->budget, page, block);
+    for (uint32_t i = 0; i < count && s->left; i++)
+        suspects[i].caused = false;
     const gq_status status = renew_after(s, suspects, count);
     free(suspects);
     return status;

@@ -27,6 +27,7 @@ struct gq_supervisor {
     bool hung;          /* it was ended because of this block */
     bool silent;        /* it was ended because nothing moved */
     uint32_t hung_block;
+    bool left; /* that block had left what it was in before the worker ended: another message was there alone */
     uint32_t fruitless; /* epochs in a row that ended no message */
     uint64_t ended;     /* messages, when an epoch ended */
     uint64_t fruitless_since_ns;

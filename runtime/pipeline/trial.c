@@ -1,5 +1,6 @@
 #include "pipeline/trial.h"
 #include "base/assert.h"
+#include "base/channel.h"
 #include "base/clock.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -97,6 +98,8 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
 {
     struct gq_pipeline *p = trial->p;
     const struct gq_worker_page *page = trial->remote->link.worker;
+    const int channel = trial->remote->process.channel; /* cut: it is ending */
+    uint32_t over;
     for (uint32_t look = 0;; look++) {
         const bool dead = gq_link_dead(&trial->remote->link);
         if (look_at_ends(b))
@@ -107,7 +110,8 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
-        if (gq_budget_look(&trial->budget, page, p->conf, hung)) {
+        if (gq_budget_look(&trial->budget, page, p->conf, &over) && !gq_channel_is_cut(channel)) {
+            *hung = over;
             gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
             return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
         }

@@ -1,6 +1,7 @@
 /* A worker has let go of its channel, and the system takes its time to let go of the process; or the process is gone,
  * and a child that a plugin made holds the channel. Who asks the worker for something then waits for its end, and for
- * no longer: a lane is the next worker's, and a change is refused with what the worker died of.
+ * no longer: a lane is the next worker's, a change is refused with what the worker died of, and no message is taken to
+ * hang.
  *
  * One is killed when it is about to be told to start (--wrap): the next one, which runs already, is not told again.
  */
@@ -55,14 +56,14 @@ static void write_slow_worker(const char *worker)
     REQUIRE(fclose(file) == 0 && chmod(in_folder("slow-worker"), 0700) == 0, "slow-worker");
 }
 
-static gq_pipeline *open_pipeline(void)
+static gq_pipeline *open_pipeline(const char *timeout)
 {
     char text[512];
     snprintf(
         text, sizeof text,
         "version: 1\nbackend: cpu\nqueue: { capacity: 16, slot_bytes: 16 }\ncpu: { threads: 2 }\n"
-        "stages: [{ name: s, plugin: '%s/f.cu', timeout: off }]\non_error: { retries: 1 }\nswap: { rehearse: off }\n",
-        folder);
+        "stages: [{ name: s, plugin: '%s/f.cu', timeout: %s }]\non_error: { retries: 1 }\nswap: { rehearse: off }\n",
+        folder, timeout);
     const gq_open_opts opts = {.size = sizeof opts, .path = "slow_death", .text = text};
     return fault_start(&opts);
 }
@@ -120,7 +121,7 @@ static void a_worker_ends_slowly(void)
     snprintf(usual, sizeof usual, "%s", getenv("GPUQ_WORKER"));
     write_slow_worker(usual);
     setenv("GPUQ_WORKER", in_folder("slow-worker"), 1);
-    gq_pipeline *p = open_pipeline();
+    gq_pipeline *p = open_pipeline("1s");
     /* A compiler may take longer than the worker does to end. */
     REQUIRE(swap_to(p, "g.cu") == GQ_OK && swap_to(p, "f.cu") == GQ_OK, "%s", gq_last_error());
     REQUIRE(q_enqueue(gq_queue(p), "k", 1, NULL, 0) == Q_OK, "enqueue");
@@ -140,7 +141,7 @@ static void a_worker_ends_slowly(void)
 static void a_child_holds_the_channel(void)
 {
     pthread_t sender;
-    gq_pipeline *p = open_pipeline();
+    gq_pipeline *p = open_pipeline("off");
     const uint64_t deadline = gq_clock_deadline(30000);
     REQUIRE(q_enqueue(gq_queue(p), "f", 1, NULL, 0) == Q_OK, "enqueue");
     take(gq_queue(p), 1);
@@ -184,7 +185,7 @@ void __wrap_gq_supervisor_arm(struct gq_supervisor *s)
 static void one_dies_before_it_starts(void)
 {
     strike = true;
-    gq_pipeline *p = open_pipeline();
+    gq_pipeline *p = open_pipeline("off");
     strike = false;
     REQUIRE(q_enqueue(gq_queue(p), "m", 1, NULL, 0) == Q_OK, "enqueue");
     take(gq_queue(p), 1);

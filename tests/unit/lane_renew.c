@@ -325,6 +325,30 @@ START_TEST(an_index_of_a_source_is_over_its_time_too)
 }
 END_TEST
 
+START_TEST(a_worker_that_is_ending_of_a_signal_does_not_hang)
+{
+    static struct gq_budget budget;
+    struct gq_conf_stage stage = {.timeout_ms = 50};
+    struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+    uint32_t block = 9;
+    memset(&page, 0, sizeof page);
+    gq_budget_reset(&budget);
+    page.threads = 2;
+    hold(0, 3, 0);
+    page.crumb[1].signal = SIGSEGV;
+    for (int i = 0; i < 20; i++, usleep(10000))
+        ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
+    page.crumb[0].holds = 0;
+    gq_budget_look(&budget, &page, &conf, &block);
+    ck_assert(!gq_budget_is_silent(&budget, &page, 0)); /* no time has passed at all */
+    hold(0, 3, 0);
+    budget.dying_ns = UINT64_MAX; /* for ever: it only says so */
+    for (int i = 0; i < 2000 && block == 9; i++, usleep(10000))
+        gq_budget_look(&budget, &page, &conf, &block);
+    ck_assert_uint_eq(block, 0);
+}
+END_TEST
+
 START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
 {
     static struct gq_budget budget;
@@ -360,6 +384,7 @@ int main(void)
                                   a_devices_teams_are_inside_of_runs,
                                   a_run_is_over_its_stages_time,
                                   an_index_of_a_source_is_over_its_time_too,
+                                  a_worker_that_is_ending_of_a_signal_does_not_hang,
                                   a_message_is_over_its_time_by_what_was_seen_of_it};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
