@@ -78,7 +78,7 @@ class Sockets(Operated):
         return code
 
     def test_a_path_that_is_too_long_is_a_sentence(self):
-        self.assertEqual(self.refused(self.control("x" * 120), "gpuq run: ", "at most 107", "x" * 120), 64)
+        self.assertEqual(self.refused(self.control("x" * 120), ": error: control.socket: ", "at most 107"), 78)
         code, _, err = self.gpuq("plugins", "--socket", "/tmp/" + "y" * 200)
         self.assertEqual(code, 64, err)
         self.assertIn("107", err)

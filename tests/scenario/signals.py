@@ -127,7 +127,7 @@ class Signals(harness.Scenario):
 
     def test_a_drain_has_a_bound(self):
         source = {"generate": {"count": 10, "bytes": 8}}
-        pipeline = self.pipeline([{"plugin": self.plugin("hang", HANG, FOREVER)}], source=source, drain="300ms")
+        pipeline = self.pipeline([{"plugin": self.plugin("hang", HANG, FOREVER), "timeout": "off"}], source=source, drain="300ms")
         process = self.hanging(pipeline)
         process.send_signal(signal.SIGTERM)
         code, err = self.ended(process, 20)  # a grid gets five seconds to leave
@@ -137,7 +137,7 @@ class Signals(harness.Scenario):
     def test_asked_twice_it_ends_at_once(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             source = {"generate": {"count": 10, "bytes": 8}}
-            process = self.hanging(self.pipeline([{"plugin": self.plugin("hang", HANG, FOREVER)}], source=source))
+            process = self.hanging(self.pipeline([{"plugin": self.plugin("hang", HANG, FOREVER), "timeout": "off"}], source=source))
             process.send_signal(number)
             self.assertTrue(until(lambda p=process, n=number: not is_pending(p, n)))
             time.sleep(0.2)
