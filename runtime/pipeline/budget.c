@@ -73,12 +73,13 @@ static uint32_t look_at_runs(struct gq_budget *budget, const struct gq_worker_pa
     return over;
 }
 
-/* A thread has seen the signal that ends its worker. The system may write all of it to a file before that, and no
- * thread moves meanwhile: no time passes for what they hold. But a page may say so of a worker that does not end. */
+/* A thread has seen the signal that ends its worker, or nobody there has the channel any more. The system may write all
+ * of it to a file before that, and no thread moves meanwhile: no time passes for what they hold. But a page may say so
+ * of a worker that does not end, and a plugin may close the channel. */
 static uint64_t without_dying(struct gq_budget *budget, const struct gq_worker_page *page, uint64_t passed)
 {
     const uint32_t threads = gq_page_threads(page);
-    bool dying = false;
+    bool dying = budget->is_cut;
     for (uint32_t i = 0; i < threads; i++)
         dying |= gq_page_crumb(page, i).signal != 0;
     if (!dying || budget->dying_ns > DYING_NS)

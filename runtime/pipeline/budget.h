@@ -26,7 +26,8 @@ struct gq_budget {
         uint64_t id, data, inside_ns;
     } run[GQ_RUNS_MAX];
     uint64_t moved_ns; /* for how long no block has moved */
-    uint64_t dying_ns; /* for how long a thread has had the signal that ends the worker */
+    bool is_cut;       /* told before a look: the worker has closed its channel */
+    uint64_t dying_ns; /* for how long that is so, or a thread has had the signal that ends the worker */
 };
 
 /* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or

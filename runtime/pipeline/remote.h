@@ -81,8 +81,7 @@ uint64_t gq_remote_restarts(const struct gq_remote *remote);
 /* By force, if it lives. `why` becomes the cause in the sentence of its death; NULL: what it died of. */
 void gq_remote_kill(struct gq_remote *remote, const char *why);
 /* For the keeper, by the thread that watches the worker, whose look has found a reason: a request may wait for this
- * worker's answer, and what the worker holds is why there is none. `why` is kept by pointer; NULL: what it ends of
- * already. */
+ * worker's answer, and what the worker holds is why there is none. `why` is kept by pointer. */
 void gq_remote_end_watched(struct gq_remote *remote, const char *why);
 /* What the driver says of a device, asked by a worker process; GQ_ERR_UNAVAILABLE: why there is none. The worker is
  * kept for gq_remote_create, so that a run initializes the driver once; with `keep` NULL it ends with its answer. */

@@ -34,17 +34,14 @@ static void look(void *arg)
     if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE) || s->hung || s->silent)
         return;
     page = p->remote->link.worker;
+    s->budget.is_cut = gq_channel_is_cut(p->remote->process.channel);
     s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
     if (gq_budget_is_silent(&s->budget, page, gq_supervisor_silent_ms(s))) {
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
     }
-    if (!s->hung && !s->silent)
-        return;
-    const bool ending = gq_channel_is_cut(p->remote->process.channel);
-    gq_remote_end_watched(p->remote, ending ? NULL : s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
-    if (ending) /* of something else, and no message is to blame for the time that takes */
-        s->hung = s->silent = false;
+    if (s->hung || s->silent)
+        gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : GQ_BUDGET_SILENT);
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------

@@ -99,7 +99,6 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
     struct gq_pipeline *p = trial->p;
     const struct gq_worker_page *page = trial->remote->link.worker;
     const int channel = trial->remote->process.channel;
-    uint32_t over;
     for (uint32_t look = 0;; look++) {
         const bool dead = gq_link_dead(&trial->remote->link);
         if (look_at_ends(b))
@@ -110,13 +109,10 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
-        if (gq_budget_look(&trial->budget, page, p->conf, &over)) {
-            const bool ending = gq_channel_is_cut(channel); /* of something else */
-            gq_remote_kill(trial->remote, ending ? NULL : GQ_BUDGET_HUNG);
-            if (!ending) {
-                *hung = over;
-                return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED; /* what comes later, nobody reads */
-            }
+        trial->budget.is_cut = gq_channel_is_cut(channel);
+        if (gq_budget_look(&trial->budget, page, p->conf, hung)) {
+            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
+            return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
         }
         if (gq_budget_is_silent(&trial->budget, page, gq_supervisor_silent_ms(&p->supervisor)))
             gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
