@@ -73,7 +73,7 @@ void gq_plugin_params_destroy(struct gq_plugin_param *params, size_t count);
 
 /* Appends the paths of the files that a build of this plugin reads, a NUL after each: the plugin itself, the headers of
  * the user's that it includes, and places where a header that it includes would be read from if it were there. For
- * those who watch files; a plugin that cannot be read is one path. */
+ * those who watch files; a plugin that cannot be read is one path. Without memory `out` has failed. */
 void gq_plugin_files(const char *path, uint32_t arch, struct gq_text *out);
 
 /* The builder process: serves requests on descriptor 3 until it closes. gpuq-worker calls it. Returns an exit code. */

@@ -16,9 +16,11 @@ static void add(struct gq_text *out, size_t from, const char *path)
 static void add_scan(const char *path, enum gq_scan_target target, size_t from, struct gq_text *out)
 {
     struct gq_scan *scan = calloc(1, sizeof *scan);
+    /* What a scan refuses, it has read all the same. */
+    if (!scan || gq_scan_plugin(path, target, scan) == GQ_ERR_NO_MEMORY)
+        out->failed = true;
     if (!scan)
         return;
-    (void)gq_scan_plugin(path, target, scan); /* what it refuses, it has read all the same */
     for (size_t i = 0; i < scan->file_count; i++)
         add(out, from, scan->file[i].path);
     for (size_t at = 0; at < scan->missing.len; at += strlen(scan->missing.data + at) + 1)

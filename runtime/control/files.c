@@ -58,6 +58,12 @@ static const struct gq_file *find(const struct gq_files *files, const char *path
     return NULL;
 }
 
+static gq_status out_of_memory(void)
+{
+    return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the list of files to watch: those that are new to it "
+                                          "will not be watched before the next change");
+}
+
 static gq_status add(struct gq_files *to, const struct gq_files *before, const char *path)
 {
     struct gq_file *more = realloc(to->file, (to->count + 1) * sizeof *more);
@@ -65,7 +71,7 @@ static gq_status add(struct gq_files *to, const struct gq_files *before, const c
         to->file = more;
     char *copy = more ? strdup(path) : NULL;
     if (!copy)
-        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the list of files to watch");
+        return out_of_memory();
     struct gq_file *f = &to->file[to->count++];
     const struct gq_file *known = find(before, path);
     *f = known ? *known : (struct gq_file){.joined = true};
@@ -77,12 +83,12 @@ gq_status gq_files_set(struct gq_files *files, const struct gq_text *paths)
 {
     struct gq_files next = {0};
     struct gq_text path = {0};
-    gq_status status = GQ_OK;
+    gq_status status = paths->failed ? out_of_memory() : GQ_OK;
     for (size_t at = 0; at < paths->len && status == GQ_OK; at += strlen(paths->data + at) + 1)
-        if (make_absolute(paths->data + at, &path))
-            status = add(&next, files, gq_text_str(&path));
-    gq_files_finish(files);
-    *files = next;
+        status = make_absolute(paths->data + at, &path) ? add(&next, files, gq_text_str(&path)) : out_of_memory();
+    gq_files_finish(status == GQ_OK ? files : &next);
+    if (status == GQ_OK)
+        *files = next;
     gq_text_finish(&path);
     return status;
 }

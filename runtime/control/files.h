@@ -24,7 +24,7 @@ struct gq_files {
 };
 
 /* Makes `files` a set of these paths (a NUL after each). What is known of a path that was in it before stays; the
- * others have joined. */
+ * others have joined. GQ_ERR_NO_MEMORY: the set is as it was. */
 gq_status gq_files_set(struct gq_files *files, const struct gq_text *paths);
 /* Now, as gq_files_look_at_new() takes it. */
 uint64_t gq_files_now(void);

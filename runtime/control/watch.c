@@ -27,6 +27,7 @@ struct gq_watch {
     struct gq_files stage[GQ_STAGES_MAX];
     uint64_t due_ns, latest_ns; /* when to look; 0: nothing happened */
     bool blind;                 /* it was said that files cannot be watched */
+    struct gq_order order;      /* what it does about them: no save is lost for want of memory */
 };
 
 /* --- what is watched ---------------------------------------------------------------------------------------------- */
@@ -90,24 +91,15 @@ static void say_blind(struct gq_watch *w, gq_status status)
 
 static bool reload(struct gq_watch *w)
 {
-    struct gq_order *order = calloc(1, sizeof *order);
-    if (!order)
-        return false;
-    *order = (struct gq_order){.who = gq_order_by("watch"), .command = "reload", .stage = ""};
-    bool done = gq_order_reload(w->c, order) == GQ_OK;
-    free(order);
-    return done;
+    w->order = (struct gq_order){.who = gq_order_by("watch"), .command = "reload", .stage = ""};
+    return gq_order_reload(w->c, &w->order) == GQ_OK;
 }
 
 static void swap_stage(struct gq_watch *w, size_t stage)
 {
-    struct gq_order *order = calloc(1, sizeof *order);
-    if (!order)
-        return;
-    *order =
+    w->order =
         (struct gq_order){.who = gq_order_by("watch"), .command = "swap", .stage = w->c->p->conf->stages[stage].name};
-    (void)gq_order_swap(w->c, order);
-    free(order);
+    (void)gq_order_swap(w->c, &w->order);
 }
 
 static bool still_touched(const struct gq_watch *w)

@@ -92,9 +92,10 @@ static gq_status add_file(const char *file, struct gq_text *request)
     if (!whole)
         gq_text_printf(&path, "%s/", folder);
     gq_text_puts(&path, file);
+    gq_status status = path.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the path of %s", file) : GQ_OK;
     gq_record_string(request, "file", gq_text_str(&path));
     gq_text_finish(&path);
-    return GQ_OK;
+    return status;
 }
 
 static gq_status write_request(const struct command *command, const struct options *o, struct gq_text *request)
