@@ -62,6 +62,12 @@ gq_status gq_hold_open(const char *path, int flags, unsigned mode, const struct 
     return gq_error_set(GQ_ERR_IO, "%s: is replaced again and again by somebody else", path);
 }
 
+int gq_hold_close(int fd)
+{
+    flock(fd, LOCK_UN);
+    return close(fd);
+}
+
 gq_status gq_hold_sync_folder(const char *path)
 {
     char *folder = gq_path_folder(path);

@@ -17,6 +17,9 @@ struct gq_hold_words {
 gq_status gq_hold_open(const char *path, int flags, unsigned mode, const struct gq_hold_words *words, int *fd);
 /* Locks one that is open. */
 gq_status gq_hold_lock(const char *path, int fd, const struct gq_hold_words *words);
+/* Unlocks and closes; returns what close() does. A lock is the open file's, and would stay with every child that was
+ * forked meanwhile. */
+int gq_hold_close(int fd);
 /* A name in a folder is durable when the folder is: that in which `path` lies. */
 gq_status gq_hold_sync_folder(const char *path);
 

@@ -201,7 +201,7 @@ void gq_checkpoint_close(struct gq_checkpoint *c)
     if (!c)
         return;
     if (c->fd >= 0)
-        close(c->fd);
+        gq_hold_close(c->fd);
     free(c->path);
     free(c);
 }

@@ -115,7 +115,7 @@ static gq_status stream_close(struct gq_sink *sink)
 {
     struct stream *s = (struct stream *)sink;
     gq_status status = stream_flush(sink);
-    if (s->fd > STDERR_FILENO && close(s->fd) != 0 && status == GQ_OK)
+    if (s->fd > STDERR_FILENO && gq_hold_close(s->fd) != 0 && status == GQ_OK)
         status = gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
     free(s->buffer);
     free(s);

@@ -73,7 +73,7 @@ static gq_status begin_file(struct gq_dead_file *file)
 static void let_go(struct gq_dead_file *file)
 {
     if (file->fd >= 0)
-        close(file->fd);
+        gq_hold_close(file->fd);
     file->fd = -1;
 }
 

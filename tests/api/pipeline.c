@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gpuqueue/runtime.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,19 +14,24 @@
 #include "tree.h"
 #include "unit/unit.h"
 
-static gq_pipeline *started(const char *source, const char *sink)
+static gq_pipeline *started_with(const char *text)
 {
-    char text[1024];
     gq_pipeline *p = NULL;
-    snprintf(text, sizeof text,
-             "version: 1\nname: edge\nbackend: cpu\nsource: { %s }\nqueue: { capacity: 64, slot_bytes: 64 }\n"
-             "stages: [{ plugin: %s }]\nsink: { %s }\ncpu: { threads: 2 }\n",
-             source, tree_fate(), sink);
     gq_open_opts opts = {.size = sizeof opts, .path = "edge.yaml", .text = text};
     ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());
     ck_assert_msg(gq_prepare(p) == GQ_OK, "%s", gq_last_error());
     ck_assert_msg(gq_start(p) == GQ_OK, "%s", gq_last_error());
     return p;
+}
+
+static gq_pipeline *started(const char *source, const char *sink)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "version: 1\nname: edge\nbackend: cpu\nsource: { %s }\nqueue: { capacity: 64, slot_bytes: 64 }\n"
+             "stages: [{ plugin: %s }]\nsink: { %s }\ncpu: { threads: 2 }\n",
+             source, tree_fate(), sink);
+    return started_with(text);
 }
 
 static gq_stats stats_of(const gq_pipeline *p)
@@ -210,6 +216,55 @@ START_TEST(a_forked_child_cannot_harm_its_parents_queue)
 }
 END_TEST
 
+/* What a pipeline has for itself alone: the sink, its checkpoint, its dead letters. */
+static void have_all_locks(const char *folder, char text[1024])
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/in", folder);
+    FILE *in = fopen(path, "w");
+    ck_assert_ptr_nonnull(in);
+    ck_assert_int_ge(fputs("fail\nx\n", in), 0);
+    ck_assert_int_eq(fclose(in), 0);
+    snprintf(text, 1024,
+             "version: 1\nname: locks\nbackend: cpu\nsource: { file: { path: %s/in } }\n"
+             "queue: { capacity: 64, slot_bytes: 64 }\nstages: [{ plugin: %s }]\n"
+             "sink: { file: { path: %s/out } }\ndelivery: exactly_once\non_error: { dead_letter: { file: { path: "
+             "%s/dead } } }\ncpu: { threads: 2 }\n",
+             folder, tree_fate(), folder, folder);
+}
+
+static void run_to_its_end(const char *text, pid_t *heir)
+{
+    gq_pipeline *p = started_with(text);
+    ck_assert_msg(gq_wait(p, 20000) == GQ_OK, "%s", gq_last_error());
+    if (heir && (*heir = fork()) == 0) {
+        sleep(60);
+        _exit(0);
+    }
+    ck_assert_msg(gq_stop(p, 0) == GQ_OK, "%s", gq_last_error());
+    gq_close(p);
+}
+
+START_TEST(what_a_forked_child_inherits_does_not_keep_what_a_pipeline_wrote)
+{
+    char folder[] = "/tmp/gpuq-heir-XXXXXX", text[1024];
+    static const char *const names[] = {"in", "out", "out.checkpoint", "dead"};
+    pid_t heir = -1;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    have_all_locks(folder, text);
+    run_to_its_end(text, &heir);
+    ck_assert_int_gt(heir, 0);
+    run_to_its_end(text, NULL);
+    kill(heir, SIGKILL);
+    waitpid(heir, NULL, 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(text, sizeof text, "%s/%s", folder, names[i]);
+        ck_assert_int_eq(unlink(text), 0);
+    }
+    rmdir(folder);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {an_interrupt_loses_no_message_that_was_accepted,
@@ -218,6 +273,7 @@ int main(void)
                                   latency_is_measured_from_the_enqueue,
                                   a_failed_message_that_nobody_took_is_no_result,
                                   a_forked_child_cannot_harm_its_parents_queue,
+                                  what_a_forked_child_inherits_does_not_keep_what_a_pipeline_wrote,
                                   a_stop_ends_though_the_sinks_reader_stands_still,
                                   a_sinks_reader_that_goes_away_is_an_error_and_no_signal};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
