@@ -312,6 +312,30 @@ static void stream_tell(const struct gq_source *source, uint64_t *position, uint
     *records = s->records;
 }
 
+/* A last line that only the file's end had ended may have its newline by now, which is not the next line's. One that
+ * goes on was half a line. */
+static gq_status resume_line(const struct stream *s, uint64_t *position, uint64_t records)
+{
+    uint8_t at[2]; /* the last byte of what was taken, and the next */
+    ssize_t n;
+    if (s->split != GQ_FRAME_LINES || *position == 0)
+        return GQ_OK;
+    do
+        n = pread(s->fd, at, sizeof at, (off_t)*position - 1);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "reading %s at offset %" PRIu64, s->name, *position - 1);
+    if (n < 2 || at[0] == '\n')
+        return GQ_OK;
+    if (at[1] != '\n')
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s:%" PRIu64 ": this line had no end when an earlier run took it, at offset %" PRIu64
+                            ", and goes on now: end it there, or remove the output's checkpoint to begin anew",
+                            s->name, records, *position);
+    ++*position;
+    return GQ_OK;
+}
+
 static gq_status stream_resume(struct gq_source *source, uint64_t position, uint64_t records)
 {
     struct stream *s = (struct stream *)source;
@@ -327,6 +351,14 @@ static gq_status stream_resume(struct gq_source *source, uint64_t position, uint
                             " of it: it was cut or replaced; restore it, or remove the output's checkpoint to begin "
                             "anew",
                             s->name, (uint64_t)info.st_size, position);
+    if (s->split == GQ_FRAME_WHOLE && records && (uint64_t)info.st_size > position)
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s has %" PRIu64 " bytes, and an earlier run took the first %" PRIu64
+                            " of it as the whole: restore it, or remove the output's checkpoint to begin anew",
+                            s->name, (uint64_t)info.st_size, position);
+    gq_status status = resume_line(s, &position, records);
+    if (status != GQ_OK)
+        return status;
     if (lseek(s->fd, (off_t)position, SEEK_SET) < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
     s->offset = position;

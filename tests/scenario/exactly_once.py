@@ -107,6 +107,38 @@ class ExactlyOnce(harness.Scenario):
         self.assertEqual(self.finished()["messages_in"], 1)
         self.assertEqual(self.read(), self.expected + b"dedneppa100000\n")
 
+    def test_a_last_line_whose_end_comes_later_is_one_line(self):
+        self.write("in", b"000001one\n000002two")
+        self.assertEqual(self.finished()["messages_in"], 2)
+        with open(self.input, "ab") as file:
+            file.write(b"\n000003three\n")
+        again = self.finished()
+        self.assertEqual((again["resumed"], again["messages_in"]), (2, 1))
+        self.assertEqual(self.read(), b"eno100000\nowt200000\neerht300000\n")
+
+    def test_a_last_line_that_goes_on_later_is_refused(self):
+        self.write("in", b"000001one\n000002two")
+        self.finished()
+        with open(self.input, "ab") as file:
+            file.write(b"fold\n")
+        code, _, err = self.finish(self.start("run", self.file))
+        self.assertEqual(code, 65, err)
+        self.assertIn(f"{self.input}:2: this line had no end when an earlier run took it, at offset 19, and goes on now", err)
+        self.assertEqual(self.read(), b"eno100000\nowt200000\n")
+        self.write("in", b"000001one\n000002two")
+        self.assertEqual(self.finished()["resumed"], 2)
+
+    def test_a_whole_input_that_grew_is_refused(self):
+        source = {"file": {"path": self.write("in", b"000001one"), "split": "whole"}}
+        file = self.exact(source=source)
+        self.assertEqual(self.finished(file)["messages_in"], 1)
+        self.assertEqual(self.finished(file)["resumed"], 1)
+        self.write("in", b"000001one and more")
+        code, _, err = self.finish(self.start("run", file))
+        self.assertEqual(code, 65, err)
+        self.assertIn(f"{self.input} has 18 bytes, and an earlier run took the first 9 of it as the whole: ", err)
+        self.assertEqual(self.read(), b"eno100000\n")
+
     def test_a_run_that_fails_in_the_middle_goes_on_when_it_is_mended(self):
         self.write("in", lines(self.messages[:15000] + [b"x" * 2000] + self.messages[15000:]))
         code, _, err = self.finish(self.start("run", self.file))
