@@ -186,10 +186,10 @@ static gq_status stats(struct gq_user *user, QueueStats *out)
     gq_queue_get_counts(user->handle->queue, &c, NULL);
     *out = (QueueStats){
         .enq_count = c.submitted,
-        .deq_count = c.released,
+        .deq_count = c.taken,
         .dropped_full = c.refused_full,
         .retries = gq_queue_retries(user->handle->queue),
-        .queue_depth = c.submitted - c.released,
+        .queue_depth = c.submitted - c.taken,
     };
     return GQ_OK;
 }

@@ -487,7 +487,7 @@ static double seconds_run(const struct gq_pipeline *p)
 static uint64_t taken_well(const struct gq_lane_counts *c)
 {
     uint64_t without = c->dropped + c->failed + c->lost;
-    return c->released > without ? c->released - without : 0;
+    return c->taken > without ? c->taken - without : 0;
 }
 
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out)

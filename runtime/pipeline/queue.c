@@ -312,7 +312,7 @@ void gq_queue_get_counts(struct gq_queue *queue, struct gq_lane_counts *out, str
         struct gq_lane_counts c;
         gq_lane_get_counts(queue->lane[i], &c);
         out->submitted += c.submitted;
-        out->released += c.released;
+        out->taken += c.taken;
         out->dropped += c.dropped;
         out->failed += c.failed;
         out->lost += c.lost;

@@ -140,9 +140,16 @@ static uint8_t state_of(const struct gq_lane *lane, uint64_t seq)
     return lane->state[gq_slot_index(&lane->view, seq)];
 }
 
+static void count_taken(struct gq_lane *lane, uint64_t count)
+{
+    __atomic_store_n(&lane->taken, lane->taken + count, __ATOMIC_RELEASE);
+}
+
 static void mark(struct gq_lane *lane, uint64_t seq, uint8_t state)
 {
     uint8_t *at = &lane->state[gq_slot_index(&lane->view, seq)];
+    if (state == TAKEN && *at != MUTE)
+        count_taken(lane, 1);
     lane->marks += (uint32_t)(state != LIVE) - (uint32_t)(*at != LIVE);
     *at = state;
 }
@@ -384,6 +391,7 @@ static uint32_t release_front(struct gq_lane *lane, const uint64_t *seqs, uint32
         n++;
     tell_keeper(lane, first, n);
     set_released(lane, first + n);
+    count_taken(lane, n);
     return n;
 }
 
@@ -416,6 +424,7 @@ gq_status gq_lane_release_run(struct gq_lane *lane, uint64_t first, uint64_t cou
     tell_keeper(lane, first, n);
     if (n)
         set_released(lane, first + n);
+    count_taken(lane, n);
     for (uint64_t i = n; i < count && status == GQ_OK; i++)
         status = release_one(lane, first + i);
     advance(lane);

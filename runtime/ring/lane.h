@@ -62,7 +62,7 @@ struct gq_lane_opts {
 };
 
 struct gq_lane_counts {
-    uint64_t submitted, released; /* submitted - released is the depth */
+    uint64_t submitted, taken; /* submitted - taken is the depth; slots are free once all before them are, too */
     uint64_t dropped, failed, refused_full, lost;
 };
 
@@ -92,6 +92,7 @@ struct gq_lane {
     _Alignas(GQ_LINE_BYTES) pthread_mutex_t lock;
     uint64_t seen;     /* next seq to hand out */
     uint64_t released; /* atomic: slots of all below are free */
+    uint64_t taken;    /* atomic: messages done with, mute ones left out; in any order */
     uint64_t dropped, failed, lost;
     uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
     uint8_t *state;          /* per slot, if `marks` is not 0 */

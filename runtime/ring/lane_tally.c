@@ -83,10 +83,8 @@ void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *re
 
 void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out)
 {
-    const uint64_t unmuted = __atomic_load_n(&lane->unmuted, __ATOMIC_RELAXED); /* read before what it is part of */
-    out->released = __atomic_load_n(&lane->released, __ATOMIC_ACQUIRE) - lane->first_seq;
+    out->taken = __atomic_load_n(&lane->taken, __ATOMIC_ACQUIRE); /* before what it is part of */
     out->submitted = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) - lane->first_seq - lane->muted;
-    out->released = out->released > unmuted ? out->released - unmuted : 0;
     out->dropped = __atomic_load_n(&lane->dropped, __ATOMIC_RELAXED);
     out->failed = __atomic_load_n(&lane->failed, __ATOMIC_RELAXED);
     out->lost = __atomic_load_n(&lane->lost, __ATOMIC_RELAXED);

@@ -307,6 +307,31 @@ START_TEST(results_go_back_in_any_order)
 }
 END_TEST
 
+START_TEST(what_was_taken_counts_in_any_order)
+{
+    GpuQueue *q = open_with(NULL, 8, 64);
+    uint64_t ids[4];
+    char buffer[64];
+    QResult results[4];
+    QueueStats stats;
+    size_t count = 0, len = sizeof buffer;
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(q_enqueue(q, "x", 1, &ids[i], 0), Q_OK);
+    ck_assert_int_eq(take(q, ids[2], buffer, &len), Q_OK);
+    ck_assert_int_eq(q_stats(q, &stats), Q_OK);
+    ck_assert(stats.deq_count == 1 && stats.queue_depth == 3);
+    for (size_t got; count < 3; count += got)
+        ck_assert_int_eq(q_peek(q, &results[count], 4 - count, &got, 20000), Q_OK);
+    ck_assert_int_eq(q_release(q, &results[2], 1), Q_OK);
+    ck_assert_int_eq(q_stats(q, &stats), Q_OK);
+    ck_assert(stats.deq_count == 2 && stats.queue_depth == 2);
+    ck_assert_int_eq(q_release(q, results, 2), Q_OK);
+    ck_assert_int_eq(q_stats(q, &stats), Q_OK);
+    ck_assert(stats.enq_count == 4 && stats.deq_count == 4 && stats.queue_depth == 0);
+    q_shutdown(q);
+}
+END_TEST
+
 START_TEST(dropped_and_failed_messages_say_so)
 {
     GpuQueue *q = open_with(tree_fate(), 8, 16);
@@ -606,6 +631,7 @@ int main(void)
                                   nobody_waits_for_results_that_were_handed_out,
                                   in_place_claims_and_results,
                                   results_go_back_in_any_order,
+                                  what_was_taken_counts_in_any_order,
                                   dropped_and_failed_messages_say_so,
                                   a_crash_is_a_sentence_for_its_message_and_a_pause_for_the_others,
                                   a_long_message_holds_up_no_other,

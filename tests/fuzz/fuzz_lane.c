@@ -385,7 +385,7 @@ static void check_counts(void)
 {
     struct gq_lane_counts c;
     gq_queue_get_counts(&w.queue, &c, NULL);
-    gq_assert(c.released <= c.submitted && c.submitted - c.released <= w.capacity);
+    gq_assert(c.taken <= c.submitted && c.submitted - c.taken <= w.capacity);
     gq_assert(gq_lane_unfinished(w.lane) <= w.capacity);
     gq_assert(gq_lane_unfinished_below(w.lane, UINT64_MAX) <= w.capacity);
     if (!(w.mode & COUNTED))

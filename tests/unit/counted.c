@@ -64,7 +64,7 @@ START_TEST(what_is_told_is_taken_once_and_makes_room)
     ck_assert_int_eq(gq_counted_take(lane, &c), GQ_ERR_NOT_READY);
     struct gq_lane_counts counts;
     gq_lane_get_counts(lane, &counts);
-    ck_assert_uint_eq(counts.released, 10);
+    ck_assert_uint_eq(counts.taken, 10);
     ck_assert_uint_eq(counts.dropped, 2);
     ck_assert_uint_eq(counts.failed, 1);
     struct gq_histogram latency = {0};

@@ -172,7 +172,7 @@ static gq_status send_letter(struct replay *r, const struct gq_dead_letter *lett
 static gq_status finish_all(struct replay *r)
 {
     struct gq_lane_counts counts = {.submitted = 1};
-    while (counts.submitted > counts.released || counts.lost > 0) {
+    while (counts.submitted > counts.taken || counts.lost > 0) {
         gq_status status = take_results(r);
         if (status != GQ_OK)
             return status;
