@@ -90,8 +90,11 @@ GpuQueue *gq_queue(gq_pipeline *p) { return p && p->phase == GQ_PHASE_STARTED ? 
 gq_status gq_get_stats(const gq_pipeline *p, gq_stats *out)
 {
     gq_stats all = {.size = sizeof all};
-    if (!p || !out || out->size < sizeof(size_t))
-        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_get_stats: the pipeline or out is NULL, or out->size is not set");
+    gq_status status = gq_check_pipeline(p, "gq_get_stats"); /* a child's copy of a lock may be held for ever */
+    if (status != GQ_OK)
+        return status;
+    if (!out || out->size < sizeof(size_t))
+        return gq_error_set(GQ_ERR_INVALID_ARG, "gq_get_stats: out is NULL, or out->size is not set");
     gq_pipeline_stats(p, &all);
     size_t size = out->size < sizeof all ? out->size : sizeof all;
     size_t said = out->size;

@@ -185,7 +185,9 @@ END_TEST
 
 static int use_in_child(gq_pipeline *p, GpuQueue *q)
 {
-    if (q_enqueue(q, "x", 1, NULL, 0) != Q_ERR_SHUTDOWN || gq_wait(p, 0) != GQ_ERR_INVALID_ARG)
+    gq_stats s = {.size = sizeof s};
+    if (gq_get_stats(p, &s) != GQ_ERR_INVALID_ARG || q_enqueue(q, "x", 1, NULL, 0) != Q_ERR_SHUTDOWN ||
+        gq_wait(p, 0) != GQ_ERR_INVALID_ARG)
         return 1;
     gq_interrupt(p);
     q_shutdown(q);
