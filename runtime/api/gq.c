@@ -2,6 +2,7 @@
 #include <gpuqueue/runtime.h>
 #include "api/api.h"
 #include "base/error.h"
+#include "pipeline/handle.h"
 #include "pipeline/pipeline.h"
 #include <stdbool.h>
 #include <string.h>
@@ -85,7 +86,12 @@ void gq_close(gq_pipeline *p)
         gq_pipeline_close(p);
 }
 
-GpuQueue *gq_queue(gq_pipeline *p) { return p && p->phase == GQ_PHASE_STARTED ? p->handle : NULL; }
+GpuQueue *gq_queue(gq_pipeline *p)
+{
+    const bool given =
+        p && p->phase == GQ_PHASE_STARTED && p->handle && (p->handle->can_enqueue || p->handle->can_take);
+    return given ? p->handle : NULL;
+}
 
 gq_status gq_get_stats(const gq_pipeline *p, gq_stats *out)
 {

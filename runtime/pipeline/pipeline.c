@@ -273,8 +273,8 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
         status = add_first_lane(p);
     if (status == GQ_OK)
         status = open_connectors(p);
-    if (status == GQ_OK && (conf->source.kind == GQ_SOURCE_API || conf->sink.kind == GQ_SINK_API))
-        status = gq_handle_create(p, &p->handle);
+    if (status == GQ_OK)
+        status = gq_handle_create(p, &p->handle); /* also where nobody is given it: it knows of forks */
     if (status == GQ_OK) {
         set_live(p);
         gq_supervisor_arm(&p->supervisor);

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "pipeline/pipeline.h"
 #include "tree.h"
 #include "unit/unit.h"
 
@@ -218,6 +220,41 @@ START_TEST(a_forked_child_cannot_harm_its_parents_queue)
 }
 END_TEST
 
+/* Killed, with a child that has all that was open. */
+static void leave_an_heir(int said)
+{
+    gq_pipeline *p = started("generate: { count: 1000000, bytes: 8, rate: 100/s }", "null: {}");
+    pid_t pids[2] = {p->remote->process.pid, fork()};
+    if (pids[1] == 0) {
+        sleep(60);
+        _exit(0);
+    }
+    if (write(said, pids, sizeof pids) == (ssize_t)sizeof pids)
+        raise(SIGKILL);
+    _exit(1);
+}
+
+START_TEST(a_worker_ends_with_its_application_though_a_forked_child_lives_on)
+{
+    pid_t pids[2] = {-1, -1}, gone = 0;
+    int said[2], status;
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* what is orphaned is ours */
+    ck_assert_int_eq(pipe2(said, O_CLOEXEC), 0);
+    const pid_t application = fork();
+    if (application == 0)
+        leave_an_heir(said[1]);
+    ck_assert_int_eq(waitpid(application, &status, 0), application);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    ck_assert_int_eq(read(said[0], pids, sizeof pids), sizeof pids);
+    for (int i = 0; i < 3000 && gone == 0; i++, usleep(10000))
+        gone = waitpid(pids[0], &status, WNOHANG);
+    kill(pids[1], SIGKILL);
+    ck_assert_int_eq(waitpid(pids[1], &status, 0), pids[1]);
+    ck_assert_int_eq(WTERMSIG(status), SIGKILL); /* it lived until now */
+    ck_assert_int_eq(gone, pids[0]);
+}
+END_TEST
+
 /* What a pipeline has for itself alone: the sink, its checkpoint, its dead letters. */
 static void have_all_locks(const char *folder, char text[1024])
 {
@@ -275,6 +312,7 @@ int main(void)
                                   latency_is_measured_from_the_enqueue,
                                   a_failed_message_that_nobody_took_is_no_result,
                                   a_forked_child_cannot_harm_its_parents_queue,
+                                  a_worker_ends_with_its_application_though_a_forked_child_lives_on,
                                   what_a_forked_child_inherits_does_not_keep_what_a_pipeline_wrote,
                                   a_stop_ends_though_the_sinks_reader_stands_still,
                                   a_sinks_reader_that_goes_away_is_an_error_and_no_signal};
