@@ -413,6 +413,9 @@ class Canary(Operated):
 class Watched(Operated):
     """A plugin that is saved goes live, or the run says why not; and when it is saved again, it does."""
 
+    def is_over(self, point, process):
+        return self.ends_with(point, b"b") or process.poll() is not None
+
     def act(self, point):
         process = self.begin(point, "--watch")
         for number in range(2):
@@ -421,8 +424,8 @@ class Watched(Operated):
             until(lambda: point.read() != b"", 5)
             before = point.said(process).count("audit ")
             point.write("s.cu", point.bench.plugin_text("b") + f"// save {number}\n")
-            live = until(lambda: self.ends_with(point, b"b") or process.poll() is not None, 3 if number == 0 else 20)
-            if live:
+            until(lambda: self.is_over(point, process) or (number == 0 and point.said(process).count("audit ") > before), 20)
+            if self.is_over(point, process):
                 break
             expect(number == 0 and point.said(process).count("audit ") > before,
                    f"saved, and neither live nor refused: {point.said(process)}")

@@ -15,7 +15,7 @@
 #define DRAIN_MS 200u
 
 static char folder[64];
-static GpuQueue *late; /* NULL: nobody comes late */
+static GpuQueue *late; /* atomic; NULL: nobody comes late */
 
 /* 'l' stays inside until it is over, and says whether that is in a trial. To the code 'b' it is poison. */
 static const char plugin[] = "#include <gpuqueue/plugin.h>\n"
@@ -89,9 +89,9 @@ gq_status __wrap_gq_remote_succeed(struct gq_remote *remote);
 
 gq_status __wrap_gq_remote_succeed(struct gq_remote *remote)
 {
-    if (late)
-        send_from_another(late);
-    late = NULL;
+    GpuQueue *q = __atomic_exchange_n(&late, NULL, __ATOMIC_ACQ_REL);
+    if (q)
+        send_from_another(q);
     return __real_gq_remote_succeed(remote);
 }
 
@@ -103,7 +103,7 @@ static void a_thread_that_comes_is_not_held_up(void)
     GpuQueue *q = gq_queue(p);
     begin_trial(q);
     send_from_another(q);
-    late = q;
+    __atomic_store_n(&late, q, __ATOMIC_RELEASE);
     REQUIRE(mkdir(in_folder("over"), 0700) == 0, "over");
     for (uint32_t i = 0; i < 3; i++) {
         REQUIRE(q_peek_any(q, &r, 1, &count, 30000) == Q_OK && r.status == Q_RESULT_OK, "result %u", i);

@@ -40,7 +40,10 @@ class Memory(harness.Scenario):
 
     def test_two_gibibytes_take_no_more_than_twenty_mebibytes(self):
         for capacity, slot_bytes in ((64, 65536), (4096, 1024)):
-            small, large = self.peak(20 << 20, capacity, slot_bytes), self.peak(2 << 30, capacity, slot_bytes)
+            small = 0
+            for _ in range(20):  # a busy machine may be through with it before anybody looks
+                small = small if small > 1 << 20 else self.peak(20 << 20, capacity, slot_bytes)
+            large = self.peak(2 << 30, capacity, slot_bytes)
             print(f"{capacity} slots of {slot_bytes} bytes: peak of all processes {small >> 20} MiB for 20 MiB, {large >> 20} MiB for 2 GiB")
             self.assertGreater(small, 1 << 20)
             if harness.BACKEND == "cpu":
