@@ -1,6 +1,7 @@
 #include "base/dl.h"
 #include "base/assert.h"
 #include <dlfcn.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,16 @@ void gq_dl_close(void *object)
 {
     if (object)
         dlclose(object);
+}
+
+int gq_dl_find(const char *name, char *path, size_t size)
+{
+    struct link_map *map = NULL;
+    void *object = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    const int found = object && dlinfo(object, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] == '/' &&
+                      snprintf(path, size, "%s", map->l_name) < (int)size;
+    gq_dl_close(object);
+    return found;
 }
 
 const char *gq_dl_driver_name(void)

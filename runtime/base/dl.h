@@ -22,6 +22,8 @@ gq_status gq_dl_symbol(void *object, const char *name, void **out);
     }
 
 void gq_dl_close(void *object);
+/* The file that the loader takes for a name without a folder; false if it takes none. It is loaded for the question. */
+int gq_dl_find(const char *name, char *path, size_t size);
 /* The NVIDIA driver's library: $GPUQ_LIBCUDA, or libcuda.so.1 for the loader to find. */
 const char *gq_dl_driver_name(void);
 /* The file that holds the code of this library; false if the system cannot say. */

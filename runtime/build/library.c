@@ -36,13 +36,15 @@ void gq_library_find(const char *variable, const char *first, const char *second
     const char *const names[] = {first, second};
     const char *chosen = getenv(variable);
     if (chosen && *chosen) {
-        snprintf(path, PATH_MAX, "%s", chosen);
+        if (strchr(chosen, '/') || !gq_dl_find(chosen, path, PATH_MAX))
+            snprintf(path, PATH_MAX, "%s", chosen);
         return;
     }
     for (size_t n = 0; n < sizeof names / sizeof *names; n++)
         if (look_in_loader_path(names[n], path) || look_in_folders(names[n], path))
             return;
-    snprintf(path, PATH_MAX, "%s", first);
+    if (!gq_dl_find(first, path, PATH_MAX) && !gq_dl_find(second, path, PATH_MAX))
+        snprintf(path, PATH_MAX, "%s", first);
 }
 
 gq_status gq_library_check(const char *path)

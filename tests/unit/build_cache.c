@@ -1,6 +1,7 @@
 /* The cache: a hit is what was compiled; anything that reached the compiler and changed is a miss, and so is damage. */
 #include "build_support.h"
 #include "build/cache.h"
+#include "build/library.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -176,6 +177,23 @@ START_TEST(a_folder_that_others_can_write_is_refused)
 }
 END_TEST
 
+START_TEST(a_library_that_only_the_loader_finds_is_known_by_its_file)
+{
+    char path[PATH_MAX];
+    gq_library_find("GPUQ_TEST_LIBRARY", "libnone.so.9", "libc.so.6", path);
+    ck_assert_msg(path[0] == '/' && gq_file_exists(path), "%s", path);
+    setenv("GPUQ_TEST_LIBRARY", "libm.so.6", 1);
+    gq_library_find("GPUQ_TEST_LIBRARY", "libnone.so.9", "libc.so.6", path);
+    ck_assert_msg(path[0] == '/' && strstr(path, "libm") && gq_file_exists(path), "%s", path);
+    setenv("GPUQ_TEST_LIBRARY", "libnone.so.8", 1);
+    gq_library_find("GPUQ_TEST_LIBRARY", "libnone.so.9", "libc.so.6", path);
+    ck_assert_str_eq(path, "libnone.so.8");
+    unsetenv("GPUQ_TEST_LIBRARY");
+    gq_library_find("GPUQ_TEST_LIBRARY", "libnone.so.9", "libnone.so.7", path);
+    ck_assert_str_eq(path, "libnone.so.9");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("build_cache");
@@ -189,6 +207,7 @@ int main(void)
     tcase_add_test(tests, a_damaged_entry_is_built_again);
     tcase_add_test(tests, entries_are_listed_and_cleared);
     tcase_add_test(tests, a_folder_that_others_can_write_is_refused);
+    tcase_add_test(tests, a_library_that_only_the_loader_finds_is_known_by_its_file);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
