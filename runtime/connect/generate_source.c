@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_NS 500000000u /* at a time */
+#define WAIT_NS 500000000u             /* at a time */
+#define LONGEST_NS ((uint64_t)1 << 62) /* a century and more */
 
 struct generate {
     struct gq_source base;
@@ -50,7 +51,8 @@ static bool due(struct generate *g, bool may_wait, bool *interrupted)
         return true;
     if (g->start_ns == 0)
         g->start_ns = gq_clock_ns();
-    uint64_t at = g->start_ns + (uint64_t)((double)g->made * 1e9 / g->rate_per_s);
+    const double after_ns = (double)g->made * 1e9 / g->rate_per_s;
+    const uint64_t at = g->start_ns + (after_ns < (double)LONGEST_NS ? (uint64_t)after_ns : LONGEST_NS);
     /* The clock is read once a turn: a second reading may be past `at`, and the difference then has no end. */
     for (uint64_t now; (now = gq_clock_ns()) < at;) {
         if (!may_wait)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """sources.py - messages that are made and not read: by generate, deterministic and at its rate, and by a source plugin."""
 import hashlib
+import os
+import signal
 import harness
-from harness import lines, ours
+from harness import lines, ours, until
 
 
 class Sources(harness.Scenario):
@@ -37,6 +39,16 @@ class Sources(harness.Scenario):
             summary = self.run_ok(self.pipeline(source=source, sink={"null": {}}))
             self.assertGreater(summary["seconds"], 2 * 0.9)
             self.assertLess(summary["seconds"], 2 * 1.2)
+
+    def test_a_rate_of_one_message_in_thousands_of_years_makes_one(self):
+        for rate in ("1e-11/s", "1e-300/s"):
+            source = {"generate": {"count": 3, "bytes": 8, "rate": rate}}
+            process = self.start("run", self.pipeline(source=source, sink={"file": {"path": self.out, "join": "raw"}}))
+            self.assertTrue(until(lambda: os.path.exists(self.out) and self.read()))
+            process.send_signal(signal.SIGINT)
+            code, _, err = self.finish(process)
+            self.assertEqual((code, self.read()), (0, bytes(8)), err)
+            os.remove(self.out)
 
     def made(self, count, stages, *arguments, queue=None, **more):
         source = {"plugin": {"path": ours("counter"), "count": count, **more}}
