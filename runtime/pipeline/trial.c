@@ -7,6 +7,7 @@
 
 #define SOON 2000u /* looks for the end one after another, before sleeping between them */
 #define LOOK_US 50u
+#define CUT_LOOKS 64u /* between two at the channel, which take a system call */
 #define SCARCE_NAP_US 20000u
 #define STARTS_MAX 5u /* of a worker that ends beside the message: somebody kills them */
 
@@ -109,7 +110,8 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
-        trial->budget.is_cut = gq_channel_is_cut(channel);
+        if (look % CUT_LOOKS == 0)
+            trial->budget.is_cut = gq_channel_is_cut(channel);
         if (gq_budget_look(&trial->budget, page, p->conf, hung)) {
             gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
             return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
