@@ -325,15 +325,22 @@ START_TEST(an_index_of_a_source_is_over_its_time_too)
 }
 END_TEST
 
+/* Two threads, of a stage whose messages may take 50 ms; nobody holds one. */
+static struct gq_conf watch_two(struct gq_budget *budget)
+{
+    static struct gq_conf_stage stage;
+    stage = (struct gq_conf_stage){.timeout_ms = 50};
+    memset(&page, 0, sizeof page);
+    gq_budget_reset(budget);
+    page.threads = 2;
+    return (struct gq_conf){.stages = &stage, .stage_count = 1};
+}
+
 START_TEST(a_worker_that_is_ending_of_a_signal_does_not_hang)
 {
     static struct gq_budget budget;
-    struct gq_conf_stage stage = {.timeout_ms = 50};
-    struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+    const struct gq_conf conf = watch_two(&budget);
     uint32_t block = 9;
-    memset(&page, 0, sizeof page);
-    gq_budget_reset(&budget);
-    page.threads = 2;
     hold(0, 3, 0);
     page.crumb[1].signal = SIGSEGV;
     for (int i = 0; i < 20; i++, usleep(10000))
@@ -352,12 +359,8 @@ END_TEST
 START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
 {
     static struct gq_budget budget;
-    struct gq_conf_stage stage = {.timeout_ms = 50};
-    struct gq_conf conf = {.stages = &stage, .stage_count = 1};
+    const struct gq_conf conf = watch_two(&budget);
     uint32_t block = 9;
-    memset(&page, 0, sizeof page);
-    gq_budget_reset(&budget);
-    page.threads = 2;
     hold(1, 3, 0);
     ck_assert_uint_eq(gq_budget_look_ms(&conf), 5);
     ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
@@ -369,7 +372,7 @@ START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
     for (int i = 0; i < 12 && block == 9; i++, usleep(10000))
         gq_budget_look(&budget, &page, &conf, &block);
     ck_assert_uint_eq(block, 1);
-    stage.timeout_ms = 0;
+    conf.stages[0].timeout_ms = 0;
     ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
 }
 END_TEST
