@@ -471,7 +471,8 @@ static __device__ __forceinline__ gq_claim gq_take_turn(const gq_grid &g, gq_wat
 {
     if (order == 0)
         return gq_find(g, w, turn, want);
-    return order == GQ_GRID_NOW ? gq_no_claim() : gq_find_rest(g, *turn, want);
+    const bool nothing = order == GQ_GRID_NOW || gq_dev_relaxed_u32(&g.shared->order[g.step].refused) == g.launch;
+    return nothing ? gq_no_claim() : gq_find_rest(g, *turn, want);
 }
 
 static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)

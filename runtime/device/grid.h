@@ -83,8 +83,9 @@ struct gq_grid_order {
     /* Grids whose launch number is not above it leave. They claim no message above the last one claimed, and all below:
      * of each lane, the messages that are claimed then are the first so many. */
     uint32_t leave;
-    uint32_t left; /* blocks that have left, of all launches of the step */
-    uint8_t pad0[GQ_LINE_BYTES - 8];
+    uint32_t left;    /* blocks that have left, of all launches of the step */
+    uint32_t refused; /* a launch that starts when others serve again in its place: it claims nothing as it leaves */
+    uint8_t pad0[GQ_LINE_BYTES - 12];
 };
 
 /* Payload that one warp takes at a time: in many small parts reads and writes share the bus best. */
