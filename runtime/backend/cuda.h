@@ -11,7 +11,8 @@
 #include "ring/head.h"
 
 #define GQ_CUDA_STEPS_MAX (GQ_STAGES_MAX + 1)
-#define GQ_CUDA_SLOW_MAX 4u /* grids of a step that did not leave in time; then no more changes */
+#define GQ_CUDA_IN_ORDER UINT32_MAX /* no step's grid is launched behind those of later steps */
+#define GQ_CUDA_STREAMS_MAX 3u /* of a step: two with grids that may hold a message, and one for those beside them */
 
 /* A loaded image: one version of a step. */
 struct gq_cuda_image {
@@ -20,6 +21,7 @@ struct gq_cuda_image {
     bool discarded; /* unloaded when nothing runs */
     gq_cu_library library;
     gq_cu_function function; /* NULL: its code is not on the device yet */
+    uint32_t percent;        /* as its function was last told to divide an SM's memory; 0: it was not */
     bool migrates;
     uint32_t scope, threads, state_bytes, state_version;
     uint32_t registers;     /* of a thread */
@@ -37,18 +39,25 @@ struct gq_cuda_state {
     uint32_t bytes, version;
 };
 
-/* One step: the image that runs, and its grid. */
+/* A stream of a step: a grid in it starts when the one before has left. */
+struct gq_cuda_stream {
+    gq_cu_stream at; /* NULL: not made yet */
+    uint32_t launch; /* of the newest grid in it; 0: it is known to be empty */
+};
+
+/* One step: the image that runs, and its grid. Beside it, while a message is held that a change waited for in vain,
+ * there are blocks that were told to leave, and the grid has that many blocks fewer. */
 struct gq_cuda_step {
     char name[64]; /* of the stage */
     struct gq_cuda_image *images, *live;
     struct gq_cuda_state state;
     uint32_t generation, stage;
-    gq_cu_stream stream;
-    uint32_t launch;                     /* of the newest grid; 0: none yet */
-    uint32_t blocks_launched;            /* of all grids so far */
-    bool launched;                       /* a grid is on `stream`, or was when it was last looked at */
-    gq_cu_stream slow[GQ_CUDA_SLOW_MAX]; /* with grids that were still there when others took their place */
-    uint32_t slow_count;
+    struct gq_cuda_stream stream[GQ_CUDA_STREAMS_MAX];
+    uint32_t launch;          /* of the newest grid; 0: none yet */
+    uint32_t told;            /* grids up to this launch were told to leave */
+    uint32_t blocks_launched; /* of all grids so far */
+    uint32_t blocks_told;     /* of those that were told to leave */
+    uint32_t extra;           /* of these, how many the whole grid was launched beside */
 };
 
 /* A second image of a step, with a grid of its own, which serves some of the lanes. */
@@ -99,7 +108,8 @@ struct gq_cuda {
     struct gq_cuda_step step[GQ_CUDA_STEPS_MAX];
     uint32_t steps;
     struct gq_cuda_canary canary;
-    uint32_t shared_percent; /* as the images of a row of steps divide an SM's memory; 0: not set */
+    uint32_t percent; /* as the images of a row of steps divide an SM's memory; 0: they do not say */
+    uint32_t last;    /* the step whose grid is launched behind all others; GQ_CUDA_IN_ORDER */
     bool has_source;
     bool running; /* grids do, or are about to; under `grids` */
     struct gq_cuda_lane lane[GQ_LANES_MAX];
@@ -138,16 +148,28 @@ gq_status gq_cuda_share_lanes(struct gq_cuda *c, uint32_t canary);
 /* Sizes the grids of all live images, and the canary's, so that all run at the same time. On failure sizes stay as they
  * were. *percent is how they then divide an SM's memory. */
 gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent);
-/* Nothing runs: the images divide an SM's memory so. */
+/* Do grids of these sizes fit, too, and divide an SM's memory so, if this step's is launched last? */
+bool gq_cuda_fits_last(const struct gq_cuda *c, uint32_t step, uint32_t percent);
+/* Nothing runs: all live images, and the canary's, divide an SM's memory so. On failure some do. */
 gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent);
-/* The grid of one step; behind one that runs, if its order to leave comes later. */
-gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks);
+/* Nothing runs: the grids of all steps, and the canary's. All of them, or none: what was launched before a launch that
+ * failed has left again, or the worker ends. */
 gq_status gq_cuda_launch(struct gq_cuda *c);
+/* Is the step's grid in one stream, and nothing else of it there? */
+bool gq_cuda_is_alone(const struct gq_cuda_step *s);
+/* The live image's grid, behind the one that runs, which is told to leave later. */
+gq_status gq_cuda_launch_behind(struct gq_cuda *c, uint32_t step);
 /* Orders grids to leave between two messages, and waits: all steps, or one. GQ_ERR_PLUGIN: one holds a message for
- * longer than five seconds; then those that left have been launched again. */
+ * longer than five seconds; then the live images serve on. */
 gq_status gq_cuda_park(struct gq_cuda *c);
-/* Of one step whose new grid, of `blocks`, is launched already, and waits for the old one. */
-gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks);
+/* Of one step whose new grid was launched behind the old one. GQ_ERR_PLUGIN: then both were told to leave, the new one
+ * without serving a message, and gq_cuda_launch_beside() is to be called with the image that is live again. */
+gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step);
+/* The live image serves beside blocks of the step that were told to leave, `waiting` of which have not started yet:
+ * with all its blocks where there is room, else with as many as have left; the others follow. */
+gq_status gq_cuda_launch_beside(struct gq_cuda *c, uint32_t step, uint32_t waiting);
+/* Launches what is missing of grids whose room has become free. Under `grids`, beside changes. */
+gq_status gq_cuda_top_up(struct gq_cuda *c);
 /* Nothing runs: the canary's grid is not launched again. */
 gq_status gq_cuda_end_canary(struct gq_cuda *c);
 /* Does any grid run? */

@@ -150,6 +150,7 @@ static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backe
     if (!c)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CUDA backend");
     c->setup = *setup;
+    c->last = GQ_CUDA_IN_ORDER;
     pthread_mutex_init(&c->grids, NULL);
     gq_status status = gq_cu_open(&c->cu);
     if (status == GQ_OK)
@@ -189,7 +190,10 @@ static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_
     struct gq_cuda *c = cuda_of(backend);
     if (c->lanes_held == GQ_LANES_MAX)
         return gq_error_set(GQ_ERR_NO_MEMORY, "a queue has at most %u lanes", GQ_LANES_MAX);
-    return gq_cuda_add_lane(c, view, range);
+    pthread_mutex_lock(&c->grids); /* the bell may launch a grid, which is told what lanes there are */
+    gq_status status = gq_cuda_add_lane(c, view, range);
+    pthread_mutex_unlock(&c->grids);
+    return status;
 }
 
 /* Not while a change stops them. */
@@ -198,6 +202,8 @@ static gq_status look_at_grids(struct gq_cuda *c)
     if (pthread_mutex_trylock(&c->grids) != 0)
         return GQ_OK;
     gq_status status = gq_cuda_check_grids(c);
+    if (status == GQ_OK)
+        status = gq_cuda_top_up(c);
     pthread_mutex_unlock(&c->grids);
     return status;
 }

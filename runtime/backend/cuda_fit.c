@@ -1,7 +1,6 @@
 #include "backend/cuda_fit.h"
 #include "base/assert.h"
 #include "base/text.h"
-#include <stdbool.h>
 #include <stdlib.h>
 
 #define WARP 32u
@@ -179,4 +178,13 @@ gq_status gq_fit(const struct gq_fit_device *device, struct gq_fit_step *steps, 
     *shared_an_sm = shared_taken(device, sm);
     free(sm);
     return fits ? GQ_OK : refuse(device, steps, count);
+}
+
+bool gq_fits(const struct gq_fit_device *device, const struct gq_fit_step *steps, uint32_t count, uint32_t shared_an_sm)
+{
+    gq_assert(device->sms > 0 && count > 0);
+    struct room *sm = calloc((size_t)device->sms, sizeof *sm);
+    const bool fits = sm && place_in_order(device, sm, steps, count) && shared_taken(device, sm) <= shared_an_sm;
+    free(sm);
+    return fits;
 }

@@ -6,6 +6,7 @@
 #ifndef GQ_BACKEND_CUDA_FIT_H
 #define GQ_BACKEND_CUDA_FIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/error.h"
 
@@ -31,5 +32,8 @@ uint32_t gq_fit_alone(const struct gq_fit_device *device, const struct gq_fit_st
  * number get it; the others share what is left, a block at a time. GQ_ERR_PLUGIN: a step that asks does not get its
  * blocks, or one that does not ask gets none; the sentence has the numbers. */
 gq_status gq_fit(const struct gq_fit_device *device, struct gq_fit_step *steps, uint32_t count, uint32_t *shared_an_sm);
+/* Do the steps' `blocks` fit when they are launched in this order, and take no more than that of any SM? */
+bool gq_fits(const struct gq_fit_device *device, const struct gq_fit_step *steps, uint32_t count,
+             uint32_t shared_an_sm);
 
 #endif

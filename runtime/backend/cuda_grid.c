@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,20 +46,45 @@ gq_status gq_cuda_fit(struct gq_cuda *c, uint32_t *percent)
     return status;
 }
 
+/* The step that is launched as number i, if `last` is launched last. */
+static uint32_t in_turn(const struct gq_cuda *c, uint32_t last, uint32_t i)
+{
+    return last >= c->steps || i < last ? i : i + 1 < c->steps ? i + 1 : last;
+}
+
+bool gq_cuda_fits_last(const struct gq_cuda *c, uint32_t step, uint32_t percent)
+{
+    struct gq_fit_step fit[GQ_CUDA_STEPS_MAX];
+    const uint64_t all = (uint64_t)c->room.shared_bytes;
+    for (uint32_t i = 0; i < c->steps; i++) {
+        const struct gq_cuda_step *s = &c->step[in_turn(c, step, i)];
+        fit[i] = fit_of(c, s->name, s->live);
+        fit[i].blocks = s->live->blocks;
+    }
+    return c->steps == 1 || gq_fits(&c->room, fit, c->steps, (uint32_t)(percent * all / 100));
+}
+
 /* Grids that share an SM share one division of its memory into cache and shared memory: it can change only when the SM
  * is empty, and it never is while they run. */
-gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent)
+static gq_status divide_one(struct gq_cuda *c, struct gq_cuda_image *image, uint32_t percent)
 {
     const int asked = percent ? (int)percent : GQ_CU_SHARED_DEFAULT;
-    gq_status status = GQ_OK;
-    if (percent == c->shared_percent)
+    if (percent == image->percent)
         return GQ_OK;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
-        status = GQ_CU(c, function_set(c->step[i].live->function, GQ_CU_FUNC_SHARED_PERCENT, asked));
-    if (status == GQ_OK && c->canary.image)
-        status = GQ_CU(c, function_set(c->canary.image->function, GQ_CU_FUNC_SHARED_PERCENT, asked));
+    gq_status status = GQ_CU(c, function_set(image->function, GQ_CU_FUNC_SHARED_PERCENT, asked));
     if (status == GQ_OK)
-        c->shared_percent = percent;
+        image->percent = percent;
+    return status;
+}
+
+gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+        status = divide_one(c, c->step[i].live, percent);
+    if (status == GQ_OK && c->canary.image)
+        status = divide_one(c, c->canary.image, percent);
+    c->percent = percent;
     return status;
 }
 
@@ -102,13 +128,14 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
     return GQ_OK;
 }
 
-gq_status gq_cuda_launch_step(struct gq_cuda *c, uint32_t step, uint32_t blocks)
+static gq_status launch_step(struct gq_cuda *c, uint32_t step, struct gq_cuda_stream *stream, uint32_t blocks)
 {
     struct gq_cuda_step *s = &c->step[step];
     const bool shares = c->canary.image && c->canary.step == step;
     struct gq_grid grid = {.generation = s->generation, .lanes = shares ? GQ_GRID_OTHER_LANES : GQ_GRID_ALL_LANES};
-    gq_status status = launch_grid(c, s, s->live, s->stream, blocks, &grid);
-    s->launched |= status == GQ_OK;
+    gq_status status = launch_grid(c, s, s->live, stream->at, blocks, &grid);
+    if (status == GQ_OK)
+        stream->launch = s->launch;
     return status;
 }
 
@@ -118,17 +145,6 @@ static gq_status launch_canary(struct gq_cuda *c)
     gq_status status =
         launch_grid(c, &c->step[c->canary.step], c->canary.image, c->canary.stream, c->canary.image->blocks, &grid);
     c->canary.launched = status == GQ_OK;
-    return status;
-}
-
-gq_status gq_cuda_launch(struct gq_cuda *c)
-{
-    gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
-        status = gq_cuda_launch_step(c, i, c->step[i].live->blocks);
-    if (status == GQ_OK && c->canary.image)
-        status = launch_canary(c);
-    c->running = status == GQ_OK;
     return status;
 }
 
@@ -158,16 +174,25 @@ gq_status gq_cuda_end_canary(struct gq_cuda *c)
 /* --- leaving --------------------------------------------------------------------------------------------------------
  */
 
-/* The copy engine writes it, beside the grids. */
-static gq_status order(struct gq_cuda *c, uint32_t step, uint32_t leave)
+/* A word of the step's order. The copy engine writes it, beside the grids. */
+static gq_status write_order(struct gq_cuda *c, uint32_t step, size_t word, uint32_t value)
 {
-    const size_t at = offsetof(struct gq_grid_shared, order) + step * sizeof(struct gq_grid_order) +
-                      offsetof(struct gq_grid_order, leave);
-    return GQ_CU(c, write_value32(c->copy, c->shared + at, leave, 0));
+    const size_t at = offsetof(struct gq_grid_shared, order) + step * sizeof(struct gq_grid_order) + word;
+    return GQ_CU(c, write_value32(c->copy, c->shared + at, value, 0));
 }
 
-/* Blocks of a step that are still there, of all its grids. */
-static gq_status count_resident(struct gq_cuda *c, uint32_t step, uint32_t *out)
+/* All grids of a step are to leave, but the newest if it is to stay: it has `stay` blocks, and else 0. */
+static gq_status tell(struct gq_cuda *c, uint32_t step, uint32_t stay)
+{
+    struct gq_cuda_step *s = &c->step[step];
+    s->told = s->launch - (stay ? 1 : 0);
+    s->blocks_told = s->blocks_launched - stay;
+    s->extra = 0;
+    return write_order(c, step, offsetof(struct gq_grid_order, leave), s->told);
+}
+
+/* Blocks of a step that were told to leave, and have not, of all its grids. */
+static gq_status count_told(struct gq_cuda *c, uint32_t step, uint32_t *out)
 {
     const size_t at = offsetof(struct gq_grid_shared, order) + step * sizeof(struct gq_grid_order) +
                       offsetof(struct gq_grid_order, left);
@@ -175,48 +200,255 @@ static gq_status count_resident(struct gq_cuda *c, uint32_t step, uint32_t *out)
     gq_status status = GQ_CU(c, copy_from_device(&left, c->shared + at, sizeof left, c->copy));
     if (status == GQ_OK)
         status = GQ_CU(c, stream_wait(c->copy));
-    *out = c->step[step].blocks_launched - left;
+    *out = c->step[step].blocks_told - left;
     return status;
 }
 
-static bool busy(const struct gq_cuda *c, const struct gq_cuda_step *s)
+static bool busy(const struct gq_cuda *c, const struct gq_cuda_stream *stream)
 {
-    bool left = s->launched && c->cu->stream_query(s->stream) == GQ_CU_NOT_READY;
-    for (uint32_t i = 0; i < s->slow_count && !left; i++)
-        left = c->cu->stream_query(s->slow[i]) == GQ_CU_NOT_READY;
-    return left;
+    return stream->launch && c->cu->stream_query(stream->at) == GQ_CU_NOT_READY;
 }
 
-bool gq_cuda_grids_left(const struct gq_cuda *c)
+static bool step_busy(const struct gq_cuda *c, const struct gq_cuda_step *s)
 {
-    if (c->canary.stream && c->cu->stream_query(c->canary.stream) == GQ_CU_NOT_READY)
-        return true;
-    for (uint32_t i = 0; i < c->steps; i++)
-        if (busy(c, &c->step[i]))
+    for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++)
+        if (busy(c, &s->stream[i]))
             return true;
     return false;
 }
 
-/* What has left is launched again beside the grid that holds a message, and the order is taken back. */
-static gq_status resume_step(struct gq_cuda *c, uint32_t step)
+bool gq_cuda_grids_left(const struct gq_cuda *c)
+{
+    if (c->canary.launched && c->cu->stream_query(c->canary.stream) == GQ_CU_NOT_READY)
+        return true;
+    for (uint32_t i = 0; i < c->steps; i++)
+        if (step_busy(c, &c->step[i]))
+            return true;
+    return false;
+}
+
+/* Is a grid still there that was told to leave? */
+static bool lingers(const struct gq_cuda *c, struct gq_cuda_step *s)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++) {
+        struct gq_cuda_stream *stream = &s->stream[i];
+        if (!stream->launch || stream->launch > s->told)
+            continue;
+        if (busy(c, stream))
+            any = true;
+        else
+            stream->launch = 0;
+    }
+    return any;
+}
+
+bool gq_cuda_is_alone(const struct gq_cuda_step *s)
+{
+    uint32_t streams = 0;
+    for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++)
+        streams += s->stream[i].launch != 0;
+    return streams == 1 && s->blocks_launched - s->blocks_told == s->live->blocks;
+}
+
+/* An empty stream of the step. */
+static gq_status find_stream(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_stream **out)
+{
+    uint32_t i = 0;
+    while (i < GQ_CUDA_STREAMS_MAX && s->stream[i].launch)
+        i++;
+    gq_assert(i < GQ_CUDA_STREAMS_MAX);
+    *out = &s->stream[i];
+    return s->stream[i].at ? GQ_OK : GQ_CU(c, stream_create(&s->stream[i].at, GQ_CU_STREAM_NON_BLOCKING));
+}
+
+/* Is there room for all grids, and so many blocks of this step more? If it is not where it seems to be, some start when
+ * those have left. */
+static bool has_room(const struct gq_cuda *c, uint32_t step, uint32_t held)
+{
+    struct gq_fit_step fit[2 * GQ_CUDA_STEPS_MAX];
+    const uint64_t all = (uint64_t)c->room.shared_bytes;
+    for (uint32_t i = 0; i < c->steps; i++) {
+        const struct gq_cuda_step *s = &c->step[i];
+        fit[i] = fit[c->steps + i] = fit_of(c, s->name, s->live);
+        fit[i].blocks = s->live->blocks;
+        fit[c->steps + i].blocks = i == step ? held : s->extra;
+    }
+    return gq_fits(&c->room, fit, 2 * c->steps, (uint32_t)(c->percent ? c->percent * all / 100 : all));
+}
+
+gq_status gq_cuda_launch_beside(struct gq_cuda *c, uint32_t step, uint32_t waiting)
 {
     struct gq_cuda_step *s = &c->step[step];
-    uint32_t resident = 0;
-    gq_status status = order(c, step, s->launch - 1);
-    if (status == GQ_OK)
-        status = count_resident(c, step, &resident);
-    if (status != GQ_OK || resident >= s->live->blocks || (busy(c, s) && s->slow_count == GQ_CUDA_SLOW_MAX))
+    struct gq_cuda_stream *stream = NULL;
+    uint32_t there = 0;
+    gq_assert(s->blocks_told == s->blocks_launched);
+    gq_status status = count_told(c, step, &there);
+    if (status != GQ_OK)
         return status;
-    if (busy(c, s)) {
-        gq_cu_stream stream = NULL;
-        status = GQ_CU(c, stream_create(&stream, GQ_CU_STREAM_NON_BLOCKING));
-        if (status != GQ_OK)
-            return status;
-        s->slow[s->slow_count++] = s->stream;
-        s->stream = stream;
+    uint32_t without = there > waiting ? there - waiting : there;
+    if (has_room(c, step, without)) {
+        s->extra = without;
+        without = 0;
     }
-    return gq_cuda_launch_step(c, step, s->live->blocks - resident);
+    if (without >= s->live->blocks)
+        return GQ_OK;
+    (void)lingers(c, s);
+    status = find_stream(c, s, &stream);
+    return status == GQ_OK ? launch_step(c, step, stream, s->live->blocks - without) : status;
 }
+
+gq_status gq_cuda_top_up(struct gq_cuda *c)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK && c->running; i++) {
+        struct gq_cuda_step *s = &c->step[i];
+        struct gq_cuda_stream *stream = NULL;
+        const uint32_t serve = s->blocks_launched - s->blocks_told; /* with a canary's, which is never short of any */
+        if (serve >= s->live->blocks || lingers(c, s))
+            continue;
+        status = find_stream(c, s, &stream);
+        if (status == GQ_OK)
+            status = launch_step(c, i, stream, s->live->blocks - serve);
+    }
+    return status;
+}
+
+static gq_status held(const char *name)
+{
+    return gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed", name,
+                        PARK_MS / 1000);
+}
+
+static gq_status give_up(struct gq_cuda *c)
+{
+    const char *slow = "canary";
+    gq_status status = GQ_OK;
+    for (uint32_t i = c->steps; i > 0; i--)
+        slow = step_busy(c, &c->step[i - 1]) ? c->step[i - 1].name : slow;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK && !c->canary.launched; i++)
+        status = gq_cuda_launch_beside(c, i, 0);
+    /* Blocks that left are counted for both grids of its step: nobody knows whose they were. */
+    if (status != GQ_OK)
+        gq_cuda_die(c);
+    status = held(slow);
+    if (c->canary.launched)
+        gq_cuda_die(c);
+    return status;
+}
+
+/* What was told to leave before, and holds a message since, must be gone: until then nothing else is stopped. */
+static gq_status await_told(struct gq_cuda *c, uint64_t deadline)
+{
+    for (uint32_t i = 0; i < c->steps; i++)
+        while (lingers(c, &c->step[i])) {
+            if (gq_clock_past(deadline))
+                return held(c->step[i].name);
+            usleep(50);
+        }
+    return GQ_OK;
+}
+
+/* All grids leave. False: one does not, in time. */
+static bool leave(struct gq_cuda *c, uint64_t deadline)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
+        status = tell(c, i, 0);
+    if (status != GQ_OK)
+        gq_cuda_die(c);
+    while (gq_cuda_grids_left(c))
+        if (gq_clock_past(deadline))
+            return false;
+    if (gq_cuda_check_left(c) != GQ_OK)
+        gq_cuda_die(c);
+    c->running = c->canary.launched = false;
+    for (uint32_t i = 0; i < c->steps; i++)
+        for (uint32_t n = 0; n < GQ_CUDA_STREAMS_MAX; n++)
+            c->step[i].stream[n].launch = 0;
+    return true;
+}
+
+gq_status gq_cuda_park(struct gq_cuda *c)
+{
+    const uint64_t deadline = gq_clock_deadline(PARK_MS);
+    gq_status status = await_told(c, deadline);
+    if (status != GQ_OK)
+        return status;
+    return leave(c, deadline) ? GQ_OK : give_up(c);
+}
+
+/* It started when the old one left: nobody can say whether it has served a message, so it is live. */
+static gq_status stay(struct gq_cuda *c, uint32_t step)
+{
+    gq_status status = gq_cuda_launch_beside(c, step, 0);
+    if (status != GQ_OK)
+        gq_cuda_die(c);
+    return status;
+}
+
+gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step)
+{
+    const uint64_t deadline = gq_clock_deadline(PARK_MS);
+    struct gq_cuda_step *s = &c->step[step];
+    const uint32_t new = s->live->blocks;
+    uint32_t there = 1;
+    gq_status status = tell(c, step, new);
+    while (status == GQ_OK && there > 0 && !gq_clock_past(deadline))
+        status = count_told(c, step, &there);
+    if (status == GQ_OK && there == 0)
+        return GQ_OK;
+    if (status == GQ_OK)
+        status = write_order(c, step, offsetof(struct gq_grid_order, refused), s->launch);
+    if (status == GQ_OK)
+        status = tell(c, step, 0);
+    if (status == GQ_OK)
+        status = count_told(c, step, &there);
+    if (status != GQ_OK)
+        gq_cuda_die(c);
+    return there > new ? held(s->name) : stay(c, step);
+}
+
+/* --- all of them ----------------------------------------------------------------------------------------------------
+ */
+
+gq_status gq_cuda_launch_behind(struct gq_cuda *c, uint32_t step)
+{
+    struct gq_cuda_step *s = &c->step[step];
+    uint32_t i = 0;
+    while (s->stream[i].launch == 0)
+        i++;
+    return launch_step(c, step, &s->stream[i], s->live->blocks);
+}
+
+/* Some were launched. What they meet is as it was before, or as it is to be: they leave, and others are launched. */
+static void take_back(struct gq_cuda *c)
+{
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    const bool left = leave(c, gq_clock_deadline(PARK_MS));
+    gq_error_set(GQ_ERR_DEVICE, "%s", why);
+    if (!left)
+        gq_cuda_die(c);
+}
+
+gq_status gq_cuda_launch(struct gq_cuda *c)
+{
+    gq_status status = GQ_OK;
+    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++) {
+        const uint32_t step = in_turn(c, c->last, i);
+        status = launch_step(c, step, &c->step[step].stream[0], c->step[step].live->blocks);
+    }
+    if (status == GQ_OK && c->canary.image)
+        status = launch_canary(c);
+    c->running = status == GQ_OK;
+    if (status != GQ_OK)
+        take_back(c);
+    return status;
+}
+
+/* --- are they well? -------------------------------------------------------------------------------------------------
+ */
 
 static gq_status check_stream(const struct gq_cuda *c, gq_cu_stream stream, uint32_t step)
 {
@@ -228,66 +460,15 @@ static gq_status check_stream(const struct gq_cuda *c, gq_cu_stream stream, uint
     return gq_cu_check(c->cu, error, "a plugin's grid");
 }
 
-static gq_status give_up(struct gq_cuda *c)
-{
-    const struct gq_cuda_step *slow = NULL;
-    gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && !slow; i++)
-        slow = busy(c, &c->step[i]) ? &c->step[i] : NULL;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK && !c->canary.launched; i++)
-        status = resume_step(c, i);
-    gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed",
-                 slow ? slow->name : "canary", PARK_MS / 1000);
-    /* Blocks that left are counted for both grids of its step: nobody knows whose they were. */
-    if (status != GQ_OK || c->canary.launched)
-        gq_cuda_die(c);
-    return GQ_ERR_PLUGIN;
-}
-
-gq_status gq_cuda_park(struct gq_cuda *c)
-{
-    const uint64_t deadline = gq_clock_deadline(PARK_MS);
-    gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
-        status = order(c, i, c->step[i].launch);
-    if (status != GQ_OK)
-        gq_cuda_die(c);
-    while (gq_cuda_grids_left(c))
-        if (gq_clock_past(deadline))
-            return give_up(c);
-    if (gq_cuda_check_left(c) != GQ_OK)
-        gq_cuda_die(c);
-    c->running = false;
-    for (uint32_t i = 0; i < c->steps; i++)
-        while (c->step[i].slow_count)
-            c->cu->stream_destroy(c->step[i].slow[--c->step[i].slow_count]);
-    return GQ_OK;
-}
-
-gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step, uint32_t blocks)
-{
-    const uint64_t deadline = gq_clock_deadline(PARK_MS);
-    struct gq_cuda_step *s = &c->step[step];
-    uint32_t resident = blocks + 1;
-    gq_status status = order(c, step, s->launch - 1);
-    while (status == GQ_OK && resident > blocks && !gq_clock_past(deadline))
-        status = count_resident(c, step, &resident);
-    if (status != GQ_OK)
-        gq_cuda_die(c);
-    if (resident <= blocks)
-        return GQ_OK;
-    /* The new grid stays behind it, until both are told to leave. */
-    if (order(c, step, s->launch - 2) != GQ_OK)
-        gq_cuda_die(c);
-    return gq_error_set(GQ_ERR_PLUGIN, "stage '%s' has held a message for %u s: nothing was changed", s->name,
-                        PARK_MS / 1000);
-}
-
 gq_status gq_cuda_check_grids(struct gq_cuda *c)
 {
     gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && c->running && status == GQ_OK; i++)
-        status = check_stream(c, c->step[i].stream, i);
+    for (uint32_t i = 0; i < c->steps * GQ_CUDA_STREAMS_MAX && c->running && status == GQ_OK; i++) {
+        const struct gq_cuda_step *s = &c->step[i / GQ_CUDA_STREAMS_MAX];
+        const struct gq_cuda_stream *stream = &s->stream[i % GQ_CUDA_STREAMS_MAX];
+        if (stream->launch > s->told)
+            status = check_stream(c, stream->at, i / GQ_CUDA_STREAMS_MAX);
+    }
     if (status == GQ_OK && c->running && c->canary.image)
         status = check_stream(c, c->canary.stream, c->canary.step);
     return status;
@@ -296,8 +477,10 @@ gq_status gq_cuda_check_grids(struct gq_cuda *c)
 gq_status gq_cuda_check_left(struct gq_cuda *c)
 {
     gq_status status = GQ_OK;
-    for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
-        if (c->step[i].launched)
-            status = gq_cu_check(c->cu, c->cu->stream_query(c->step[i].stream), "a plugin's grid");
+    for (uint32_t i = 0; i < c->steps * GQ_CUDA_STREAMS_MAX && status == GQ_OK; i++) {
+        const struct gq_cuda_stream *stream = &c->step[i / GQ_CUDA_STREAMS_MAX].stream[i % GQ_CUDA_STREAMS_MAX];
+        if (stream->launch)
+            status = gq_cu_check(c->cu, c->cu->stream_query(stream->at), "a plugin's grid");
+    }
     return status;
 }

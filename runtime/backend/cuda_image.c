@@ -63,8 +63,6 @@ gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *i)
         status = GQ_CU(c, kernel_function(&i->function, kernel));
     if (status == GQ_OK)
         status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)i->shared_bytes));
-    if (status == GQ_OK && c->shared_percent)
-        status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_SHARED_PERCENT, (int)c->shared_percent));
     return status;
 }
 
@@ -102,7 +100,7 @@ gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *im
     if (status == GQ_OK)
         status = gq_cuda_state_plan(c, s, &image->code->info, false, &s->state, &migrate);
     if (status == GQ_OK)
-        status = GQ_CU(c, stream_create(&s->stream, GQ_CU_STREAM_NON_BLOCKING));
+        status = GQ_CU(c, stream_create(&s->stream[0].at, GQ_CU_STREAM_NON_BLOCKING));
     if (status != GQ_OK) {
         if (s->state.at)
             c->cu->mem_free(s->state.at);
@@ -148,9 +146,9 @@ void gq_cuda_sweep(struct gq_cuda *c)
 static void unload_step(struct gq_cuda *c, struct gq_cuda_step *s)
 {
     sweep_images(c, s, true);
-    while (s->slow_count)
-        c->cu->stream_destroy(s->slow[--s->slow_count]);
-    c->cu->stream_destroy(s->stream);
+    for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++)
+        if (s->stream[i].at)
+            c->cu->stream_destroy(s->stream[i].at);
     if (s->state.at)
         c->cu->mem_free(s->state.at);
 }

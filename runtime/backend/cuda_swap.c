@@ -10,11 +10,12 @@
 #include "base/clock.h"
 #include <stdio.h>
 
-/* A step as it was, to go back to. */
-struct before {
+/* What runs of the one step that is changed, and how large all grids are: as it was, or as it is to be. */
+struct setting {
     struct gq_cuda_image *live;
     struct gq_cuda_state state;
     uint32_t generation, blocks[GQ_CUDA_STEPS_MAX];
+    uint32_t percent, last; /* gq_cuda's */
 };
 
 static struct gq_cuda *cuda_of(struct gq_backend *backend) { return (struct gq_cuda *)backend; }
@@ -36,45 +37,48 @@ static struct gq_cuda_image *find_version(const struct gq_cuda_step *s, uint32_t
     return i;
 }
 
-static struct before remember(const struct gq_cuda *c, const struct gq_cuda_step *s)
+static struct setting remember(const struct gq_cuda *c, const struct gq_cuda_step *s)
 {
-    struct before b = {.live = s->live, .state = s->state, .generation = s->generation};
+    struct setting is = {
+        .live = s->live, .state = s->state, .generation = s->generation, .percent = c->percent, .last = c->last};
     for (uint32_t i = 0; i < c->steps; i++)
-        b.blocks[i] = c->step[i].live->blocks;
-    return b;
+        is.blocks[i] = c->step[i].live->blocks;
+    return is;
 }
 
-static void go_back(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b)
+/* How an SM's memory is divided is for gq_cuda_divide(), when nothing runs. */
+static void set(struct gq_cuda *c, struct gq_cuda_step *s, const struct setting *to)
 {
-    if (s->state.at && s->state.at != b->state.at)
-        gq_cuda_state_drop(c, s->state.at);
-    s->live = b->live;
-    s->state = b->state;
-    s->generation = b->generation;
+    s->live = to->live;
+    s->state = to->state;
+    s->generation = to->generation;
+    c->last = to->last;
     for (uint32_t i = 0; i < c->steps; i++)
-        c->step[i].live->blocks = b->blocks[i];
+        c->step[i].live->blocks = to->blocks[i];
 }
 
-/* The change failed while nothing runs: what ran before runs again. */
-static gq_status restart(struct gq_cuda *c, gq_status status)
+static bool shares_lanes(const struct gq_cuda *c)
+{
+    for (uint32_t i = 0; i < c->lane_count; i++)
+        if (c->seen[i].canary)
+            return true;
+    return false;
+}
+
+/* The change failed while nothing runs: what was before is set again, without a canary, and runs again if it ran. */
+static gq_status restart(struct gq_cuda *c, uint32_t percent, bool ran, gq_status status)
 {
     char why[GQ_ERROR_TEXT_MAX];
     snprintf(why, sizeof why, "%s", gq_error_text());
-    if (gq_cuda_launch(c) != GQ_OK)
+    if (shares_lanes(c) && gq_cuda_share_lanes(c, 0) != GQ_OK)
+        gq_cuda_die(c);
+    if (gq_cuda_divide(c, percent) != GQ_OK || (ran && gq_cuda_launch(c) != GQ_OK))
         gq_cuda_die(c);
     return gq_error_set(status, "%s", why);
 }
 
 /* --- with everything stopped ----------------------------------------------------------------------------------------
  */
-
-/* What the new image, which is live already, needs before it runs. */
-static gq_status settle(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, bool migrate,
-                        uint32_t percent)
-{
-    gq_status status = gq_cuda_divide(c, percent);
-    return status == GQ_OK && migrate ? gq_cuda_state_migrate(c, s->live, &b->state, &s->state) : status;
-}
 
 static gq_status stop_all(struct gq_cuda *c, struct gq_swap_times *times)
 {
@@ -104,105 +108,140 @@ static gq_status load(struct gq_cuda *c, struct gq_cuda_image *image, struct gq_
     return status;
 }
 
-/* A change with everything stopped; the step's new image is set as its live one. */
-static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, bool migrate,
-                        uint32_t percent, struct gq_swap_times *times)
+/* All steps have what is to run, and the new memory what it is to hold. */
+static gq_status settle(struct gq_cuda *c, struct gq_cuda_step *s, const struct setting *was,
+                        const struct setting *next, bool migrate)
+{
+    set(c, s, next);
+    gq_status status = gq_cuda_divide(c, next->percent);
+    return status == GQ_OK && migrate ? gq_cuda_state_migrate(c, s->live, &was->state, &s->state) : status;
+}
+
+/* A change with everything stopped. */
+static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct setting *was,
+                        const struct setting *next, bool migrate, struct gq_swap_times *times)
 {
     const bool ran = c->running;
-    struct gq_cuda_image *new = s->live;
-    const uint32_t generation = s->generation;
-    s->live = b->live; /* while it stops: it is launched again if it does not */
-    s->generation = b->generation;
     gq_status status = ran ? stop_all(c, times) : GQ_OK;
-    s->live = new;
-    s->generation = generation;
-    if (status == GQ_OK && c->canary.image)
+    if (status != GQ_OK)
+        return status;
+    if (c->canary.image)
         status = gq_cuda_end_canary(c);
-    if (status == GQ_OK && !new->function)
-        status = load(c, new, times);
+    if (status == GQ_OK && !next->live->function)
+        status = load(c, next->live, times);
     if (status == GQ_OK)
-        status = settle(c, s, b, migrate, percent);
+        status = settle(c, s, was, next, migrate);
+    const uint32_t launch = s->launch;
     if (status == GQ_OK && ran)
         status = start_all(c, times);
-    if (status != GQ_OK) {
-        go_back(c, s, b);
-        return ran && !c->running ? restart(c, status) : status;
-    }
-    if (b->state.at && b->state.at != s->state.at)
-        gq_cuda_state_drop(c, b->state.at);
-    times->step = GQ_STEP_DONE;
-    return GQ_OK;
+    if (status == GQ_OK)
+        return GQ_OK;
+    /* New code whose grid could not be launched behind all others may have served messages: the host tells them apart
+     * from what the next worker does. */
+    if (s->launch != launch)
+        gq_cuda_die(c);
+    set(c, s, was);
+    return restart(c, was->percent, ran, status);
 }
 
 /* --- from one loaded image to another -------------------------------------------------------------------------------
  */
 
-/* Do the other grids stay as they are, and does the new one go where the old one was? */
-static bool fits_behind(const struct gq_cuda *c, const struct gq_cuda_step *s, const struct before *b, uint32_t percent)
+/* The old grid holds a message, and the new one waits for it in vain. */
+static gq_status serve_beside(struct gq_cuda *c, uint32_t step, uint32_t waiting, gq_status status)
 {
-    const struct gq_cuda_image *old = b->live, *new = s->live;
-    if (c->steps == 1)
-        return true;
-    for (uint32_t i = 0; i < c->steps; i++)
-        if (&c->step[i] != s && c->step[i].live->blocks != b->blocks[i])
-            return false;
-    return percent == c->shared_percent &&
-           new->blocks <= old->blocks &&new->block_threads <= old->block_threads &&new->registers <=
-               old->registers &&new->static_shared + new->shared_bytes <= old->static_shared + old->shared_bytes;
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    if (gq_cuda_launch_beside(c, step, waiting) != GQ_OK)
+        gq_cuda_die(c);
+    return gq_error_set(status, "%s", why);
 }
 
-static gq_status hand_over(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b,
-                           struct gq_swap_times *times)
+/* Do the other grids stay as they are, and does the new one go where the old one was? */
+static bool fits_behind(const struct gq_cuda *c, const struct gq_cuda_step *s, const struct setting *was,
+                        const struct setting *next)
+{
+    const struct gq_cuda_image *old = was->live, *image = next->live;
+    const uint32_t step = (uint32_t)(s - c->step);
+    if (!image->function || image->percent != c->percent || next->percent != c->percent)
+        return false;
+    for (uint32_t i = 0; i < c->steps; i++)
+        if (i != step && next->blocks[i] != was->blocks[i])
+            return false;
+    return c->steps == 1 || (next->blocks[step] <= was->blocks[step] && image->block_threads <= old->block_threads &&
+                             image->registers <= old->registers &&
+                             image->static_shared + image->shared_bytes <= old->static_shared + old->shared_bytes);
+}
+
+static bool can_hand_over(const struct gq_cuda *c, const struct gq_cuda_step *s, const struct setting *was,
+                          const struct setting *next)
+{
+    return c->running && !c->canary.image && (!was->state.at || was->state.at == next->state.at) &&
+           gq_cuda_is_alone(s) && fits_behind(c, s, was, next);
+}
+
+static gq_status hand_over(struct gq_cuda *c, struct gq_cuda_step *s, const struct setting *was,
+                           const struct setting *next, struct gq_swap_times *times)
 {
     const uint64_t start = gq_clock_ns();
     const uint32_t step = (uint32_t)(s - c->step);
     times->step = GQ_STEP_LAUNCH;
-    gq_status status = gq_cuda_launch_step(c, step, s->live->blocks);
+    set(c, s, next);
+    gq_status status = gq_cuda_launch_behind(c, step);
     if (status == GQ_OK) {
         times->step = GQ_STEP_PARK;
-        status = gq_cuda_park_behind(c, step, s->live->blocks);
+        status = gq_cuda_park_behind(c, step);
+        times->launch_ns = gq_clock_ns() - start;
+        if (status == GQ_OK)
+            return GQ_OK;
+        set(c, s, was);
+        return serve_beside(c, step, next->blocks[step], status);
     }
-    times->launch_ns = gq_clock_ns() - start;
-    if (status != GQ_OK)
-        go_back(c, s, b);
-    else
-        times->step = GQ_STEP_DONE;
+    set(c, s, was);
     return status;
 }
 
 /* --- changes --------------------------------------------------------------------------------------------------------
  */
 
-/* All that can be found out, and made, while the old image serves. */
-static gq_status plan(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, bool fresh, bool *migrate,
-                      uint32_t *percent)
+/* All that can be found out, and made, while the old image serves. What is set is as it was when it returns. */
+static gq_status plan(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new,
+                      const struct gq_backend_image *image, struct setting *next, bool *migrate)
 {
     const struct gq_cpu_image info = {
         .state_bytes = new->state_bytes, .state_version = new->state_version, .migrates = new->migrates};
-    struct gq_cuda_image *canary = c->canary.image;
+    const struct setting was = remember(c, s);
+    const struct gq_cuda_canary canary = c->canary;
+    const uint32_t step = (uint32_t)(s - c->step);
+    uint32_t percent = 0;
     s->live = new;
     c->canary.image = NULL; /* it will have ended */
-    gq_status status = gq_cuda_fit(c, percent);
-    c->canary.image = canary;
-    return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, fresh, &s->state, migrate) : status;
+    gq_status status = gq_cuda_fit(c, &percent);
+    *next = remember(c, s);
+    next->generation = image->generation;
+    next->percent = percent;
+    next->last = status == GQ_OK && gq_cuda_fits_last(c, step, percent) ? step : GQ_CUDA_IN_ORDER;
+    c->canary = canary;
+    set(c, s, &was);
+    return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, image->fresh, &next->state, migrate) : status;
 }
 
 static gq_status make_live(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new,
                            const struct gq_backend_image *image, struct gq_swap_times *times)
 {
-    const struct before b = remember(c, s);
+    struct setting next = {0};
     bool migrate = false;
-    uint32_t percent = 0;
-    gq_status status = plan(c, s, new, image->fresh, &migrate, &percent);
-    if (status != GQ_OK) {
-        go_back(c, s, &b);
-        return status;
-    }
-    s->generation = image->generation;
     pthread_mutex_lock(&c->grids);
-    const bool behind = new->function && c->running && !c->canary.image && (!b.state.at || b.state.at == s->state.at) &&
-                        fits_behind(c, s, &b, percent);
-    status = behind ? hand_over(c, s, &b, times) : change(c, s, &b, migrate, percent, times);
+    const struct setting was = remember(c, s);
+    gq_status status = plan(c, s, new, image, &next, &migrate);
+    if (status == GQ_OK)
+        status = can_hand_over(c, s, &was, &next) ? hand_over(c, s, &was, &next, times)
+                                                  : change(c, s, &was, &next, migrate, times);
+    const struct gq_cuda_state *out = status == GQ_OK ? &was.state : &next.state;
+    if (out->at && out->at != s->state.at)
+        gq_cuda_state_drop(c, out->at);
+    if (status == GQ_OK)
+        times->step = GQ_STEP_DONE;
     pthread_mutex_unlock(&c->grids);
     return status;
 }
@@ -257,43 +296,64 @@ static uint32_t lanes_of_share(const struct gq_cuda *c, uint32_t share)
     return lanes == 0 ? 1 : lanes < c->lane_count ? lanes : c->lane_count - 1;
 }
 
-static gq_status plan_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, uint32_t generation,
-                             uint32_t *percent)
+/* What is set is as it was when it returns, but for c->canary, which is not live yet. */
+static gq_status plan_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, struct setting *next)
 {
     if (new->state_bytes != 0 &&
         (new->state_bytes != s->state.bytes || new->state_version != s->state.version || !s->state.at))
         return gq_error_set(GQ_ERR_PLUGIN, "a canary shares the state of stage '%s', and declares another", s->name);
-    c->canary = (struct gq_cuda_canary){.image = new, .step = (uint32_t)(s - c->step), .generation = generation};
-    gq_status status = gq_cuda_fit(c, percent);
+    const struct setting was = remember(c, s);
+    uint32_t percent = 0;
+    c->canary.image = new;
+    gq_status status = gq_cuda_fit(c, &percent);
+    c->canary.image = NULL;
+    *next = remember(c, s);
+    next->percent = percent;
+    next->last = GQ_CUDA_IN_ORDER; /* the canary's grid is launched behind all others */
+    set(c, s, &was);
     return status == GQ_OK ? GQ_CU(c, stream_create(&c->canary.stream, GQ_CU_STREAM_NON_BLOCKING)) : status;
 }
 
-static gq_status start_canary(struct gq_cuda *c, struct gq_cuda_image *new, uint32_t lanes, uint32_t percent,
-                              struct gq_swap_times *times)
+static gq_status start_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, uint32_t generation,
+                              const struct setting *next, struct gq_swap_times *times)
 {
-    gq_status status = stop_all(c, times);
+    gq_status status = load(c, new, times);
     if (status != GQ_OK)
         return status;
-    status = load(c, new, times);
-    if (status == GQ_OK)
-        status = gq_cuda_divide(c, percent);
-    if (status == GQ_OK)
-        status = gq_cuda_share_lanes(c, lanes);
-    return status == GQ_OK ? start_all(c, times) : status;
+    set(c, s, next);
+    c->canary.image = new;
+    c->canary.step = (uint32_t)(s - c->step);
+    c->canary.generation = generation;
+    return gq_cuda_divide(c, next->percent);
 }
 
-/* What was there before the canary runs again, or still does. */
-static gq_status forget_canary(struct gq_cuda *c, struct gq_cuda_step *s, const struct before *b, gq_status status)
+/* Nothing is left of it, but what its image has of the step's list. */
+static void forget_canary(struct gq_cuda *c)
 {
-    char why[GQ_ERROR_TEXT_MAX];
-    snprintf(why, sizeof why, "%s", gq_error_text());
     if (c->canary.stream)
         c->cu->stream_destroy(c->canary.stream);
     c->canary = (struct gq_cuda_canary){0};
-    go_back(c, s, b);
-    if (!c->running && (gq_cuda_share_lanes(c, 0) != GQ_OK || gq_cuda_launch(c) != GQ_OK))
-        gq_cuda_die(c);
-    return gq_error_set(status, "%s", why);
+}
+
+static gq_status try_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, uint32_t generation,
+                            uint32_t lanes, struct gq_swap_times *times)
+{
+    const struct setting was = remember(c, s);
+    struct setting next = {0};
+    gq_status status = plan_canary(c, s, new, &next);
+    if (status == GQ_OK)
+        status = stop_all(c, times);
+    if (status == GQ_OK)
+        status = start_canary(c, s, new, generation, &next, times);
+    if (status == GQ_OK)
+        status = gq_cuda_share_lanes(c, lanes);
+    if (status == GQ_OK)
+        status = start_all(c, times);
+    if (status == GQ_OK)
+        return GQ_OK;
+    forget_canary(c);
+    set(c, s, &was);
+    return c->running ? status : restart(c, was.percent, true, status);
 }
 
 gq_status gq_cuda_canary(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
@@ -302,7 +362,6 @@ gq_status gq_cuda_canary(struct gq_backend *backend, int fd, const struct gq_bac
     struct gq_cuda *c = cuda_of(backend);
     struct gq_cuda_step *s = NULL;
     struct gq_cuda_image *new = NULL;
-    uint32_t percent = 0;
     (void)fd;
     times->step = GQ_STEP_INSPECT;
     gq_status status = find_step(c, image->stage, &s);
@@ -315,14 +374,10 @@ gq_status gq_cuda_canary(struct gq_backend *backend, int fd, const struct gq_bac
     if (status != GQ_OK)
         return status;
     const uint32_t lanes = lanes_of_share(c, image->share);
-    const struct before b = remember(c, s);
     pthread_mutex_lock(&c->grids);
-    status = plan_canary(c, s, new, image->generation, &percent);
-    if (status == GQ_OK)
-        status = start_canary(c, new, lanes, percent, times);
+    status = try_canary(c, s, new, image->generation, lanes, times);
     if (status != GQ_OK) {
         new->discarded = true;
-        status = forget_canary(c, s, &b, status);
     } else {
         times->share = (uint32_t)((uint64_t)lanes * 1000000 / c->lane_count);
         times->step = GQ_STEP_DONE;

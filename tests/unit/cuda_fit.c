@@ -111,6 +111,19 @@ START_TEST(the_first_grid_does_not_spread_over_what_the_next_one_needs)
 }
 END_TEST
 
+/* Blocks of the first and the third go together on one SM, and the second's does not go beside either. */
+START_TEST(whether_grids_fit_is_said_of_the_order_in_which_they_are_launched)
+{
+    const struct gq_fit_device two = {2, 2048, 32, 65536, 233472, 1024};
+    struct gq_fit_step s[] = {step(256, 126, 10240, 0), step(256, 131, 10240, 0), step(256, 126, 10240, 0)};
+    s[0].blocks = s[1].blocks = s[2].blocks = 1;
+    ck_assert(gq_fits(&two, s, 3, 2 * 11264));
+    ck_assert(!gq_fits(&two, s, 3, 2 * 11264 - 1));
+    const struct gq_fit_step last[] = {s[0], s[2], s[1]};
+    ck_assert(!gq_fits(&two, last, 3, 233472));
+}
+END_TEST
+
 START_TEST(every_kind_of_room_can_be_the_one_that_is_missing)
 {
     struct gq_fit_step s[] = {step(256, 32, 2048, 1), step(256, 32, 2048, 1)};
@@ -161,6 +174,7 @@ int main(void)
                                   who_asks_gets_it_and_the_others_the_rest,
                                   what_does_not_fit_is_refused_with_the_numbers,
                                   the_first_grid_does_not_spread_over_what_the_next_one_needs,
+                                  whether_grids_fit_is_said_of_the_order_in_which_they_are_launched,
                                   every_kind_of_room_can_be_the_one_that_is_missing,
                                   no_sm_is_ever_overfull};
     return unit_run("cuda_fit", tests, sizeof tests / sizeof *tests, NULL, NULL);
