@@ -30,6 +30,7 @@ struct gq_cu_context_s {
 struct gq_cu_function_s {
     struct gq_cu_module_s *module;
     size_t shared_max; /* bytes a launch may ask for */
+    int percent;       /* of a multiprocessor's memory, to be shared memory */
 };
 
 struct gq_cu_module_s {
@@ -306,7 +307,7 @@ int cuLibraryLoadData(gq_cu_library *library, const void *image, void *jit_optio
     if (!l)
         return 2;
     l->module.info = info;
-    l->module.main = (struct gq_cu_function_s){&l->module, SHARED_UNASKED};
+    l->module.main = (struct gq_cu_function_s){&l->module, SHARED_UNASKED, GQ_CU_SHARED_DEFAULT};
     own(MODULE, l, sizeof *l);
     *library = l;
     return 0;
@@ -346,6 +347,8 @@ int cuFuncSetAttribute(gq_cu_function function, int attribute, int value)
         return FAKE_INVALID_VALUE;
     if (shared_max)
         function->shared_max = (size_t)value;
+    else
+        function->percent = value;
     return 0;
 }
 
@@ -502,5 +505,5 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
         !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
         fake_complain("a grid was given memory that the device does not see");
-    return fake_grid_start(stream, g, function->module->info.kind, grid_x, grid_x * block_x);
+    return fake_grid_start(stream, g, function->module->info.kind, grid_x, grid_x * block_x, function->percent);
 }

@@ -15,6 +15,8 @@
  *   late                           the grids fault as they leave, when every result is out
  *   stuck                          the grids do not look at the stop word
  *   holds                          the grids do not look at an order to leave
+ *   held=STEP,PATH                 a block of step STEP is inside of a message as long as the file PATH is there; the
+ *                                  file grows by a byte when it is
  *   ends                           the grids end at once, unasked
  */
 #ifndef TESTS_FAKE_CUDA_H
@@ -45,7 +47,9 @@ struct fake_script {
     char count[512];
     uint64_t fault, poison, hangs; /* UINT64_MAX: never */
     bool late, stuck, ends, holds;
-    bool spares; /* `fail` is a function that gives something back: what it refused stays alive */
+    uint32_t held_step;
+    char held[512]; /* empty: none is held */
+    bool spares;    /* `fail` is a function that gives something back: what it refused stays alive */
 };
 
 /* script.c */
@@ -58,9 +62,13 @@ _Noreturn void fake_complain(const char *format, ...) __attribute__((format(prin
 /* grid.c */
 struct gq_cu_stream_s {
     uint32_t launched, ended; /* atomic: grids; they run one after another */
+    uint32_t newest;          /* the launch of the last one */
 };
 bool fake_stream_busy(const struct gq_cu_stream_s *stream);
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads);
+/* `percent`: how its function divides a multiprocessor's memory. Blocks of grids that divide it otherwise start only
+ * where none of this one's are. */
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads,
+                    int percent);
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
 void fake_grid_wait_all(const char *function);
 uint32_t fake_grid_threads(void); /* of all grids so far */

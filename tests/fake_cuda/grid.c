@@ -1,21 +1,42 @@
 /* A grid as a host thread: the messages of every lane, in order, through one step. */
 #include "fake.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#define TELL_NAPS 5000 /* some tenths of a second */
+#define REST_NAPS 1000
 #define WAIT_MS 3000 /* how long a call that a real driver would block may wait for grids that leave */
 
 struct player {
     gq_cu_stream stream;
     struct gq_grid g;
     uint32_t kind, blocks, threads;
-    uint32_t turn; /* grids of its stream before it */
+    uint32_t each; /* threads that each of its blocks takes of the device */
+    int percent;
+    uint32_t turn;   /* grids of its stream before it */
+    uint32_t behind; /* launch of the last of these; 0: there was none */
+    uint32_t held;   /* atomic: of its blocks that are inside of a message for long */
 };
 
-static uint32_t resident; /* atomic: threads of the grids that run */
+/* A message that a block is inside of. */
+struct held {
+    struct player *player;
+    struct gq_grid_lane *lane;
+    uint64_t seq, meta;
+    uint32_t len;
+};
+
+/* Grids of one step play in turns: each claims a message and serves it. */
+static pthread_mutex_t turns[GQ_STAGES_MAX + 1] = {[0 ... GQ_STAGES_MAX] = PTHREAD_MUTEX_INITIALIZER};
+static pthread_mutex_t room = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t resident; /* under `room`: threads of the grids that run */
+static int divided;       /* how they divide a multiprocessor's memory */
+static uint32_t holding;  /* atomic: a message is held */
 static uint32_t launched; /* atomic: threads of all grids so far */
 static uint32_t running;  /* atomic: grids */
 static uint64_t served;   /* atomic: messages, by all grids */
@@ -142,27 +163,92 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
     return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault || seq == fake_script()->poison;
 }
 
-/* Everything that is there in one lane; false when nothing was, or the grid faulted. */
-static bool serve_lane(const struct player *p, struct gq_grid_lane *l)
+/* A block is inside of the message for as long as the script wants; the others of its grid go on, and may leave. */
+static void *hold(void *arg)
+{
+    struct held *h = arg;
+    struct player *p = h->player;
+    const int told = open(fake_script()->held, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (told >= 0 && write(told, ".", 1) != 1)
+        fake_complain("%s cannot be written", fake_script()->held);
+    close(told);
+    while (access(fake_script()->held, F_OK) == 0 && !fake_sticky())
+        nap(1000000);
+    pthread_mutex_lock(&turns[p->g.step]);
+    pass(p, h->lane, h->seq, h->len, h->meta);
+    pthread_mutex_unlock(&turns[p->g.step]);
+    __atomic_sub_fetch(&p->held, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&holding, 0, __ATOMIC_RELEASE);
+    free(h);
+    return NULL;
+}
+
+static bool is_held(struct player *p, struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint64_t meta)
+{
+    const char *path = fake_script()->held;
+    pthread_t thread;
+    if (!*path || p->g.step != fake_script()->held_step || access(path, F_OK) != 0 ||
+        __atomic_exchange_n(&holding, 1, __ATOMIC_RELAXED))
+        return false;
+    struct held *h = malloc(sizeof *h);
+    if (!h)
+        fake_complain("out of memory");
+    *h = (struct held){p, l, seq, meta, len};
+    __atomic_add_fetch(&p->held, 1, __ATOMIC_RELAXED);
+    if (pthread_create(&thread, NULL, hold, h) != 0)
+        fake_complain("no thread for a message");
+    pthread_detach(thread);
+    return true;
+}
+
+/* The next message of a lane, if it is there; false if not, or the grid faulted. */
+static bool serve_next(struct player *p, struct gq_grid_lane *l)
 {
     struct gq_grid_cursor *cursor = &l->cursor[p->g.step];
+    const uint64_t next = next_of(cursor);
     uint64_t meta;
     uint32_t len;
-    bool any = false;
-    for (uint64_t next; !fake_sticky() && there(p, l, next = next_of(cursor), &len, &meta); any = true) {
-        claim(l, cursor, next);
-        if (faults(p, l, next, meta)) {
-            fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
-            return false;
-        }
-        pass(p, l, next, len, meta);
+    if (!there(p, l, next, &len, &meta))
+        return false;
+    claim(l, cursor, next);
+    if (is_held(p, l, next, len, meta))
+        return true;
+    if (faults(p, l, next, meta)) {
+        fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
+        return false;
     }
-    if (p->g.run)
-        gq_store_unit(&p->g.run[p->g.step], 0, 0); /* R9 */
+    pass(p, l, next, len, meta);
+    return true;
+}
+
+static bool serves(const struct player *p, const struct gq_grid_lane *l)
+{
+    return p->g.lanes == GQ_GRID_ALL_LANES || (p->g.lanes == GQ_GRID_CANARY_LANES) == (l->canary != 0);
+}
+
+/* All lanes' messages that are there, but no more than `most` of one; false when there were none. */
+static bool serve_lanes(struct player *p, uint32_t most)
+{
+    const uint32_t lanes = __atomic_load_n(&p->g.shared->lane_count, __ATOMIC_ACQUIRE);
+    bool any = false;
+    for (uint32_t i = 0; i < lanes; i++) {
+        struct gq_grid_lane *l = &p->g.lane[i];
+        bool more = serves(p, l);
+        for (uint32_t n = 0; n < most && more && !fake_sticky(); n++) {
+            more = false;
+            pthread_mutex_lock(&turns[p->g.step]);
+            if (__atomic_load_n(&p->held, __ATOMIC_ACQUIRE) < p->blocks)
+                more = serve_next(p, l);
+            pthread_mutex_unlock(&turns[p->g.step]);
+            any |= more;
+        }
+        if (p->g.run)
+            gq_store_unit(&p->g.run[p->g.step], 0, 0); /* R9 */
+    }
     return any;
 }
 
-/* One thread serves every lane in order, so at its boundary there are no gaps. */
+/* Grids serve every lane in order, so at their boundary there are no gaps. */
 static bool over(const struct player *p)
 {
     if (fake_sticky() || fake_script()->ends)
@@ -173,51 +259,87 @@ static bool over(const struct player *p)
            __atomic_load_n(&p->g.shared->order[p->g.step].leave, __ATOMIC_ACQUIRE) >= p->g.launch;
 }
 
-/* Grids of one stream run one after another. */
-static void await_turn(const struct player *p)
+/* Grids of one stream run one after another. Blocks of one that is told to leave already follow each other: one at a
+ * time has room. */
+static void await_turn(struct player *p)
 {
-    while (__atomic_load_n(&p->stream->ended, __ATOMIC_ACQUIRE) != p->turn)
-        nap(20000);
-    if (__atomic_add_fetch(&resident, p->threads, __ATOMIC_RELAXED) >
-        (uint32_t)(fake_script()->sms * fake_script()->threads))
+    const uint32_t *told = &p->g.shared->order[p->g.step].leave;
+    for (int naps = 0; __atomic_load_n(&p->stream->ended, __ATOMIC_ACQUIRE) != p->turn; naps++, nap(20000))
+        if (naps > TELL_NAPS && __atomic_load_n(told, __ATOMIC_ACQUIRE) < p->behind)
+            fake_complain("a grid was launched behind one that nobody tells to leave: it waits for it for ever");
+    pthread_mutex_lock(&room);
+    if (resident > 0 && divided != p->percent)
+        fake_complain(
+            "a grid divides an SM's memory by %d percent, those that run by %d: it would wait for them for ever",
+            p->percent, divided);
+    divided = p->percent;
+    p->each = p->threads / p->blocks / (over(p) ? p->blocks : 1);
+    resident += p->each * p->blocks;
+    if (resident > (uint32_t)(fake_script()->sms * fake_script()->threads))
         fake_complain("a grid was launched that has no room beside the others: it would wait for them for ever");
+    pthread_mutex_unlock(&room);
 }
 
-static bool serves(const struct player *p, const struct gq_grid_lane *l)
+static void leave(const struct player *p, uint32_t blocks)
 {
-    return p->g.lanes == GQ_GRID_ALL_LANES || (p->g.lanes == GQ_GRID_CANARY_LANES) == (l->canary != 0);
+    pthread_mutex_lock(&room);
+    resident -= p->each * blocks;
+    pthread_mutex_unlock(&room);
+    __atomic_add_fetch(&p->g.shared->order[p->g.step].left, blocks, __ATOMIC_RELEASE);
+}
+
+/* Who leaves claims what lies below the last message that somebody has claimed. That may be one of a lane, or none:
+ * here it is one, for which a grid waits a moment that started when it was told already. */
+static void serve_rest(struct player *p, bool late)
+{
+    const struct gq_grid_order *order = &p->g.shared->order[p->g.step];
+    int tries = late ? REST_NAPS : 1;
+    if (__atomic_load_n(&order->leave, __ATOMIC_ACQUIRE) != GQ_GRID_NOW && !gq_load_acquire_u32(&p->g.host->stop) &&
+        __atomic_load_n(&order->refused, __ATOMIC_ACQUIRE) != p->g.launch && !fake_script()->ends)
+        while (tries-- > 0 && !serve_lanes(p, 1))
+            nap(20000);
 }
 
 static void *play(void *arg)
 {
     struct player *p = arg;
     await_turn(p);
-    while (!over(p)) {
-        uint32_t lanes = __atomic_load_n(&p->g.shared->lane_count, __ATOMIC_ACQUIRE);
-        bool any = false;
-        for (uint32_t i = 0; i < lanes; i++)
-            if (serves(p, &p->g.lane[i]))
-                any |= serve_lane(p, &p->g.lane[i]);
-        if (!any)
+    const bool late = over(p);
+    while (!over(p))
+        if (!serve_lanes(p, UINT32_MAX))
             nap(20000);
-    }
+    serve_rest(p, late);
     if (fake_script()->late)
         fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
-    __atomic_sub_fetch(&resident, p->threads, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&p->g.shared->order[p->g.step].left, p->blocks, __ATOMIC_RELEASE);
+    const uint32_t held = __atomic_load_n(&p->held, __ATOMIC_ACQUIRE);
+    if (held < p->blocks)
+        leave(p, p->blocks - held);
+    while (__atomic_load_n(&p->held, __ATOMIC_ACQUIRE))
+        nap(1000000);
+    if (held)
+        leave(p, held);
     __atomic_add_fetch(&p->stream->ended, 1, __ATOMIC_RELEASE);
     __atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
     free(p);
     return NULL;
 }
 
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads)
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads,
+                    int percent)
 {
     pthread_t thread;
     struct player *p = malloc(sizeof *p);
     if (!p)
         return 2;
-    *p = (struct player){stream, *grid, kind, blocks, threads, stream->launched};
+    *p = (struct player){.stream = stream,
+                         .g = *grid,
+                         .kind = kind,
+                         .blocks = blocks,
+                         .threads = threads,
+                         .percent = percent,
+                         .turn = stream->launched,
+                         .behind = stream->newest};
+    stream->newest = grid->launch;
     if (fake_script()->poll >= 0 && grid->poll != (uint32_t)fake_script()->poll)
         fake_complain("a grid is told to wait in way %u", grid->poll);
     __atomic_add_fetch(&launched, threads, __ATOMIC_RELAXED);

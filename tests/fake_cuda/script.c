@@ -30,6 +30,15 @@ static void read_fail(char *value)
         strstr(value, "Free") || strstr(value, "Unload") || strstr(value, "Unregister") || strstr(value, "Destroy");
 }
 
+static void read_held(char *value)
+{
+    char *path = strchr(value, ',');
+    if (!path)
+        fake_complain("held= takes STEP,PATH, not '%s'", value);
+    script.held_step = (uint32_t)strtoul(value, NULL, 10);
+    snprintf(script.held, sizeof script.held, "%s", path + 1);
+}
+
 static void read_word(char *word)
 {
     char *value = strchr(word, '=');
@@ -56,6 +65,8 @@ static void read_word(char *word)
         script.poison = strtoull(value, NULL, 10);
     else if (strncmp(word, "hangs=", 6) == 0)
         script.hangs = strtoull(value, NULL, 10);
+    else if (strncmp(word, "held=", 5) == 0)
+        read_held(value);
     else if (strcmp(word, "late") == 0)
         script.late = true;
     else if (strcmp(word, "holds") == 0)
