@@ -125,8 +125,8 @@ void gq_cuda_die(struct gq_cuda *c);
 /* Reads an image and measures what its blocks take; grids may run. It becomes the newest of the step. */
 gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const struct gq_backend_image *image,
                              struct gq_cuda_image **out);
-/* Nothing runs: its code goes to the device. */
-gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *image);
+/* Nothing runs: its code goes to the device, with what it takes to launch it beside grids of other steps. */
+gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_cuda_step *step, struct gq_cuda_image *image);
 gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind);
 /* Nothing runs: unloads discarded images, and what else waited for that. */
 void gq_cuda_sweep(struct gq_cuda *c);

@@ -94,12 +94,13 @@ static gq_status start_all(struct gq_cuda *c, struct gq_swap_times *times)
     return status;
 }
 
-static gq_status load(struct gq_cuda *c, struct gq_cuda_image *image, struct gq_swap_times *times)
+static gq_status load(struct gq_cuda *c, const struct gq_cuda_step *s, struct gq_cuda_image *image,
+                      struct gq_swap_times *times)
 {
     const uint64_t start = gq_clock_ns();
     times->step = GQ_STEP_LOAD;
     gq_cuda_sweep(c);
-    gq_status status = gq_cuda_image_load(c, image);
+    gq_status status = gq_cuda_image_load(c, s, image);
     times->load_ns = gq_clock_ns() - start;
     return status;
 }
@@ -119,7 +120,7 @@ static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct 
     if (status == GQ_OK && c->canary.image)
         status = gq_cuda_end_canary(c);
     if (status == GQ_OK && !new->function)
-        status = load(c, new, times);
+        status = load(c, s, new, times);
     if (status == GQ_OK)
         status = settle(c, s, b, migrate, percent);
     if (status == GQ_OK && ran)
@@ -274,7 +275,7 @@ static gq_status start_canary(struct gq_cuda *c, struct gq_cuda_image *new, uint
     gq_status status = stop_all(c, times);
     if (status != GQ_OK)
         return status;
-    status = load(c, new, times);
+    status = load(c, &c->step[c->canary.step], new, times);
     if (status == GQ_OK)
         status = gq_cuda_divide(c, percent);
     if (status == GQ_OK)
