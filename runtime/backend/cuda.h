@@ -21,6 +21,7 @@ struct gq_cuda_image {
     bool discarded; /* unloaded when nothing runs */
     gq_cu_library library;
     gq_cu_function function; /* NULL: its code is not on the device yet */
+    bool launched;           /* its function was, and needs nothing more that would wait for others */
     uint32_t percent;        /* as its function was last told to divide an SM's memory; 0: it was not */
     bool migrates;
     uint32_t scope, threads, state_bytes, state_version;
@@ -135,8 +136,8 @@ void gq_cuda_die(struct gq_cuda *c);
 /* Reads an image and measures what its blocks take; grids may run. It becomes the newest of the step. */
 gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const struct gq_backend_image *image,
                              struct gq_cuda_image **out);
-/* Nothing runs: its code goes to the device. */
-gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *image);
+/* Nothing runs: its code goes to the device, with what it takes to launch it beside grids of other steps. */
+gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_cuda_step *step, struct gq_cuda_image *image);
 gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind);
 /* Nothing runs: unloads discarded images, and what else waited for that. */
 void gq_cuda_sweep(struct gq_cuda *c);

@@ -91,7 +91,7 @@ gq_status gq_cuda_divide(struct gq_cuda *c, uint32_t percent)
 /* --- starting -------------------------------------------------------------------------------------------------------
  */
 
-static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const struct gq_cuda_image *image,
+static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *image,
                              gq_cu_stream stream, uint32_t blocks, struct gq_grid *grid)
 {
     const char *limit = getenv("GPUQ_GRID_LIMIT_S"); /* tests bound every grid by it */
@@ -121,6 +121,7 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, const st
                                        stream, params, NULL));
     if (status != GQ_OK)
         return status;
+    image->launched = true;
     s->launch++;
     s->blocks_launched += blocks;
     __atomic_store_n(&c->serves[grid->lanes == GQ_GRID_CANARY_LANES][grid->step],

@@ -55,7 +55,19 @@ gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const
     return GQ_OK;
 }
 
-gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *i)
+/* What its threads need beside registers, for their stacks, printf or assert, a function is given by its first launch,
+ * which waits for all that runs. So the first is of a grid that does nothing. */
+static gq_status launch_first(struct gq_cuda *c, struct gq_cuda_image *i)
+{
+    struct gq_grid grid = {.old_state = (void *)(uintptr_t)c->shared};
+    void *params[] = {&grid};
+    gq_status status =
+        GQ_CU(c, launch(i->function, 1, 1, 1, i->block_threads, 1, 1, i->shared_bytes, c->copy, params, NULL));
+    i->launched = status == GQ_OK;
+    return status;
+}
+
+gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_cuda_step *step, struct gq_cuda_image *i)
 {
     gq_cu_kernel kernel = NULL;
     gq_status status = GQ_CU(c, library_kernel(&kernel, i->library, "gq_grid_main"));
@@ -63,6 +75,11 @@ gq_status gq_cuda_image_load(struct gq_cuda *c, struct gq_cuda_image *i)
         status = GQ_CU(c, kernel_function(&i->function, kernel));
     if (status == GQ_OK)
         status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_DYNAMIC_SHARED_MAX, (int)i->shared_bytes));
+    if (status == GQ_OK && c->percent &&
+        (status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_SHARED_PERCENT, (int)c->percent))) == GQ_OK)
+        i->percent = c->percent;
+    if (status == GQ_OK && (step != &c->step[0] || c->canary.image)) /* of all grids that one is launched first */
+        status = launch_first(c, i);
     return status;
 }
 
@@ -94,7 +111,7 @@ gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *im
     snprintf(s->name, sizeof s->name, "%s", image->name);
     gq_status status = gq_cuda_image_open(c, s, image, &s->live);
     if (status == GQ_OK)
-        status = gq_cuda_image_load(c, s->live);
+        status = gq_cuda_image_load(c, s, s->live);
     if (status == GQ_OK)
         status = check_occupancy(c, s->live);
     if (status == GQ_OK)

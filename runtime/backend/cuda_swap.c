@@ -98,12 +98,13 @@ static gq_status start_all(struct gq_cuda *c, struct gq_swap_times *times)
     return status;
 }
 
-static gq_status load(struct gq_cuda *c, struct gq_cuda_image *image, struct gq_swap_times *times)
+static gq_status load(struct gq_cuda *c, const struct gq_cuda_step *s, struct gq_cuda_image *image,
+                      struct gq_swap_times *times)
 {
     const uint64_t start = gq_clock_ns();
     times->step = GQ_STEP_LOAD;
     gq_cuda_sweep(c);
-    gq_status status = gq_cuda_image_load(c, image);
+    gq_status status = gq_cuda_image_load(c, s, image);
     times->load_ns = gq_clock_ns() - start;
     return status;
 }
@@ -128,7 +129,7 @@ static gq_status change(struct gq_cuda *c, struct gq_cuda_step *s, const struct 
     if (c->canary.image)
         status = gq_cuda_end_canary(c);
     if (status == GQ_OK && !next->live->function)
-        status = load(c, next->live, times);
+        status = load(c, s, next->live, times);
     if (status == GQ_OK)
         status = settle(c, s, was, next, migrate);
     const uint32_t launch = s->launch;
@@ -163,7 +164,7 @@ static bool fits_behind(const struct gq_cuda *c, const struct gq_cuda_step *s, c
 {
     const struct gq_cuda_image *old = was->live, *image = next->live;
     const uint32_t step = (uint32_t)(s - c->step);
-    if (!image->function || image->percent != c->percent || next->percent != c->percent)
+    if (!image->launched || image->percent != c->percent || next->percent != c->percent)
         return false;
     for (uint32_t i = 0; i < c->steps; i++)
         if (i != step && next->blocks[i] != was->blocks[i])
@@ -220,7 +221,9 @@ static gq_status plan(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_
     *next = remember(c, s);
     next->generation = image->generation;
     next->percent = percent;
-    next->last = status == GQ_OK && gq_cuda_fits_last(c, step, percent) ? step : GQ_CUDA_IN_ORDER;
+    /* The first grid's function may not have been launched yet, and then it cannot be behind others. */
+    const bool last = status == GQ_OK && (step > 0 || new->launched) && gq_cuda_fits_last(c, step, percent);
+    next->last = last ? step : GQ_CUDA_IN_ORDER;
     c->canary = canary;
     set(c, s, &was);
     return status == GQ_OK ? gq_cuda_state_plan(c, s, &info, image->fresh, &next->state, migrate) : status;
@@ -317,13 +320,13 @@ static gq_status plan_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct g
 static gq_status start_canary(struct gq_cuda *c, struct gq_cuda_step *s, struct gq_cuda_image *new, uint32_t generation,
                               const struct setting *next, struct gq_swap_times *times)
 {
-    gq_status status = load(c, new, times);
-    if (status != GQ_OK)
-        return status;
-    set(c, s, next);
     c->canary.image = new;
     c->canary.step = (uint32_t)(s - c->step);
     c->canary.generation = generation;
+    gq_status status = load(c, s, new, times);
+    if (status != GQ_OK)
+        return status;
+    set(c, s, next);
     return gq_cuda_divide(c, next->percent);
 }
 

@@ -38,15 +38,20 @@ gq_status gq_channel_send(int channel, const void *bytes, size_t len, const int 
     return n == (ssize_t)len ? GQ_OK : gq_error_errno(GQ_ERR_DEVICE, errno, "sending to the other process");
 }
 
-bool gq_channel_is_cut(int channel)
+/* What is there now, of what was asked for and of errors. */
+static short look(int channel, short events)
 {
-    struct pollfd other = {.fd = channel};
+    struct pollfd other = {.fd = channel, .events = events};
     int n;
     do
         n = poll(&other, 1, 0);
     while (n < 0 && errno == EINTR);
-    return n > 0 && (other.revents & POLLHUP);
+    return n > 0 ? other.revents : 0;
 }
+
+bool gq_channel_is_cut(int channel) { return look(channel, 0) & POLLHUP; }
+
+bool gq_channel_has_word(int channel) { return look(channel, POLLIN) & (POLLIN | POLLHUP); }
 
 static gq_status wait_readable(int channel, uint32_t timeout_ms)
 {

@@ -20,6 +20,8 @@ gq_status gq_channel_receive(int channel, void *bytes, size_t cap, size_t *len, 
                              uint32_t timeout_ms);
 /* Has the other side closed? */
 bool gq_channel_is_cut(int channel);
+/* Is a packet there, or has the other side closed? */
+bool gq_channel_has_word(int channel);
 
 /* A sealed memfd with these bytes, and the bytes of one. */
 gq_status gq_memfd_from(const char *name, const void *bytes, size_t len, int *fd);

@@ -535,16 +535,16 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
     }
 }
 
-/* Memory of another version of the stage becomes this one's: by one thread, and nothing else runs. */
+/* Memory of another version of the stage becomes this one's, if it has any: by one thread, and nothing else runs. */
 static __device__ void gq_take_over(const gq_grid &g)
 {
 #if defined(GQ_LINKED)
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0 && g.state)
         gq_seam_call((const uint8_t *)g.old_state, g.old_bytes, g.old_version, (uint8_t *)g.state, GQ_SEAM_MIGRATE,
                      nullptr);
 #else
     if constexpr (gq_migration::value)
-        if (threadIdx.x == 0)
+        if (threadIdx.x == 0 && g.state)
             gq_migrate(g.old_state, g.old_bytes, g.old_version, g.state);
 #endif
 }

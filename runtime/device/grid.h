@@ -144,7 +144,8 @@ struct gq_grid {
     uint32_t lanes;        /* GQ_GRID_ALL_LANES, ... */
     uint32_t single;       /* 1: one team serves one message at a time */
     uint32_t old;          /* 1: there may be messages that came before this worker (gq_grid_lane.known) */
-    const void *old_state; /* not NULL: this launch serves no message; `state` takes over what another version left */
+    const void *old_state; /* not NULL: this launch serves no message; `state`, if there is any, takes over what another
+                              version left */
 };
 
 GQ_STATIC_ASSERT(sizeof(struct gq_grid_cursor) == (1 + GQ_SHARES) * GQ_LINE_BYTES, "cursors do not share lines");

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "device/grid.h"
+#include "pipeline/suspects.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LOOKS 128        /* that a waiting thread takes before it asks for the time */
-#define YIELDS 4         /* turns it gives away before it sleeps */
+#define LOOKS 128 /* that a waiting thread takes before it asks for the time */
+#define YIELDS 4  /* turns it gives away before it sleeps */
+#define LOST_LOOK_MS 5u
 #define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
 #define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
 
@@ -321,16 +323,31 @@ static void bury(struct gq_remote *remote, int wait_status)
     gq_link_kick(&remote->link);
 }
 
-/* Until the worker has ended. It is ours to reap: nobody else waits for it. */
-static int follow(struct gq_remote *remote)
+/* Is nothing more to be expected of a worker that has not ended? A device takes 50 ms and more to let go of a process.
+ * After a fault that the driver has told of it has stopped all that the process ran there. What a worker still writes
+ * that we ended goes where nobody looks, as soon as there is another egress; and a result that is there until then is
+ * one. */
+static bool is_lost(const struct gq_remote *remote)
+{
+    if (remote->backend != GQ_BACKEND_CUDA)
+        return false;
+    return remote->ended_why || (gq_fault_code(remote->link.worker, false, 0) > GQ_FAULT_CUDA &&
+                                 gq_channel_has_word(remote->process.channel)); /* its last one, or it let go */
+}
+
+/* Until the worker has ended, which leaves *p empty, or is lost. It is ours to reap: nobody else waits for it. */
+static int follow(struct gq_remote *remote, struct gq_process *p)
 {
     int wait_status = 0;
-    struct gq_process p = remote->process;
-    const uint32_t slice_ms = remote->keeper ? remote->keeper->look_ms : GQ_MS_FOREVER;
-    while (!gq_process_wait(&p, slice_ms, &wait_status))
+    const uint32_t unwatched_ms = remote->backend == GQ_BACKEND_CUDA ? LOST_LOOK_MS : GQ_MS_FOREVER;
+    const uint32_t slice_ms = remote->keeper ? remote->keeper->look_ms : unwatched_ms;
+    while (!is_lost(remote)) {
+        if (gq_process_wait(p, slice_ms, &wait_status))
+            return wait_status;
         if (remote->keeper)
             remote->keeper->look(remote->keeper->arg);
-    return wait_status;
+    }
+    return SIGKILL;
 }
 
 /* Has somebody seen to it that another worker serves? Then life goes on. */
@@ -359,9 +376,12 @@ static bool renew(struct gq_remote *remote)
 static void *watch(void *arg)
 {
     struct gq_remote *remote = arg;
-    do
-        bury(remote, follow(remote));
-    while (renew(remote));
+    do {
+        struct gq_process p = remote->process;
+        bury(remote, follow(remote, &p));
+        if (p.pid > 0)
+            gq_dying_take(&remote->dying, p.pid);
+    } while (renew(remote));
     return NULL;
 }
 
@@ -507,6 +527,7 @@ void gq_remote_destroy(struct gq_remote *remote)
         return;
     gq_remote_stop(remote, 1000);
     gq_process_end(&remote->process, 0);
+    gq_dying_finish(&remote->dying);
     gq_link_finish(&remote->link);
     pthread_cond_destroy(&remote->renewed);
     pthread_mutex_destroy(&remote->lock);

@@ -6,6 +6,7 @@
 #include "base/process.h"
 #include "build/build.h"
 #include "config/conf.h"
+#include "pipeline/dying.h"
 #include "ring/lane.h"
 #include "ring/link.h"
 #include "ring/packets.h"
@@ -17,7 +18,7 @@ struct gq_remote_keeper {
     void *arg;
     uint32_t look_ms;
     void (*look)(void *arg);       /* every look_ms, while the worker lives */
-    gq_status (*renew)(void *arg); /* it is reaped: GQ_OK when another serves in its place;
+    gq_status (*renew)(void *arg); /* it is buried: GQ_OK when another serves in its place;
                                                        GQ_ERR_NOT_READY: none was to; else the sentence is the end's */
 };
 
@@ -39,6 +40,7 @@ struct gq_remote {
     uint32_t deaths;                    /* atomic: workers that were buried */
     uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
     int wait_status;                    /* of the last one */
+    struct gq_dying dying;              /* it was given up before its process ended */
     struct gq_lane *lane[GQ_LANES_MAX]; /* added under `lock`: for who takes over */
     uint32_t lane_count;                /* atomic */
     uint32_t lanes_given;               /* the renewer's: to the worker that takes over */

@@ -357,6 +357,48 @@ START_TEST(a_swap_of_one_stage_keeps_the_others)
 }
 END_TEST
 
+/* On a device such code needs memory that is made at its first launch, which must not wait for grids of other stages.
+ */
+static const char *write_deep(const char *name, char tag, uint32_t words)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "#include <gpuqueue/plugin.h>\n#include <assert.h>\n"
+             "__device__ void process_message(const MsgView &in, ResultView *out)\n"
+             "{\n"
+             "    volatile uint8_t copy[4 * %u];\n"
+             "    assert(in.len < sizeof copy);\n"
+             "    for (uint32_t i = 0; i < in.len; i++)\n"
+             "        copy[(i * 97 + in.len) %% sizeof copy] = in.payload[i];\n"
+             "    for (uint32_t i = 0; i < in.len; i++)\n"
+             "        out->out[i] = copy[(i * 97 + in.len) %% sizeof copy];\n"
+             "    out->out[in.len] = '%c';\n"
+             "    *out->out_len = in.len + 1;\n"
+             "}\n",
+             words, tag);
+    return write_text(name, text);
+}
+
+START_TEST(code_that_needs_a_deep_stack_goes_live_beside_other_stages)
+{
+    write_tagger("v1.cu", 'a');
+    write_deep("d1.cu", 'b', 512);
+    write_deep("d2.cu", 'c', 4096);
+    gq_pipeline *p = opened(HEAD "stages: [{ name: first, plugin: v1.cu }, { name: second, plugin: d1.cu }, "
+                                 "{ name: third, plugin: v1.cu }]\n",
+                            false);
+    must(gq_start(p));
+    expect_answer(p, "xaba", 1);
+    must(swap_to(p, "third", in_folder("d2.cu")));
+    expect_answer(p, "xabc", 2);
+    must(swap_to(p, "first", in_folder("d2.cu")));
+    expect_answer(p, "xcbc", 3);
+    must(gq_rollback(p, "third", &result));
+    expect_answer(p, "xcba", 4);
+    finish(p);
+}
+END_TEST
+
 START_TEST(builtins_can_be_swapped_in)
 {
     write_tagger("v1.cu", 'a');
@@ -500,6 +542,7 @@ int main(void)
                                   state_survives_a_swap_and_is_migrated_by_those_who_can,
                                   a_version_without_state_leaves_it_to_the_next,
                                   a_swap_of_one_stage_keeps_the_others,
+                                  code_that_needs_a_deep_stack_goes_live_beside_other_stages,
                                   builtins_can_be_swapped_in,
                                   latencies_are_kept_for_each_version,
                                   two_threads_swap_one_after_the_other,

@@ -31,6 +31,7 @@ struct gq_cu_function_s {
     struct gq_cu_module_s *module;
     size_t shared_max; /* bytes a launch may ask for */
     int percent;       /* of a multiprocessor's memory, to be shared memory */
+    bool launched;
 };
 
 struct gq_cu_module_s {
@@ -307,7 +308,8 @@ int cuLibraryLoadData(gq_cu_library *library, const void *image, void *jit_optio
     if (!l)
         return 2;
     l->module.info = info;
-    l->module.main = (struct gq_cu_function_s){&l->module, SHARED_UNASKED, GQ_CU_SHARED_DEFAULT};
+    l->module.main =
+        (struct gq_cu_function_s){.module = &l->module, .shared_max = SHARED_UNASKED, .percent = GQ_CU_SHARED_DEFAULT};
     own(MODULE, l, sizeof *l);
     *library = l;
     return 0;
@@ -481,6 +483,8 @@ int cuStreamSynchronize(gq_cu_stream stream)
 static int take_over(const struct gq_grid *g, const struct gq_cpu_image *info)
 {
     const uint32_t bytes = g->old_bytes < info->state_bytes ? g->old_bytes : info->state_bytes;
+    if (!g->state)
+        return 0;
     if (!info->migrates || !inside(MEMORY, g->old_state, g->old_bytes) || !inside(MEMORY, g->state, info->state_bytes))
         fake_complain("gq_migrate was given what is no memory of that size");
     memcpy(g->state, g->old_state, bytes);
@@ -500,6 +504,9 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
         return FAKE_INVALID_VALUE;
     if (function->module->bus)
         return 0;
+    if (!function->launched)
+        fake_grid_wait_all("the first cuLaunchKernel of a function");
+    function->launched = true;
     if (g->old_state)
         return take_over(g, &function->module->info);
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||

@@ -1,7 +1,8 @@
 /* fake.h - a libcuda.so.1 without a GPU: "device memory" is host memory, and a grid is a thread that plays the ring
  * protocol as echo (or, for a source's image, counts). What a real driver was measured to do next to a persistent
- * kernel it does too: what loads or frees waits for running grids, here with a deadline, and after a fault every call
- * returns the same error.
+ * kernel it does too: what loads or frees waits for running grids, here with a deadline, and so does the first launch
+ * of a function, for it may need more memory for its stacks than any before; after a fault every call returns the same
+ * error.
  *
  * $GPUQ_FAKE_CUDA is a script of words:
  *   devices=N sms=N                how many devices, and multiprocessors of each; 1 and 4 without

@@ -242,7 +242,7 @@ static bool serve_lanes(struct player *p, uint32_t most)
             pthread_mutex_unlock(&turns[p->g.step]);
             any |= more;
         }
-        if (p->g.run)
+        if (p->g.run && !fake_sticky())
             gq_store_unit(&p->g.run[p->g.step], 0, 0); /* R9 */
     }
     return any;

@@ -34,8 +34,9 @@ class Refused(gpu.Scenario):
         return told
 
     def test_a_change_of_which_any_launch_fails_leaves_the_live_code_in_all_grids(self):
+        # Before: each stage's grid, and of each but the first, and of the new code, a first launch that does nothing.
         for k in range(1, STAGES + 1):
-            told = self.refused("launch", f"fail=cuLaunchKernel,{STAGES + k},2", f"count={self.path(f'launches-{k}')}")
+            told = self.refused("launch", f"fail=cuLaunchKernel,{2 * STAGES + k},2", f"count={self.path(f'launches-{k}')}")
             self.assertRegex(told, r"a launch fails +GQ_ERR_DEVICE at launch, live 1, .*cuLaunchKernel: CUDA_ERROR_OUT_OF_MEMORY")
 
     def test_changes_beside_a_message_that_is_held_are_refused_and_what_is_live_serves_on(self):
@@ -51,7 +52,7 @@ class Refused(gpu.Scenario):
         for function in ("cuFuncSetAttribute", "cuLaunchKernel"):
             count = self.path(f"calls-{function}")
             self.refused("memory", f"fail={function},0,2", f"count={count}", second=LARGE)
-            for k in range(os.path.getsize(count), 2 * STAGES if function == "cuFuncSetAttribute" else STAGES, -1):
+            for k in range(os.path.getsize(count), 2 * STAGES, -1):
                 self.refused("memory", f"fail={function},{k},2", f"count={self.path(f'{function}-{k}')}", second=LARGE)
 
 

@@ -76,6 +76,7 @@ static const char poison_anywhere[] =
     "struct message { uint64_t number, kind, once; };\n"
     "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
     "    message m;\n    memcpy(&m, in.payload, sizeof m);\n"
+    "    if (m.kind == 3) *(volatile int *)8 = 1;\n"
     "    if (m.kind == 4) __trap();\n"
     "    while (m.kind == 8 && ((const volatile message *)in.payload)->kind == 8)\n        continue;\n";
 
@@ -104,7 +105,8 @@ static inline void poison_write_plugin(const char *folder, const char *name, uin
     REQUIRE(fclose(file) == 0, "%s", file_name);
 }
 
-/* NAME.cu for any backend: of what a message may do it knows POISON_ABORT, which is a trap, and POISON_HANG. */
+/* NAME.cu for any backend: of what a message may do it knows POISON_SEGV, POISON_ABORT, which is a trap, and
+ * POISON_HANG. */
 static inline void poison_write_anywhere(const char *folder, const char *name, uint32_t tag)
 {
     char file_name[64];

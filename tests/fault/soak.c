@@ -3,7 +3,7 @@
  * live, only the guilty ones are given up, and memory, files and processes are what they were after the first recovery.
  * How long each fault held the application up is printed in the end.
  *
- *   soak [--seconds S] [--recoveries N] [--producers N] [--swap-ms N] [--fault-ms N] [--kinds trap,kill,hang]
+ *   soak [--seconds S] [--recoveries N] [--producers N] [--swap-ms N] [--fault-ms N] [--kinds trap,kill,hang,address]
  *        [--spare on|off] [--timeout-ms N] [--retries N] [--echo] [--seed N]
  *
  * --seconds     how long, without the start and the end; --recoveries ends after so many, if that comes first (0: no
@@ -59,7 +59,9 @@ static struct {
 
 static struct soak soak;
 
-static const char *const kind_name[SOAK_KINDS] = {"trap", "kill", "hang"};
+static const char *const kind_name[SOAK_KINDS] = {"trap", "kill", "hang", "address"};
+static const enum poison poison_of[SOAK_KINDS] = {
+    [SOAK_TRAP] = POISON_ABORT, [SOAK_HANG] = POISON_HANG, [SOAK_ADDRESS] = POISON_SEGV};
 
 /* --- one fault ------------------------------------------------------------------------------------------------------
  */
@@ -77,8 +79,7 @@ static uint64_t make_fault(enum soak_kind kind)
     __atomic_store_n(&soak.fault, run.faults, __ATOMIC_RELEASE);
     if (kind != SOAK_KILL) {
         run.last_lane = (run.last_lane + 1) % soak.lanes;
-        __atomic_store_n(&soak.lane[run.last_lane].order, kind == SOAK_TRAP ? POISON_ABORT : POISON_HANG,
-                         __ATOMIC_RELEASE);
+        __atomic_store_n(&soak.lane[run.last_lane].order, poison_of[kind], __ATOMIC_RELEASE);
         return 0;
     }
     const pid_t worker = fault_find("worker", 0);
@@ -279,7 +280,10 @@ static uint64_t check_counts(const gq_stats *stats)
     REQUIRE(stats->messages_in == sent && stats->failed == guilty && stats->in_flight == 0,
             "%" PRIu64 " in, %" PRIu64 " sent, %" PRIu64 " failed, %" PRIu64 " guilty, %" PRIu64 " in flight",
             stats->messages_in, sent, stats->failed, guilty, stats->in_flight);
-    REQUIRE(guilty == run.times[SOAK_TRAP].count + run.times[SOAK_HANG].count && soak.told_rolled_back == 0,
+    uint64_t poisoned = 0;
+    for (uint32_t i = 0; i < SOAK_KINDS; i++)
+        poisoned += poison_of[i] == POISON_NONE ? 0 : run.times[i].count;
+    REQUIRE(guilty == poisoned && soak.told_rolled_back == 0,
             "%" PRIu64 " were given up, and code was rolled back %u times", guilty, soak.told_rolled_back);
     return sent;
 }
@@ -295,7 +299,7 @@ static void print_times(const char *kind, const char *what, double *ms, uint32_t
     if (count == 0)
         return;
     qsort(ms, count, sizeof *ms, compare);
-    printf("%-5s %-44s %6u %9.1f %9.1f %9.1f\n", kind, what, count, ms[(count + 1) / 2 - 1],
+    printf("%-7s %-42s %6u %9.1f %9.1f %9.1f\n", kind, what, count, ms[(count + 1) / 2 - 1],
            ms[(count * 99 + 99) / 100 - 1], ms[count - 1]);
 }
 
@@ -307,8 +311,11 @@ static void print_table(void)
     snprintf(others, sizeof others, "the last other lane, less %" PRIu64 " ms", run.o.timeout_ms);
     printf("%-50s %6s %9s %9s %9s ms\n", "recovery", "n", "p50", "p99", "max");
     print_times("kill", "the last lane", t[SOAK_KILL].others, t[SOAK_KILL].count);
-    print_times("trap", "the result behind it", t[SOAK_TRAP].own, t[SOAK_TRAP].count);
-    print_times("trap", "the last other lane", t[SOAK_TRAP].others, t[SOAK_TRAP].count);
+    for (uint32_t i = 0; i < SOAK_KINDS; i++)
+        if (poison_of[i] != POISON_NONE && i != SOAK_HANG) {
+            print_times(kind_name[i], "the result behind it", t[i].own, t[i].count);
+            print_times(kind_name[i], "the last other lane", t[i].others, t[i].count);
+        }
     print_times("hang", behind, t[SOAK_HANG].own, t[SOAK_HANG].count);
     print_times("hang", others, t[SOAK_HANG].others, t[SOAK_HANG].count);
     for (uint32_t i = 0; i < SOAK_KINDS; i++)
@@ -351,16 +358,16 @@ static void read_kinds(char *list)
         while (kind < SOAK_KINDS && strcmp(word, kind_name[kind]) != 0)
             kind++;
         if (kind == SOAK_KINDS || run.o.kind_count == SOAK_KINDS)
-            refuse("--kinds", word, "one of trap, kill and hang, each once");
+            refuse("--kinds", word, "one of trap, kill, hang and address, each once");
         run.o.kinds[run.o.kind_count++] = (enum soak_kind)kind;
     }
     if (run.o.kind_count == 0)
-        refuse("--kinds", list, "a list of trap, kill and hang");
+        refuse("--kinds", list, "a list of trap, kill, hang and address");
 }
 
 static void read_options(int argc, char **argv)
 {
-    static char every_kind[] = "trap,kill,hang";
+    static char every_kind[] = "trap,kill,hang,address";
     static const struct option names[] = {{"seconds", required_argument, NULL, 's'},
                                           {"recoveries", required_argument, NULL, 'n'},
                                           {"producers", required_argument, NULL, 'p'},

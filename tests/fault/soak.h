@@ -19,7 +19,7 @@
 #define SOAK_CHANGES (1u << 17)
 #define SOAK_PATIENCE_MS 60000u /* without a result: somebody waits for ever */
 
-enum soak_kind { SOAK_TRAP, SOAK_KILL, SOAK_HANG, SOAK_KINDS };
+enum soak_kind { SOAK_TRAP, SOAK_KILL, SOAK_HANG, SOAK_ADDRESS, SOAK_KINDS };
 
 /* A change of the code: the tag that was to be live, and the one that was when the change had been answered. */
 struct soak_change {

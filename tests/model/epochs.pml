@@ -1,9 +1,9 @@
 /* epochs.pml - one lane whose workers die: messages in, results out, a swap meanwhile, and what the supervisor does.
  *
- * The host never dies; a worker of two blocks may be killed at any step (KILLS times), and
- * one message, or none, ends its worker whenever it is processed. A process that was killed goes on until it is reaped: what
- * it writes in between is the late write that a fresh egress is there for. Slots are used again: there are more messages
- * than slots.
+ * The host never dies; a worker of two blocks may be killed at any step (KILLS times), and one message, or none, ends its
+ * worker whenever it is processed. A process that was killed goes on until it is reaped, which may be when another has
+ * taken its place: what it writes in between is the late write that a fresh egress is there for. Slots are used again:
+ * there are more messages than slots.
  *
  *   each message has one result, in order; a result does not change while somebody holds it
  *   the one that ends its worker is given up, and no other one is
@@ -199,7 +199,10 @@ active proctype supervisor()
     :: over -> break
     :: work[epoch].killed && !over ->
 #ifndef LATE_WRITES
-       work[epoch].runs = false; /* waitpid() */
+       if
+       :: work[epoch].runs = false /* waitpid() */
+       :: skip /* it is lost: its other block may go on until there is another egress */
+       fi;
 #endif
        assert(epoch + 1 < EPOCHS);
        atomic {
@@ -226,7 +229,8 @@ active proctype supervisor()
         start_worker(epoch + 1, first);
 #endif
 #ifndef LATE_WRITES
-        /* Nothing can read these any more: fewer states to look at. */
+        /* Nothing can read these any more, and what it still writes is nothing to anybody: fewer states to look at. */
+        work[epoch].runs = false;
         egress[file(epoch)].stamp[0] = 0; egress[file(epoch)].stamp[1] = 0; egress[file(epoch)].result[0] = 0; egress[file(epoch)].result[1] = 0;
         work[epoch].next = 0; work[epoch].code = 0; work[epoch].crumb[0] = 0; work[epoch].crumb[1] = 0;
 #endif
