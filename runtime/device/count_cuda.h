@@ -114,7 +114,7 @@ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t laun
         empty = found ? 0 : empty;
         if (from == told || (found && from - told < GQ_COUNT_MANY))
             continue;
-        asm volatile("fence.acq_rel.sys;" ::: "memory"); /* every thread's, then */
+        gq_fence_sys(); /* every thread's, then */
         __syncwarp();
         if (t < GQ_COUNTS)
             gq_store_unit(&gq_sight_here().view.out_head->count[t], from, total); /* R8 pairs A8 */

@@ -38,17 +38,8 @@ __device__ void gq_sync(void)
 
 /* --- bytes -------------------------------------------------------------------------------------------------------- */
 
-/* From the host's memory: read once, so there is no reason to keep it in a cache. */
 struct gq_from_bus {
-    static __device__ __forceinline__ uint4 load(const uint8_t *p, uint32_t)
-    {
-        uint4 v;
-        asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                     : "l"(p)
-                     : "memory");
-        return v;
-    }
+    static __device__ __forceinline__ uint4 load(const uint8_t *p, uint32_t) { return gq_load_once(p); }
 };
 
 /* The first `bytes` bytes of an aligned word: the others are not read. */

@@ -5,6 +5,7 @@
 #define GQ_DEVICE_FIND_CUDA_H
 
 #include <device/grid.h>
+#include <device/words_cuda.h>
 
 /* What is rarely run must take no registers of what always runs: it is a call, where the compiler is free in how many
  * it takes. Where it is bound, it does as well inlined, and every function makes an image slower to load. */
@@ -22,69 +23,6 @@
 #define GQ_NAP_NS 20000u  /* of a scout between looks, where queue.poll is sleep and nothing has come for long */
 #define GQ_ROUNDS 65536u  /* looks of one scout */
 #define GQ_BRIEF 256u     /* looks of one where other lanes, or what it found, may have nobody else */
-
-/* --- words of device memory, at device scope ---------------------------------------------------------------------- */
-
-static __device__ __forceinline__ uint64_t gq_dev_acquire_u64(const uint64_t *p)
-{
-    uint64_t v;
-    asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
-    return v;
-}
-static __device__ __forceinline__ void gq_dev_release_u64(uint64_t *p, uint64_t v)
-{
-    asm volatile("st.release.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory");
-}
-static __device__ __forceinline__ uint32_t gq_dev_relaxed_u32(const uint32_t *p)
-{
-    uint32_t v;
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-    return v;
-}
-static __device__ __forceinline__ uint64_t gq_dev_relaxed_u64(const uint64_t *p)
-{
-    uint64_t v;
-    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
-    return v;
-}
-static __device__ __forceinline__ void gq_dev_store_u32(uint32_t *p, uint32_t v)
-{
-    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
-}
-static __device__ __forceinline__ void gq_dev_release_u32(uint32_t *p, uint32_t v)
-{
-    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
-}
-static __device__ __forceinline__ void gq_dev_release_pair(uint64_t *p, uint64_t first, uint64_t second)
-{
-    asm volatile("{ .reg .b128 pair; mov.b128 pair, {%1, %2}; st.release.gpu.global.b128 [%0], pair; }" ::"l"(p),
-                 "l"(first), "l"(second)
-                 : "memory");
-}
-
-/* The built-in functions for 64 bits bring a variable along, and every variable makes a module slower to load. */
-static __device__ __forceinline__ uint64_t gq_dev_cas_u64(uint64_t *p, uint64_t expected, uint64_t v)
-{
-    uint64_t was;
-    asm volatile("atom.relaxed.gpu.global.cas.b64 %0, [%1], %2, %3;"
-                 : "=l"(was)
-                 : "l"(p), "l"(expected), "l"(v)
-                 : "memory");
-    return was;
-}
-static __device__ __forceinline__ uint64_t gq_dev_add_u64(uint64_t *p, uint64_t v)
-{
-    uint64_t was;
-    asm volatile("atom.relaxed.gpu.global.add.u64 %0, [%1], %2;" : "=l"(was) : "l"(p), "l"(v) : "memory");
-    return was;
-}
-
-static __device__ __forceinline__ uint64_t gq_globaltimer()
-{
-    uint64_t t;
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
-    return t;
-}
 
 /* --- finding messages --------------------------------------------------------------------------------------------- */
 
@@ -208,9 +146,9 @@ static __device__ __forceinline__ uint32_t gq_heed(const gq_grid &g, uint32_t or
 static __device__ __forceinline__ void gq_fence_look(const gq_grid &g)
 {
     if (g.step == 0)
-        asm volatile("fence.acq_rel.sys;" ::: "memory");
+        gq_fence_sys();
     else
-        asm volatile("fence.acq_rel.gpu;" ::: "memory");
+        gq_fence_gpu();
 }
 
 /* By a converged warp that holds the lock of a scout behind the first step: how many messages stand ready from `from`
@@ -224,7 +162,7 @@ GQ_RARE uint32_t gq_look_old(const gq_sight *s, uint64_t from)
     const bool stamped = (uint32_t)(word >> 32) == gq_slot_stamp(seq);
     const bool there = seq < s->known && (stamped || gq_had_ended(*s, seq));
     const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
+    gq_fence_gpu();
     return found;
 }
 
