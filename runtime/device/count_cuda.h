@@ -94,6 +94,15 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
     return found;
 }
 
+/* By a converged warp: the host reads how the messages before `from` ended; thread t has the total number t. */
+static __device__ void gq_tell_counts(uint64_t from, uint64_t total)
+{
+    gq_fence_sys(); /* every thread's, then */
+    __syncwarp();
+    if (gq_lane_of_warp() < GQ_COUNTS)
+        gq_store_unit(&gq_sight_here().view.out_head->count[gq_lane_of_warp()], from, total); /* R8 pairs A8 */
+}
+
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. */
 GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch, uint32_t old)
@@ -114,12 +123,11 @@ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t laun
         empty = found ? 0 : empty;
         if (from == told || (found && from - told < GQ_COUNT_MANY))
             continue;
-        gq_fence_sys(); /* every thread's, then */
-        __syncwarp();
-        if (t < GQ_COUNTS)
-            gq_store_unit(&gq_sight_here().view.out_head->count[t], from, total); /* R8 pairs A8 */
+        gq_tell_counts(from, total);
         told = from;
     }
+    if (from != told) /* told to leave between two looks */
+        gq_tell_counts(from, total);
     if (t < GQ_COUNTS)
         gq_store_relaxed_u64(&c->share[t].next, total);
     if (t == 0)
