@@ -85,6 +85,7 @@ struct gq_cuda_lane {
 struct gq_cuda_seen {
     struct gq_lane_view view; /* the host's addresses */
     gq_cu_ptr hop, express;   /* between steps: gq_grid_lane's */
+    gq_cu_ptr packs;          /* 0: packs are not told */
     struct gq_head head;
     uint64_t walked;      /* counted lanes: messages below it have left the last step */
     struct gq_unit found; /* the run that the page shows; zero: none */

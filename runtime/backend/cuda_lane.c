@@ -14,18 +14,23 @@ gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, 
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "giving the device %zu bytes of shared memory: ", bytes);
 }
 
-/* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors and express lines between
- * steps, and bits. */
+/* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors, express lines and units
+ * of packs between steps, and bits. */
 struct parts {
-    size_t desc, slot, hop, express, ended;
+    size_t desc, slot, hop, express, packs, ended;
 };
 
 static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view *v)
 {
     size_t capacity = (size_t)v->mask + 1, hops = c->steps - 1 + v->in_head->counted;
     return (struct parts){
-        capacity * sizeof(uint64_t), capacity * v->stride, hops * capacity * sizeof(struct gq_out_desc),
-        (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride, (capacity / 32 + 1) * sizeof(uint32_t)};
+        .desc = capacity * sizeof(uint64_t),
+        .slot = capacity * v->stride,
+        .hop = hops * capacity * sizeof(struct gq_out_desc),
+        .express = (c->steps - 1) * (size_t)GQ_EXPRESS_LINES * v->express_stride,
+        .packs = v->in_head->generated ? hops * (capacity / GQ_PACK) * sizeof(struct gq_unit) : 0,
+        .ended = (capacity / 32 + 1) * sizeof(uint32_t),
+    };
 }
 
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
@@ -48,8 +53,8 @@ gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 
 static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
 {
-    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express + p->ended, free_bytes = 0,
-           total = 0;
+    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express + p->packs + p->ended,
+           free_bytes = 0, total = 0;
     gq_status status = GQ_CU(c, mem_info(&free_bytes, &total));
     if (status == GQ_OK && bytes > free_bytes)
         return gq_error_set(GQ_ERR_NO_MEMORY,
@@ -173,18 +178,20 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
         l->out = view->out_head;
     if (status != GQ_OK)
         return status;
+    const gq_cu_ptr express = l->slots + parts.desc + 2 * parts.slot + parts.hop, packs = express + parts.express;
     struct gq_grid_lane lane = {
         .view = device_view(view, in, out),
         .desc = (uint64_t *)(uintptr_t)l->slots,
         .slot = {(uint8_t *)(uintptr_t)(l->slots + parts.desc),
                  (uint8_t *)(uintptr_t)(l->slots + parts.desc + parts.slot)},
         .hop = (struct gq_out_desc *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot),
-        .express = (uint8_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop),
+        .express = (uint8_t *)(uintptr_t)express,
+        .packs = parts.packs ? (struct gq_unit *)(uintptr_t)packs : NULL,
         .first_index = view->in_head->first_index,
         .index_step = view->in_head->index_step,
         .generated = view->in_head->generated,
         .block_shift = gq_block_shift(view->stride),
-        .ended = (uint32_t *)(uintptr_t)(l->slots + parts.desc + 2 * parts.slot + parts.hop + parts.express),
+        .ended = (uint32_t *)(uintptr_t)(packs + parts.packs),
         .known = range->end != UINT64_MAX      ? range->end
                  : range->mixed > range->first ? range->mixed
                                                : range->first,
@@ -202,6 +209,7 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
         .view = *view,
         .hop = (gq_cu_ptr)(uintptr_t)lane.hop,
         .express = (gq_cu_ptr)(uintptr_t)lane.express,
+        .packs = (gq_cu_ptr)(uintptr_t)lane.packs,
         .head = {.seq = range->first},
     };
     c->old |= lane.known > range->first;

@@ -18,6 +18,13 @@ static gq_cu_ptr hop_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t se
     return s->hop + (step * capacity + gq_slot_index(&s->view, seq)) * sizeof(struct gq_out_desc);
 }
 
+/* Where the unit of the pack that message seq is of lies; the lane has packs. */
+static gq_cu_ptr pack_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t seq)
+{
+    const uint64_t packs = ((uint64_t)s->view.mask + 1) / GQ_PACK;
+    return s->packs + (step * packs + gq_pack_index(s->view.mask, seq)) * sizeof(struct gq_unit);
+}
+
 static gq_cu_ptr line_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t seq)
 {
     return s->express + ((uint64_t)step * GQ_EXPRESS_LINES + seq % GQ_EXPRESS_LINES) * s->view.express_stride;
@@ -33,14 +40,17 @@ static bool fetch(struct gq_cuda *c, void *to, gq_cu_ptr from, size_t bytes)
 static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t step, uint64_t seq, bool *unread)
 {
     struct gq_out_desc hop = {0};
-    struct gq_unit unit = {0};
+    struct gq_unit unit = {0}, pack = {0};
     int error = c->cu->copy_from_device(&hop, hop_at(s, step, seq), sizeof hop, c->look);
     if (error == GQ_CU_OK && step + 1 < c->steps)
         error = c->cu->copy_from_device(&unit, line_at(s, step, seq), sizeof unit, c->look);
+    if (error == GQ_CU_OK && s->packs)
+        error = c->cu->copy_from_device(&pack, pack_at(s, step, seq), sizeof pack, c->look);
     *unread = error != GQ_CU_OK || c->cu->stream_wait(c->look) != GQ_CU_OK;
     if (*unread)
         return false;
-    return (uint32_t)(hop.state >> 32) == gq_slot_stamp(seq) || unit.stamp == seq + 1;
+    return (uint32_t)(hop.state >> 32) == gq_slot_stamp(seq) || unit.stamp == seq + 1 ||
+           pack.stamp == gq_pack_stamp(seq);
 }
 
 /* Counted messages leave the last step one by one, and are counted later. The first that has not left it; UINT64_MAX:
@@ -48,13 +58,18 @@ static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t 
 static uint64_t behind_counted(struct gq_cuda *c, struct gq_cuda_seen *s)
 {
     struct gq_out_desc hop[WALK];
+    struct gq_unit pack[WALK / GQ_PACK + 1] = {{0}};
     const uint64_t from = s->walked > s->head.seq ? s->walked : s->head.seq;
     const uint64_t to_wrap = (uint64_t)s->view.mask + 1 - gq_slot_index(&s->view, from);
     const uint64_t limit = gq_slot_limit(&s->view) - from, count = to_wrap < WALK ? to_wrap : WALK; /* A3 pairs R3 */
+    const uint64_t first = from / GQ_PACK, packs = s->packs ? (from + count - 1) / GQ_PACK - first + 1 : 0;
+    if (packs && !fetch(c, pack, pack_at(s, c->steps - 1, from), packs * sizeof *pack))
+        return UINT64_MAX;
     if (!fetch(c, hop, hop_at(s, c->steps - 1, from), count * sizeof *hop))
         return UINT64_MAX;
     for (uint64_t i = 0; i < count && i < limit; i++)
-        if ((uint32_t)(hop[i].state >> 32) != gq_slot_stamp(from + i))
+        if ((uint32_t)(hop[i].state >> 32) != gq_slot_stamp(from + i) &&
+            pack[(from + i) / GQ_PACK - first].stamp != gq_pack_stamp(from + i))
             return from + i;
     s->walked = from + (count < limit ? count : limit);
     return UINT64_MAX;

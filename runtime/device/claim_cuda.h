@@ -4,7 +4,7 @@
 #ifndef GQ_DEVICE_CLAIM_CUDA_H
 #define GQ_DEVICE_CLAIM_CUDA_H
 
-#include <device/find_cuda.h>
+#include <device/pack_cuda.h>
 
 /* Behind the last message that was claimed, by a converged warp that has `next` of every share: those of a share are
  * claimed in order, so where it stands at the start of a block, it has claimed the one GQ_SHARES before. */
@@ -20,10 +20,10 @@ static __device__ uint64_t gq_claimed_end(uint32_t block_shift, uint64_t next)
 /* By a converged warp: messages of one share of a lane, a run of `want` or, where much is ready, the rest of a block.
  * All shares are looked at, from share `n` on; each by a thread of its own. Claims get into each other's way: one
  * compare-and-swap succeeds in about the time of two trips to the L2, however many try. Where messages take long
- * (`slow`), others had better share them: then at most `want`. With `rest` only messages before one that is claimed:
- * when no warp finds such a one any more, what is claimed has no gaps. */
+ * (`slow`), others had better share them: then at most `want`, which ends with a pack if `packs`. With `rest` only
+ * messages before one that is claimed: when no warp finds such a one any more, what is claimed has no gaps. */
 static __device__ __forceinline__ gq_claim gq_claim_of(gq_grid_cursor *c, uint32_t block_shift, uint32_t n,
-                                                       uint32_t want, bool slow, bool rest)
+                                                       uint32_t want, bool packs, bool slow, bool rest)
 {
     gq_claim claim = gq_no_claim();
     uint64_t *at = &c->share[(n + gq_lane_of_warp()) % GQ_SHARES].next;
@@ -38,7 +38,7 @@ static __device__ __forceinline__ gq_claim gq_claim_of(gq_grid_cursor *c, uint32
     if (gq_lane_of_warp() == chosen) {
         const uint64_t block = 1ull << block_shift;
         const uint64_t there = ready - next, of_block = block - (next & (block - 1));
-        const uint64_t most = slow || there < GQ_PLENTY ? want : of_block;
+        const uint64_t most = slow || there < GQ_PLENTY ? gq_run_of(packs, next, want) : of_block;
         const uint64_t count =
             min(min((unsigned long long)there, (unsigned long long)of_block), (unsigned long long)most);
         if (gq_dev_cas_u64(at, next, gq_share_after(block_shift, next + count)) == next) {
@@ -54,7 +54,7 @@ static __device__ __forceinline__ gq_claim gq_claim_of(gq_grid_cursor *c, uint32
 
 static __device__ gq_claim gq_claim_run(const gq_grid &g, gq_grid_lane *l, uint32_t n, uint32_t want, bool slow)
 {
-    const gq_claim claim = gq_claim_of(&l->cursor[g.step], l->block_shift, n, want, slow, false);
+    const gq_claim claim = gq_claim_of(&l->cursor[g.step], l->block_shift, n, want, gq_packs(g), slow, false);
     if (claim.count)
         gq_see(g, l);
     return claim;
@@ -83,7 +83,7 @@ GQ_RARE gq_rest_of gq_claim_rest(gq_grid_lane *lane, uint32_t lanes, uint32_t st
         gq_grid_lane *l = &lane[(turn + i) % lanes];
         if (!gq_serves(served, l))
             continue;
-        const gq_claim c = gq_claim_of(&l->cursor[step], l->block_shift, turn % GQ_SHARES, want, true, true);
+        const gq_claim c = gq_claim_of(&l->cursor[step], l->block_shift, turn % GQ_SHARES, want, false, true, true);
         rest = gq_rest_of{c.first, c.count, (turn + i) % lanes};
     }
     return rest;

@@ -9,6 +9,7 @@
 #define GQ_COUNT_LOOKS 8u   /* descriptors that a thread reads at a time */
 #define GQ_COUNT_ROUNDS 8u  /* looks between two at the grid's order to leave */
 #define GQ_COUNT_MANY 2048u /* messages, after which the host is told though there are more */
+#define GQ_COUNT_HOLD 4u    /* looks in vain before the host is told of a part of a pack */
 
 /* How the messages of a counted lane ended. */
 struct gq_tally {
@@ -64,6 +65,28 @@ static __device__ uint32_t gq_count_old(uint64_t from, gq_tally *sum)
     return found;
 }
 
+/* By a converged warp: what has ended in packs from message `from` on, 32 of them; returns how many messages. */
+static __device__ uint32_t gq_count_packs(uint64_t from, gq_tally *sum)
+{
+    const gq_sight &s = gq_sight_here();
+    const uint64_t seq = from + gq_lane_of_warp() * GQ_PACK;
+    if (!s.packs_out || from % GQ_PACK)
+        return 0;
+    uint64_t stamp, data;
+    gq_load_unit(&s.packs_out[gq_pack_index(s.view.mask, seq)], &stamp, &data); /* A10 pairs R10 */
+    const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, stamp == gq_pack_stamp(seq)));
+    if (found == 0)
+        return 0;
+    gq_tally t = {};
+    if (gq_lane_of_warp() < found) {
+        t.dropped = (uint32_t)(data >> 32);
+        t.ok = GQ_PACK - t.dropped;
+        t.bytes = (uint32_t)data;
+    }
+    *sum = gq_add_up(t);
+    return found * GQ_PACK;
+}
+
 /* By a converged warp: what has ended from message `from` on; returns how many. */
 static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
 {
@@ -83,6 +106,9 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
         found += more ? run : 0;
         more = more && run == 32;
     }
+    const uint64_t whole = (from + found) & ~(uint64_t)(GQ_PACK - 1); /* packs behind it may have units */
+    if (s.packs_out && whole > from)
+        found = (uint32_t)(whole - from);
     if (found == 0)
         return 0;
     gq_tally t = {};
@@ -103,6 +129,13 @@ static __device__ void gq_tell_counts(uint64_t from, uint64_t total)
         gq_store_unit(&gq_sight_here().view.out_head->count[gq_lane_of_warp()], from, total); /* R8 pairs A8 */
 }
 
+/* A part of a pack is told later than others: the host would grant as many messages anew, and their packs would be made
+ * in two parts again. */
+static __device__ __forceinline__ bool gq_is_to_wait(uint64_t from, uint32_t empty)
+{
+    return gq_sight_here().packs_out && from % GQ_PACK && empty < GQ_COUNT_HOLD;
+}
+
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as
  * long as some do. */
 GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t launch, uint32_t old)
@@ -113,15 +146,17 @@ GQ_RARE void gq_count_on(gq_grid_cursor *c, const uint32_t *order, uint32_t laun
         if (round % GQ_COUNT_ROUNDS == 0 && gq_dev_relaxed_u32(order) >= launch)
             break;
         gq_tally sum = {};
-        const uint32_t found =
-            old && from < gq_sight_here().known ? gq_count_old(from, &sum) : gq_count_some(from, &sum);
+        const bool is_old = old && from < gq_sight_here().known;
+        uint32_t found = is_old ? gq_count_old(from, &sum) : gq_count_packs(from, &sum);
+        if (found == 0 && !is_old)
+            found = gq_count_some(from, &sum);
         from += found;
         total += mine == GQ_COUNT_OK        ? sum.ok
                  : mine == GQ_COUNT_DROPPED ? sum.dropped
                  : mine == GQ_COUNT_FAILED  ? sum.failed
                                             : sum.bytes;
         empty = found ? 0 : empty;
-        if (from == told || (found && from - told < GQ_COUNT_MANY))
+        if (from == told || (found && from - told < GQ_COUNT_MANY) || gq_is_to_wait(from, empty))
             continue;
         gq_tell_counts(from, total);
         told = from;

@@ -7,6 +7,7 @@
  *   R1 host publishes        -> A1 scout reads, system scope
  *   R4 scout raises `ready`  -> A4 claiming warp reads, device scope: with A1, the payload is complete for it too
  *   R5 step hands on         -> A5 scout of the next step reads, device scope
+ *   R10 the same of a pack   -> A10 the same
  *   R2 last step publishes   -> A2 host reads
  * (runtime/device/slot.h has the table's first half, docs/internals/memory-order.md all of it.)
  */
@@ -117,6 +118,10 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     if (g.old && gq_had_ended(s, c.first + i))
         return gq_item{0, gq_meta(0, 0, GQ_RESULT_PASSED, 0)};
     if (g.step > 0) {
+        uint64_t meta;
+        uint32_t len;
+        if (s.packs_in && gq_pack_has(s, c.first + i, &len, &meta))
+            return gq_item{len, meta};
         const gq_out_desc *hop = s.hop_in + at;
         return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_dev_relaxed_u64(&hop->meta)};
     }
@@ -323,6 +328,8 @@ static __device__ void gq_run_warp(const gq_grid &g, const gq_claim &c, const gq
     }
     if (gq_to_host(g))
         gq_take_away(c, place, desk, mine ? gq_bytes_out(item) : 0);
+    else if (gq_scope::kind == GQ_SCOPE_THREAD && gq_hand_on_pack(g, c.first, c.count, item.len, item.meta))
+        return;
     if (mine)
         gq_hand_on(g, c, gq_lane_of_warp(), item);
     __syncwarp();
@@ -439,10 +446,10 @@ static __device__ __forceinline__ gq_claim gq_find_rest(const gq_grid &g, uint32
 }
 
 /* The next part of a claim that a team serves at once: it does not wrap around the ring. */
-static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t want)
+static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t want, bool packs)
 {
     gq_claim part = *c;
-    part.count = gq_bounded(c->first, c->count, want);
+    part.count = gq_bounded(c->first, c->count, gq_run_of(packs, c->first, want));
     c->first += part.count;
     c->count -= part.count;
     c->known = false;
@@ -482,7 +489,7 @@ static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
             gq_rest(g, warp, idle);
         while (c.count) {
             const long long start = clock64();
-            gq_run_warp(g, gq_next_part(&c, want), desk);
+            gq_run_warp(g, gq_next_part(&c, want, gq_packs(g)), desk);
             watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
         }
@@ -519,7 +526,7 @@ static __device__ void gq_loop_blocks(const gq_grid &g, const gq_desk &desk)
             gq_rest(g, blockIdx.x, idle);
         while (mine.count) {
             const long long start = clock64();
-            gq_run_block(g, gq_next_part(&mine, 1), desk);
+            gq_run_block(g, gq_next_part(&mine, 1, false), desk);
             watch.slow = clock64() - start > GQ_SLOW_CYCLES;
             idle = 0;
         }

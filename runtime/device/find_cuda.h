@@ -40,6 +40,8 @@ struct gq_sight {
     uint8_t *in, *out;    /* rings of slots that it reads and writes */
     const gq_out_desc *hop_in;
     gq_out_desc *hop_out;
+    const gq_unit *packs_in; /* NULL: there are none */
+    gq_unit *packs_out;
     uint64_t *desc;
     uint64_t first_index, index_step;
     uint32_t apart; /* bytes from one word to the next */
@@ -73,6 +75,9 @@ static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
         s.from_bus = g.step == 0 && !l->generated;
         s.hop_in = g.step ? l->hop + (g.step - 1) * capacity : nullptr;
         s.hop_out = l->hop + g.step * capacity;
+        s.packs_in = l->packs && g.step ? l->packs + (g.step - 1) * (capacity / GQ_PACK) : nullptr;
+        s.packs_out =
+            l->packs && (g.step + 1 < g.steps || g.counted) ? l->packs + g.step * (capacity / GQ_PACK) : nullptr;
         s.words = g.step ? (const uint8_t *)&s.hop_in->state : (const uint8_t *)l->view.in_desc;
         s.apart = g.step ? sizeof(gq_out_desc) : sizeof(gq_in_desc);
         s.lines = g.step ? l->express + (g.step - 1) * lines : l->view.in_express;
@@ -164,6 +169,20 @@ GQ_RARE uint32_t gq_look_old(const gq_sight *s, uint64_t from)
     const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, there));
     gq_fence_gpu();
     return found;
+}
+
+/* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on in packs. */
+GQ_RARE uint32_t gq_look_packs(const gq_sight *s, uint64_t from)
+{
+    const uint64_t seq = from + gq_lane_of_warp() * GQ_PACK;
+    if (from % GQ_PACK)
+        return 0;
+    const uint64_t stamp =
+        gq_load_relaxed_u64(&s->packs_in[gq_pack_index(s->view.mask, seq)].stamp); /* A10 pairs R10 */
+    const uint32_t found = gq_prefix(__ballot_sync(GQ_ALL, stamp == gq_pack_stamp(seq)));
+    if (found)
+        gq_fence_gpu();
+    return found * GQ_PACK;
 }
 
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on. Reads are relaxed, so
@@ -425,6 +444,13 @@ static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, u
     if (g.old && g.step > 0 && w->from < s.known) {
         w->leave = gq_dev_relaxed_u32(gq_order(g));
         return gq_look_old(&s, w->from);
+    }
+    if (g.step > 0 && s.packs_in) {
+        const uint32_t found = gq_look_packs(&s, w->from);
+        if (found) {
+            w->leave = gq_dev_relaxed_u32(gq_order(g));
+            return found;
+        }
     }
     if (w->wide)
         return w->wide == 1   ? gq_look<GQ_LOOKS / 4>(g, w, word)

@@ -57,14 +57,37 @@ GQ_FN uint64_t gq_share_after(uint32_t shift, uint64_t seq)
     return seq & ((1ull << shift) - 1) ? seq : seq + ((uint64_t)(GQ_SHARES - 1) << shift);
 }
 
+/* Messages that a source plugin made mostly leave a step as many at a time as a warp has threads. A pack, that many
+ * from a multiple of it on, is then told in one unit instead of a descriptor for each, so that one look of a warp finds
+ * 1024. Its stamp is its first message's number and one, in 64 bits: no lap's unit can be taken for another's. Its
+ * data, behind the last step of a counted lane: how many were dropped << 32 | bytes of all others, which ended well;
+ * before that, of 32 that ended well: generation << 32 | length of each. Whatever else is to be said is said in
+ * descriptors. */
+#define GQ_PACK 32u
+
+GQ_FN uint64_t gq_pack_stamp(uint64_t seq) { return (seq & ~(uint64_t)(GQ_PACK - 1)) + 1; }
+
+/* Of a lane of at least a pack. */
+GQ_FN uint64_t gq_pack_index(uint32_t mask, uint64_t seq) { return (seq & mask) / GQ_PACK; }
+
+/* May the run of `count` messages be told as a pack? Those before `known` came before this worker: nothing is said of
+ * some. Stamps of descriptors have 32 bits, so no descriptor may be left as it is for so many messages: in the lap
+ * before every multiple of 2^31 all are written. */
+GQ_FN int gq_pack_fits(uint32_t mask, uint64_t first, uint32_t count, uint64_t known)
+{
+    const int laps_end = (first >> 31) != ((first + mask + 1) >> 31);
+    return count == GQ_PACK && first % GQ_PACK == 0 && first >= known && !laps_end;
+}
+
 /* A lane as the grids see it. Device memory. */
 struct gq_grid_lane {
     struct gq_lane_view view; /* the host's memory, at device addresses */
     uint64_t *desc;           /* [capacity] ingress words as the scout read them */
     uint8_t *slot[2];         /* [capacity * stride] */
     struct gq_out_desc
-        *hop;         /* [(steps - 1) * capacity] descriptors between steps; counted lanes: behind the last too */
-    uint8_t *express; /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
+        *hop;              /* [(steps - 1) * capacity] descriptors between steps; counted lanes: behind the last too */
+    uint8_t *express;      /* [(steps - 1) * GQ_EXPRESS_LINES] express lines between steps */
+    struct gq_unit *packs; /* a capacity / GQ_PACK of them wherever `hop` has a capacity; NULL: packs are not told */
     uint64_t first_index, index_step;
     uint32_t generated;
     uint32_t block_shift;

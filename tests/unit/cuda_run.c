@@ -305,6 +305,67 @@ START_TEST(counted_descriptors_are_read_up_to_the_rings_end_and_then_from_its_st
 }
 END_TEST
 
+START_TEST(messages_that_were_told_in_packs_have_left)
+{
+    cuda.steps = 2;
+    begin_counted(256, 3000);
+    claim(0, 0, 64);
+    hand_on_pack(0, 0);
+    show();
+    ck_nothing(0); /* they wait for the next step */
+    claim(1, 0, 32);
+    show();
+    ck_run(0, 32, 1);
+    hand_on_pack(1, 0);
+    show();
+    ck_run(32, 32, 0);
+    hand_on_pack(0, 32);
+    hand_on_all(1, 32, 40); /* in both ways, as it comes */
+    claim(1, 32, 64);
+    show();
+    ck_run(40, 24, 1);
+    hand_on_all(1, 40, 64);
+    hand_on_pack(1, 64); /* in both steps before anybody looks */
+    claim(0, 64, 103);
+    show();
+    ck_run(96, 7, 0);
+}
+END_TEST
+
+START_TEST(packs_are_read_up_to_the_rings_end_and_then_from_its_start)
+{
+    begin_counted(64, 300);
+    cursor(0)->scout = 1;
+    hand_on_pack(0, 0);
+    hand_on_pack(0, 32);
+    hand_on_all(0, 64, 67);
+    for (uint64_t seq = 67; seq < 96; seq++)
+        hand_on(0, seq - 64);
+    gq_slot_grant(&lanes[0]->view, 40 + 64);
+    count(40); /* in the middle of one */
+    show();
+    show();
+    ck_run(67, 32, 0); /* the pack that lies there is that of a lap before */
+    hand_on_all(0, 67, 96);
+    hand_on_pack(0, 96);
+    show();
+    show();
+    ck_nothing(0);
+}
+END_TEST
+
+START_TEST(lanes_of_less_than_a_pack_have_none)
+{
+    begin_counted(16, 300);
+    cuda.seen[0].packs = 0;
+    packs[0][0][0] = (struct gq_unit){gq_pack_stamp(0), 0};
+    cursor(0)->scout = 1;
+    hand_on_all(0, 0, 5);
+    show();
+    ck_run(5, 11, 0);
+}
+END_TEST
+
 /* --- generations, canaries, lanes -------------------------------------------------------------------------------- */
 
 START_TEST(a_run_of_a_canarys_lane_has_its_generation_and_scope)
@@ -470,6 +531,9 @@ int main(void)
                                   many_counted_messages_that_have_left_take_some_looks,
                                   descriptors_behind_the_limit_are_no_counted_messages,
                                   counted_descriptors_are_read_up_to_the_rings_end_and_then_from_its_start,
+                                  messages_that_were_told_in_packs_have_left,
+                                  packs_are_read_up_to_the_rings_end_and_then_from_its_start,
+                                  lanes_of_less_than_a_pack_have_none,
                                   a_run_of_a_canarys_lane_has_its_generation_and_scope,
                                   each_lane_has_its_place,
                                   what_cannot_be_read_is_not_shown,

@@ -21,6 +21,7 @@ static struct gq_cuda cuda;
 static _Alignas(GQ_LINE_BYTES) struct gq_worker_page page;
 static _Alignas(GQ_LINE_BYTES) struct gq_grid_lane grid[LANES];
 static struct gq_out_desc hop[LANES][STEPS][CAPACITY];
+static _Alignas(16) struct gq_unit packs[LANES][STEPS][CAPACITY / GQ_PACK];
 static _Alignas(GQ_LINE_BYTES) uint8_t lines[LANES][STEPS][GQ_EXPRESS_LINES * LINE_BYTES];
 
 /* --- the driver -------------------------------------------------------------------------------------------------- */
@@ -97,6 +98,7 @@ static void begin_lane(uint32_t i, const struct gq_lane_opts *opts)
     cuda.seen[i] = (struct gq_cuda_seen){.view = lanes[i]->view,
                                          .hop = (gq_cu_ptr)(uintptr_t)hop[i],
                                          .express = (gq_cu_ptr)(uintptr_t)lines[i],
+                                         .packs = opts->generated ? (gq_cu_ptr)(uintptr_t)packs[i] : 0,
                                          .head = {.seq = opts->first_seq}};
 }
 
@@ -188,6 +190,13 @@ static void hand_on_all(uint32_t step, uint64_t from, uint64_t to)
 {
     for (uint64_t seq = from; seq < to; seq++)
         hand_on(step, seq);
+}
+
+/* The pack that begins with message seq. */
+static void hand_on_pack(uint32_t step, uint64_t seq)
+{
+    const uint32_t mask = lanes[0]->view.mask;
+    gq_store_unit(&packs[0][0][0] + step * ((mask + 1) / GQ_PACK) + gq_pack_index(mask, seq), gq_pack_stamp(seq), 0);
 }
 
 static void hand_on_by_express(uint32_t step, uint64_t seq)
