@@ -55,6 +55,8 @@ static void make_key(struct job *job)
         gq_digest_part(&d, "machine code", gq_text_str(machine), machine->len);
     if (*job->linker)
         gq_compiler_digest(job->linker, &d);
+    if (*job->linker && job->request->packs) /* in no unit of the plugin's */
+        gq_digest_part(&d, "packs", "", 0);
     gq_digest_part(&d, "kind", &job->request->kind, sizeof job->request->kind);
     gq_digest_finish(&d, job->key);
 }
@@ -260,6 +262,7 @@ static gq_status link_plugin(struct job *job)
                                  .linker = job->linker,
                                  .path = job->request->path,
                                  .arch = job->request->arch,
+                                 .packs = job->request->packs,
                                  .info = &info,
                                  .machine = is_source(job) ? NULL : &job->scan.machine,
                                  .plugin = is_source(job) ? &job->object : &job->scan.file[0].text};

@@ -39,6 +39,7 @@ struct gq_build_request {
     size_t param_count;
     const char *conf_file; /* for sentences about params; may be NULL */
     uint32_t arch;         /* 90: a cubin for sm_90, by NVRTC; 0: a shared object for the CPU backend */
+    bool packs;            /* a source plugin makes the messages: device/grid.h, GQ_PACK; with `arch` alone */
 };
 
 enum gq_origin { GQ_ORIGIN_SOURCE, GQ_ORIGIN_PTX, GQ_ORIGIN_CUBIN };

@@ -147,7 +147,7 @@ static gq_status find_template(struct gq_builder *b, const struct gq_link *link,
     struct gq_text unit = {0}, cubin = {0};
     char key[GQ_DIGEST_HEX];
     gq_status status = GQ_OK;
-    gq_unit_write_template(link->info, link->machine, &unit);
+    gq_unit_write_template(link->info, link->machine, link->packs, &unit);
     make_key(link, &unit, registers, key);
     *out = find_kept(b, key);
     if (!*out)

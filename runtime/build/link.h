@@ -10,6 +10,7 @@ struct gq_link {
     const char *nvrtc, *linker; /* libraries */
     const char *path;           /* the plugin's, as diagnostics name it */
     uint32_t arch;
+    bool packs;                       /* of the build's request */
     const struct gq_cpu_image *info;  /* kind and scope; of machine code also its state */
     const struct gq_machine *machine; /* NULL: the plugin's unit, which was compiled apart */
     const struct gq_text *plugin;     /* relocatable cubin, or PTX */

@@ -16,13 +16,15 @@ static void add_line(struct gq_text *out, const char *path)
 
 /* Ahead of the plugin's text. Compiled apart, its function has one caller, in the same unit: declared static, it leaves
  * no second copy for others to call. */
-static void add_head(enum gq_image_kind kind, enum gq_unit_kind unit, struct gq_text *out)
+static void add_head(const struct gq_build_request *request, enum gq_unit_kind unit, struct gq_text *out)
 {
-    gq_text_printf(out, "#define GQ_IMAGE_KIND %d\n", (int)kind);
+    gq_text_printf(out, "#define GQ_IMAGE_KIND %d\n", (int)request->kind);
+    if (unit == GQ_UNIT_WHOLE)
+        gq_text_printf(out, "#define GQ_PACKS %d\n", request->packs);
     if (unit != GQ_UNIT_APART)
         gq_text_printf(out, "#define GQ_ENTRY <%s>\n",
                        unit == GQ_UNIT_CPU ? "device/entry_cpu.h" : "device/entry_cuda.h");
-    else if (kind == GQ_IMAGE_SOURCE)
+    else if (request->kind == GQ_IMAGE_SOURCE)
         gq_text_puts(out, "#include <stdint.h>\nstruct ResultView;\n"
                           "static __device__ void generate_message(uint64_t, ResultView *);\n");
     else
@@ -34,7 +36,7 @@ gq_status gq_unit_write(const struct gq_build_request *request, const struct gq_
                         struct gq_text *out)
 {
     const struct gq_text *text = &scan->file[0].text;
-    add_head(request->kind, kind, out);
+    add_head(request, kind, out);
     add_line(out, "the pipeline file's params");
     gq_status status = gq_params_define(request, scan, out);
     if (status != GQ_OK)
@@ -55,10 +57,11 @@ static void add_scope(const struct gq_cpu_image *info, struct gq_text *out)
         gq_text_printf(out, "GQ_SCOPE(block, %u);\n", info->threads);
 }
 
-void gq_unit_write_template(const struct gq_cpu_image *info, const struct gq_machine *machine, struct gq_text *out)
+void gq_unit_write_template(const struct gq_cpu_image *info, const struct gq_machine *machine, bool packs,
+                            struct gq_text *out)
 {
-    gq_text_printf(out, "#define GQ_IMAGE_KIND %u\n#define GQ_ENTRY <device/entry_cuda.h>\n%s", info->kind,
-                   machine ? "" : "#define GQ_LINKED\n");
+    gq_text_printf(out, "#define GQ_IMAGE_KIND %u\n#define GQ_PACKS %d\n#define GQ_ENTRY <device/entry_cuda.h>\n%s",
+                   info->kind, packs, machine ? "" : "#define GQ_LINKED\n");
     gq_text_puts(out, "#include <gpuqueue/plugin.h>\n");
     add_scope(info, out);
     if (machine && info->state_bytes)

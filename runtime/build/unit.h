@@ -22,6 +22,7 @@ gq_status gq_unit_write(const struct gq_build_request *request, const struct gq_
 
 /* The template without a plugin, for plugins of this kind, scope and state. `machine` NULL: for a plugin's unit that
  * was compiled apart; else for PTX or a cubin, which is called as it was declared. */
-void gq_unit_write_template(const struct gq_cpu_image *info, const struct gq_machine *machine, struct gq_text *out);
+void gq_unit_write_template(const struct gq_cpu_image *info, const struct gq_machine *machine, bool packs,
+                            struct gq_text *out);
 
 #endif

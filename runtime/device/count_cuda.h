@@ -70,7 +70,7 @@ static __device__ uint32_t gq_count_packs(uint64_t from, gq_tally *sum)
 {
     const gq_sight &s = gq_sight_here();
     const uint64_t seq = from + gq_lane_of_warp() * GQ_PACK;
-    if (!s.packs_out || from % GQ_PACK)
+    if (!gq_packs_out(s) || from % GQ_PACK)
         return 0;
     uint64_t stamp, data;
     gq_load_unit(&s.packs_out[gq_pack_index(s.view.mask, seq)], &stamp, &data); /* A10 pairs R10 */
@@ -107,7 +107,7 @@ static __device__ uint32_t gq_count_some(uint64_t from, gq_tally *sum)
         more = more && run == 32;
     }
     const uint64_t whole = (from + found) & ~(uint64_t)(GQ_PACK - 1); /* packs behind it may have units */
-    if (s.packs_out && whole > from)
+    if (gq_packs_out(s) && whole > from)
         found = (uint32_t)(whole - from);
     if (found == 0)
         return 0;
@@ -133,7 +133,7 @@ static __device__ void gq_tell_counts(uint64_t from, uint64_t total)
  * in two parts again. */
 static __device__ __forceinline__ bool gq_is_to_wait(uint64_t from, uint32_t empty)
 {
-    return gq_sight_here().packs_out && from % GQ_PACK && empty < GQ_COUNT_HOLD;
+    return gq_packs_out(gq_sight_here()) && from % GQ_PACK && empty < GQ_COUNT_HOLD;
 }
 
 /* By the converged warp that holds the lock of `c`: tells the host how the messages of the lane that it sees ended, as

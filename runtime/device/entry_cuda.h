@@ -120,7 +120,7 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     if (g.step > 0) {
         uint64_t meta;
         uint32_t len;
-        if (s.packs_in && gq_pack_has(s, c.first + i, &len, &meta))
+        if (gq_packs_in(s) && gq_pack_has(s, c.first + i, &len, &meta))
             return gq_item{len, meta};
         const gq_out_desc *hop = s.hop_in + at;
         return gq_item{(uint32_t)gq_dev_relaxed_u64(&hop->state), gq_dev_relaxed_u64(&hop->meta)};

@@ -15,6 +15,11 @@
 #define GQ_RARE extern "C" __device__ __noinline__ /* a name that is the same in every build */
 #endif
 
+/* 1: a source plugin makes the messages. Who serves a host's pays for nothing that is about packs. */
+#if !defined(GQ_PACKS)
+#define GQ_PACKS 0
+#endif
+
 #define GQ_ALL 0xffffffffu
 #define GQ_LOOKS 16u      /* words a scout's thread reads at a time when messages come fast */
 #define GQ_PLENTY 1024u   /* messages ready, from which on a claim takes a block */
@@ -75,9 +80,11 @@ static __device__ void gq_see(const gq_grid &g, gq_grid_lane *l)
         s.from_bus = g.step == 0 && !l->generated;
         s.hop_in = g.step ? l->hop + (g.step - 1) * capacity : nullptr;
         s.hop_out = l->hop + g.step * capacity;
-        s.packs_in = l->packs && g.step ? l->packs + (g.step - 1) * (capacity / GQ_PACK) : nullptr;
-        s.packs_out =
-            l->packs && (g.step + 1 < g.steps || g.counted) ? l->packs + g.step * (capacity / GQ_PACK) : nullptr;
+        if constexpr (GQ_PACKS) {
+            s.packs_in = l->packs && g.step ? l->packs + (g.step - 1) * (capacity / GQ_PACK) : nullptr;
+            s.packs_out =
+                l->packs && (g.step + 1 < g.steps || g.counted) ? l->packs + g.step * (capacity / GQ_PACK) : nullptr;
+        }
         s.words = g.step ? (const uint8_t *)&s.hop_in->state : (const uint8_t *)l->view.in_desc;
         s.apart = g.step ? sizeof(gq_out_desc) : sizeof(gq_in_desc);
         s.lines = g.step ? l->express + (g.step - 1) * lines : l->view.in_express;
@@ -170,6 +177,14 @@ GQ_RARE uint32_t gq_look_old(const gq_sight *s, uint64_t from)
     gq_fence_gpu();
     return found;
 }
+
+/* Where packs of this step's messages are, and are told; NULL: there are none. */
+static __device__ __forceinline__ const gq_unit *gq_packs_in(const gq_sight &s)
+{
+    return GQ_PACKS ? s.packs_in : nullptr;
+}
+
+static __device__ __forceinline__ gq_unit *gq_packs_out(const gq_sight &s) { return GQ_PACKS ? s.packs_out : nullptr; }
 
 /* By a converged warp that holds the scout's lock: how many messages stand ready from `from` on in packs. */
 GQ_RARE uint32_t gq_look_packs(const gq_sight *s, uint64_t from)
@@ -445,7 +460,7 @@ static __device__ uint32_t gq_look_around(const gq_grid &g, gq_watch_state *w, u
         w->leave = gq_dev_relaxed_u32(gq_order(g));
         return gq_look_old(&s, w->from);
     }
-    if (g.step > 0 && s.packs_in) {
+    if (g.step > 0 && gq_packs_in(s)) {
         const uint32_t found = gq_look_packs(&s, w->from);
         if (found) {
             w->leave = gq_dev_relaxed_u32(gq_order(g));

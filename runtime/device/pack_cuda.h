@@ -7,7 +7,7 @@
 #include <device/find_cuda.h>
 
 /* Do runs of this grid end where packs do? Then most runs are packs. */
-static __device__ __forceinline__ bool gq_packs(const gq_grid &g) { return GQ_IMAGE_KIND || g.counted; }
+static __device__ __forceinline__ bool gq_packs(const gq_grid &g) { return GQ_PACKS && (GQ_IMAGE_KIND || g.counted); }
 
 /* How many messages a run from `first` on may have. */
 static __device__ __forceinline__ uint32_t gq_run_of(bool packs, uint64_t first, uint32_t want)
@@ -21,7 +21,7 @@ static __device__ __forceinline__ bool gq_hand_on_pack(const gq_grid &g, uint64_
                                                        uint64_t meta)
 {
     const gq_sight &s = gq_sight_here();
-    if (!s.packs_out || !gq_pack_fits(s.view.mask, first, count, s.known))
+    if (!gq_packs_out(s) || !gq_pack_fits(s.view.mask, first, count, s.known))
         return false;
     const bool ok = gq_meta_status(meta) == GQ_RESULT_OK;
     uint64_t data;

@@ -86,8 +86,13 @@ static gq_status resolve(struct gq_change *c)
 
 static struct gq_build_request request_of(const struct gq_change *c)
 {
-    return (struct gq_build_request){c->plugin,    GQ_IMAGE_STAGE, c->conf->params, c->conf->param_count,
-                                     c->conf_file, c->p->arch};
+    return (struct gq_build_request){.path = c->plugin,
+                                     .kind = GQ_IMAGE_STAGE,
+                                     .params = c->conf->params,
+                                     .param_count = c->conf->param_count,
+                                     .conf_file = c->conf_file,
+                                     .arch = c->p->arch,
+                                     .packs = gq_pipeline_has_packs(c->p)};
 }
 
 /* A builder that somebody killed is no reason to refuse a plugin: the next one is asked once more. */

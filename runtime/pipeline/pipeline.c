@@ -86,8 +86,13 @@ static gq_status check_delivery(const struct gq_pipeline *p, const struct gq_con
 static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
 {
     const struct gq_conf_stage *s = &p->conf->stages[i];
-    const struct gq_build_request request = {s->plugin,      GQ_IMAGE_STAGE, s->params,
-                                             s->param_count, p->conf->file,  p->arch};
+    const struct gq_build_request request = {.path = s->plugin,
+                                             .kind = GQ_IMAGE_STAGE,
+                                             .params = s->params,
+                                             .param_count = s->param_count,
+                                             .conf_file = p->conf->file,
+                                             .arch = p->arch,
+                                             .packs = gq_pipeline_has_packs(p)};
     struct gq_image image;
     struct gq_code *first;
     p->versions->stage[i].name = s->name;
@@ -105,8 +110,13 @@ static gq_status build_all(struct gq_pipeline *p)
     const struct gq_conf *conf = p->conf;
     gq_status status = GQ_OK;
     if (conf->source.kind == GQ_SOURCE_PLUGIN) {
-        struct gq_build_request source = {conf->source.path,        GQ_IMAGE_SOURCE, conf->source.params,
-                                          conf->source.param_count, conf->file,      p->arch};
+        struct gq_build_request source = {.path = conf->source.path,
+                                          .kind = GQ_IMAGE_SOURCE,
+                                          .params = conf->source.params,
+                                          .param_count = conf->source.param_count,
+                                          .conf_file = conf->file,
+                                          .arch = p->arch,
+                                          .packs = gq_pipeline_has_packs(p)};
         status = gq_build(p->builder, &source, &p->source_image);
     }
     for (uint32_t i = 0; i < conf->stage_count && status == GQ_OK; i++)

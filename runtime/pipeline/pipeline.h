@@ -88,6 +88,12 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms);
 void gq_pipeline_close(struct gq_pipeline *p);
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
 
+/* Are images built for messages that a device makes? */
+static inline bool gq_pipeline_has_packs(const struct gq_pipeline *p)
+{
+    return p->arch && p->conf->source.kind == GQ_SOURCE_PLUGIN;
+}
+
 /* choose.c: sets backend, backend_reason and arch. */
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
 /* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. `keep` as for gq_remote_probe.

@@ -1,5 +1,6 @@
 // A source plugin that a test plays on a CPU as a GPU would run it.
 #define GQ_IMAGE_KIND 1
+#define GQ_PACKS 1
 #include "played/warp.h"
 #include "played/played.h"
 #include <gpuqueue/plugin.h>

@@ -1,5 +1,6 @@
 // A stage behind source.cc: it fails every message that is not what the source made.
 #define GQ_IMAGE_KIND 0
+#define GQ_PACKS 1
 #include "played/warp.h"
 #include "played/played.h"
 #include <gpuqueue/plugin.h>
