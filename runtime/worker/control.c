@@ -246,8 +246,9 @@ static gq_status start(void)
 
 static gq_status rest(void)
 {
-    worker.runs = false;
-    return worker.ops->pause(worker.backend);
+    gq_status status = worker.ops->pause(worker.backend);
+    worker.runs = worker.runs && status != GQ_OK;
+    return status;
 }
 
 static gq_status serve(struct gq_packet *p, const int *fds, size_t fd_count)
