@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cuda_api.h"
 #include "backend/cuda_fit.h"
+#include "backend/cuda_xid.h"
 #include "device/grid.h"
 #include "ring/head.h"
 
@@ -93,6 +94,23 @@ struct gq_cuda_seen {
     uint32_t canary;      /* atomic, 1: the canary's grid serves the lane */
 };
 
+/* What is known of an event on a stream that nothing else uses. Streams may share a way to the device: beside some
+ * grids it might wait for them, and would then tell nothing. */
+enum gq_pulse_is {
+    GQ_PULSE_UNKNOWN, /* grids were launched since */
+    GQ_PULSE_TRIED,   /* recorded, to see that it comes */
+    GQ_PULSE_KNOWN,   /* it came beside these grids */
+    GQ_PULSE_ASKED,   /* recorded after an Xid */
+};
+
+struct gq_cuda_pulse {
+    gq_cu_stream stream;
+    gq_cu_event event;
+    enum gq_pulse_is is;
+    uint32_t xids, asked; /* of gq_xid_count(): looked into; when the event was recorded */
+    uint64_t deadline;    /* for the event; 0: to be set at the next look. The bell's */
+};
+
 /* What serves a step, in one word for the bell's thread. */
 #define GQ_CUDA_SERVES(generation, scope) ((uint64_t)(generation) << 32 | (scope))
 #define GQ_CUDA_SERVES_GENERATION(word) ((uint32_t)((word) >> 32))
@@ -120,18 +138,23 @@ struct gq_cuda {
     uint32_t lane_count;                    /* that the grids know; atomic */
     uint32_t lanes_held;                    /* records of `lane` in use: those, and what failed */
     struct gq_cuda_trash *trash;
-    pthread_mutex_t grids; /* who changes which grids run, and the bell's look at them */
+    pthread_mutex_t grids;      /* who changes which grids run, and the bell's look at them */
+    struct gq_cuda_pulse pulse; /* under `grids`, but for its deadline */
     pthread_t bell;
     bool bell_runs;
     uint32_t counted;  /* lanes' results are only counted */
     bool old;          /* a lane has messages that came before this worker */
+    uint32_t rounds;   /* of the bell */
     uint32_t stopping; /* atomic */
+    int lost;          /* atomic: the driver's error that it has not told of yet; 0: none */
 };
 
 /* cuda_backend.c: opens the driver's device number setup.device and makes its context current. */
 gq_status gq_cuda_take_device(struct gq_cuda *c);
 /* The device, or what runs there, cannot go on: the worker ends with the error's sentence. Does not return. */
 void gq_cuda_die(struct gq_cuda *c);
+/* The bell's thread: waits for the copies that it put on `look`, and rings on if they take long. The driver's error. */
+int gq_cuda_await_look(struct gq_cuda *c);
 
 /* cuda_image.c */
 /* Reads an image and measures what its blocks take; grids may run. It becomes the newest of the step. */
@@ -180,6 +203,16 @@ bool gq_cuda_grids_left(const struct gq_cuda *c);
 gq_status gq_cuda_check_grids(struct gq_cuda *c);
 /* After the stop word, once all have left: GQ_OK unless one of them left by a fault. */
 gq_status gq_cuda_check_left(struct gq_cuda *c);
+
+/* cuda_pulse.c */
+gq_status gq_cuda_pulse_open(struct gq_cuda *c);
+void gq_cuda_pulse_close(struct gq_cuda *c);
+/* Grids were launched: does an event come beside them? Under `grids`. */
+void gq_cuda_pulse_try(struct gq_cuda *c);
+/* Somebody changes the grids: silence counts from the next look on. */
+void gq_cuda_pulse_wait(struct gq_cuda *c);
+/* Grids run, under `grids`: GQ_OK unless an Xid was told of and the device has been silent since. Does not wait. */
+gq_status gq_cuda_pulse_look(struct gq_cuda *c);
 
 /* cuda_run.c */
 /* Tells in the worker's page what each lane that stands still is inside of, and whether any moves. By one thread,

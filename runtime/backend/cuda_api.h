@@ -18,14 +18,17 @@ typedef struct gq_cu_library_s *gq_cu_library;
 typedef struct gq_cu_kernel_s *gq_cu_kernel;
 typedef struct gq_cu_function_s *gq_cu_function;
 typedef struct gq_cu_stream_s *gq_cu_stream;
+typedef struct gq_cu_event_s *gq_cu_event;
 typedef uint64_t gq_cu_ptr; /* CUdeviceptr */
 
 enum {
     GQ_CU_OK = 0,
     GQ_CU_NOT_READY = 600,
-    GQ_CU_STICKY_FIRST = 700, /* what device code did: every call returns it from then on */
+    GQ_CU_STICKY_FIRST = 700,  /* what device code did: every call returns it from then on */
+    GQ_CU_LAUNCH_FAILED = 719, /* a trap, and whatever has no error of its own */
     GQ_CU_STICKY_LAST = 799,
     GQ_CU_STREAM_NON_BLOCKING = 1,
+    GQ_CU_EVENT_DISABLE_TIMING = 2,
     GQ_CU_HOST_PORTABLE = 1,
     GQ_CU_HOST_DEVICEMAP = 2,
     GQ_CU_HOST_READ_ONLY = 8,
@@ -58,6 +61,7 @@ enum {
     X(device_get, cuDeviceGet, (int *device, int ordinal))                                                             \
     X(device_name, cuDeviceGetName, (char *name, int len, int device))                                                 \
     X(device_attribute, cuDeviceGetAttribute, (int *value, int attribute, int device))                                 \
+    X(device_bus_id, cuDeviceGetPCIBusId, (char *bus_id, int len, int device))                                         \
     X(primary_retain, cuDevicePrimaryCtxRetain, (gq_cu_context * context, int device))                                 \
     X(primary_release, cuDevicePrimaryCtxRelease_v2, (int device))                                                     \
     X(set_current, cuCtxSetCurrent, (gq_cu_context context))                                                           \
@@ -86,6 +90,10 @@ enum {
     X(stream_destroy, cuStreamDestroy_v2, (gq_cu_stream stream))                                                       \
     X(stream_query, cuStreamQuery, (gq_cu_stream stream))                                                              \
     X(stream_wait, cuStreamSynchronize, (gq_cu_stream stream))                                                         \
+    X(event_create, cuEventCreate, (gq_cu_event * event, unsigned flags))                                              \
+    X(event_destroy, cuEventDestroy_v2, (gq_cu_event event))                                                           \
+    X(event_record, cuEventRecord, (gq_cu_event event, gq_cu_stream stream))                                           \
+    X(event_query, cuEventQuery, (gq_cu_event event))                                                                  \
     X(launch, cuLaunchKernel,                                                                                          \
       (gq_cu_function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, \
        unsigned block_z, unsigned shared_bytes, gq_cu_stream stream, void **params, void **extra))

@@ -10,6 +10,8 @@
 
 #define BELL_NS 50000   /* how long a sleeping host may wait after its result is there */
 #define CHECK_ROUNDS 20 /* bells between two looks at the grids */
+#define SPIN_NS 100000  /* some copies of a few bytes */
+#define WATCH_MS 200u   /* a fault that NVML does not tell of costs more */
 #define STOP_MS 5000u   /* a grid leaves within this after the stop word, or its process is ended */
 
 static struct gq_cuda *cuda_of(struct gq_backend *backend) { return (struct gq_cuda *)backend; }
@@ -53,6 +55,15 @@ static gq_status measure_device(struct gq_cuda *c)
     return status;
 }
 
+/* Beside the context, which takes longer to make. NVML knows the device by its place on the bus alone: its own numbers
+ * are not those of CUDA. */
+static void watch_faults(const struct gq_cuda *c)
+{
+    char bus_id[32];
+    if (c->cu->device_bus_id(bus_id, sizeof bus_id, c->device) == GQ_CU_OK)
+        gq_xid_start(bus_id);
+}
+
 gq_status gq_cuda_take_device(struct gq_cuda *c)
 {
     int read_only = 0;
@@ -63,6 +74,8 @@ gq_status gq_cuda_take_device(struct gq_cuda *c)
         status = GQ_CU(c, device_attribute(&read_only, GQ_CU_ATTR_READ_ONLY_REGISTER, c->device));
     if (status == GQ_OK && !read_only)
         return gq_error_set(GQ_ERR_UNAVAILABLE, "this device cannot read sealed host memory (attribute 113 is 0)");
+    if (status == GQ_OK)
+        watch_faults(c);
     if (status == GQ_OK)
         status = GQ_CU(c, primary_retain(&c->context, c->device));
     if (status == GQ_OK)
@@ -103,6 +116,8 @@ static gq_status make_shared(struct gq_cuda *c)
     if (status == GQ_OK)
         status = GQ_CU(c, stream_create(&c->look, GQ_CU_STREAM_NON_BLOCKING));
     if (status == GQ_OK)
+        status = gq_cuda_pulse_open(c);
+    if (status == GQ_OK)
         status = GQ_CU(c, mem_alloc(&c->shared, sizeof(struct gq_grid_shared)));
     if (status == GQ_OK)
         status = gq_cuda_zero(c, c->shared, sizeof(struct gq_grid_shared));
@@ -122,7 +137,9 @@ static void cuda_close(struct gq_backend *backend)
     struct gq_cuda *c = cuda_of(backend);
     if (!c)
         return;
+    gq_xid_close();
     if (c->context) {
+        gq_cuda_pulse_close(c);
         gq_cuda_unload(c);
         gq_cuda_free_lanes(c);
         if (c->host_page)
@@ -199,20 +216,25 @@ static gq_status cuda_add_lane(struct gq_backend *backend, const struct gq_lane_
 /* Not while a change stops them. */
 static gq_status look_at_grids(struct gq_cuda *c)
 {
-    if (pthread_mutex_trylock(&c->grids) != 0)
+    if (pthread_mutex_trylock(&c->grids) != 0) {
+        gq_cuda_pulse_wait(c);
         return GQ_OK;
+    }
     gq_status status = gq_cuda_check_grids(c);
     if (status == GQ_OK)
         status = gq_cuda_top_up(c);
+    if (status == GQ_OK && c->running)
+        status = gq_cuda_pulse_look(c);
     pthread_mutex_unlock(&c->grids);
     return status;
 }
 
-/* What the device reported once, every call of the driver returns from then on. 0: nothing. */
+/* What the device reported once, every call of the driver returns from then on; or what it will report. 0: nothing. */
 static int error_of(const struct gq_cuda *c)
 {
     const int error = c->copy ? c->cu->stream_query(c->copy) : GQ_CU_OK;
-    return error >= GQ_CU_STICKY_FIRST && error <= GQ_CU_STICKY_LAST ? error : 0;
+    const bool reported = error >= GQ_CU_STICKY_FIRST && error <= GQ_CU_STICKY_LAST;
+    return reported ? error : __atomic_load_n(&c->lost, __ATOMIC_ACQUIRE);
 }
 
 void gq_cuda_die(struct gq_cuda *c)
@@ -225,24 +247,43 @@ void gq_cuda_die(struct gq_cuda *c)
     c->setup.die(why);
 }
 
+static bool stopping(const struct gq_cuda *c) { return __atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE) != 0; }
+
+/* Once round: sleeping hosts, and now and then the grids. */
+static void ring_once(struct gq_cuda *c)
+{
+    const struct timespec nap = {.tv_nsec = BELL_NS};
+    gq_link_ring_host(c->setup.link);
+    bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
+    if (++c->rounds % CHECK_ROUNDS == 0 && !stop && look_at_grids(c) != GQ_OK &&
+        !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
+        gq_cuda_die(c);
+    nanosleep(&nap, NULL);
+}
+
+/* On a device that stopped, and of which the driver does not know it yet, copies never end: who only waited for them
+ * would learn of it last. */
+int gq_cuda_await_look(struct gq_cuda *c)
+{
+    const uint64_t spin = gq_clock_ns() + SPIN_NS;
+    while (c->cu->stream_query(c->look) == GQ_CU_NOT_READY && !stopping(c))
+        if (gq_clock_past(spin))
+            ring_once(c);
+    return c->cu->stream_wait(c->look);
+}
+
 /* Results are published by the device, which can wake nobody; this thread does, and notices a grid that ended. */
 static void *ring_the_bell(void *arg)
 {
     struct gq_cuda *c = arg;
-    struct timespec nap = {.tv_nsec = BELL_NS};
     c->cu->set_current(c->context);
     uint64_t next_look = gq_clock_ns();
-    for (uint32_t round = 1; !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE); round++) {
+    while (!stopping(c)) {
         if (gq_clock_past(next_look)) {
             gq_cuda_show_runs(c);
             next_look = gq_clock_ns() + c->setup.look_ms * UINT64_C(1000000);
         }
-        gq_link_ring_host(c->setup.link);
-        bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
-        if (round % CHECK_ROUNDS == 0 && !stop && look_at_grids(c) != GQ_OK &&
-            !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
-            gq_cuda_die(c);
-        nanosleep(&nap, NULL);
+        ring_once(c);
     }
     return NULL;
 }
@@ -251,6 +292,8 @@ static gq_status cuda_start(struct gq_backend *backend)
 {
     struct gq_cuda *c = cuda_of(backend);
     gq_assert(c->steps > 0 && !c->running);
+    if (c->setup.single) /* a message that is tried may fault at once, and of what was before NVML does not tell */
+        gq_xid_await(WATCH_MS);
     c->setup.link->worker->threads = 1;
     c->setup.link->worker->runs = GQ_RUNS_MAX;
     pthread_mutex_lock(&c->grids);
@@ -287,6 +330,7 @@ static void cuda_stop(struct gq_backend *backend)
     struct gq_cuda *c = cuda_of(backend);
     uint64_t deadline = gq_clock_deadline(STOP_MS);
     __atomic_store_n(&c->stopping, 1, __ATOMIC_RELEASE);
+    gq_xid_stop();
     if (c->bell_runs)
         pthread_join(c->bell, NULL);
     c->bell_runs = false;

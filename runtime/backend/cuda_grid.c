@@ -122,6 +122,7 @@ static gq_status launch_grid(struct gq_cuda *c, struct gq_cuda_step *s, struct g
     if (status != GQ_OK)
         return status;
     image->launched = true;
+    c->pulse.is = GQ_PULSE_UNKNOWN;
     s->launch++;
     s->blocks_launched += blocks;
     __atomic_store_n(&c->serves[grid->lanes == GQ_GRID_CANARY_LANES][grid->step],
@@ -443,7 +444,9 @@ gq_status gq_cuda_launch(struct gq_cuda *c)
     if (status == GQ_OK && c->canary.image)
         status = launch_canary(c);
     c->running = status == GQ_OK;
-    if (status != GQ_OK)
+    if (status == GQ_OK)
+        gq_cuda_pulse_try(c);
+    else
         take_back(c);
     return status;
 }

@@ -33,7 +33,7 @@ static gq_cu_ptr line_at(const struct gq_cuda_seen *s, uint32_t step, uint64_t s
 /* False: it could not be read; whoever looks at the grids meets the error, too. */
 static bool fetch(struct gq_cuda *c, void *to, gq_cu_ptr from, size_t bytes)
 {
-    return c->cu->copy_from_device(to, from, bytes, c->look) == GQ_CU_OK && c->cu->stream_wait(c->look) == GQ_CU_OK;
+    return c->cu->copy_from_device(to, from, bytes, c->look) == GQ_CU_OK && gq_cuda_await_look(c) == GQ_CU_OK;
 }
 
 /* Has the step handed message seq on, to a step behind it? If that cannot be read, *unread. */
@@ -46,7 +46,7 @@ static bool handed_on(struct gq_cuda *c, const struct gq_cuda_seen *s, uint32_t 
         error = c->cu->copy_from_device(&unit, line_at(s, step, seq), sizeof unit, c->look);
     if (error == GQ_CU_OK && s->packs)
         error = c->cu->copy_from_device(&pack, pack_at(s, step, seq), sizeof pack, c->look);
-    *unread = error != GQ_CU_OK || c->cu->stream_wait(c->look) != GQ_CU_OK;
+    *unread = error != GQ_CU_OK || gq_cuda_await_look(c) != GQ_CU_OK;
     if (*unread)
         return false;
     return (uint32_t)(hop.state >> 32) == gq_slot_stamp(seq) || unit.stamp == seq + 1 ||

@@ -56,6 +56,12 @@ const char *gq_dl_driver_name(void)
     return chosen && *chosen ? chosen : "libcuda.so.1";
 }
 
+const char *gq_dl_nvml_name(void)
+{
+    const char *chosen = secure_getenv("GPUQ_LIBNVML");
+    return chosen && *chosen ? chosen : "libnvidia-ml.so.1";
+}
+
 int gq_dl_self(char *path, size_t size)
 {
     static const char here;

@@ -26,6 +26,8 @@ void gq_dl_close(void *object);
 int gq_dl_find(const char *name, char *path, size_t size);
 /* The NVIDIA driver's library: $GPUQ_LIBCUDA, or libcuda.so.1 for the loader to find. */
 const char *gq_dl_driver_name(void);
+/* Its library of what devices are and go through: $GPUQ_LIBNVML, or libnvidia-ml.so.1 for the loader to find. */
+const char *gq_dl_nvml_name(void);
 /* The file that holds the code of this library; false if the system cannot say. */
 int gq_dl_self(char *path, size_t size);
 

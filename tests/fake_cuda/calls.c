@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define DECLARE(member, symbol, arguments) __attribute__((visibility("default"))) int symbol arguments;
 GQ_CU_FUNCTIONS(DECLARE)
@@ -19,6 +20,7 @@ GQ_CU_FUNCTIONS(DECLARE)
 #define SHARED_RESERVED 1024
 #define SHARED_A_BLOCK (SHARED_AN_SM - SHARED_RESERVED)
 #define SHARED_UNASKED (48u << 10) /* what a block may have without asking for more */
+#define EVENT_LATE_MS 20u          /* what an event takes beside loads that take long */
 
 /* What the rules ask of a call. */
 enum { ANY = 0, CONTEXT = 1, WAITS = 2 };
@@ -46,7 +48,12 @@ struct gq_cu_library_s {
     bool loaded;
 };
 
-enum kind { NONE, MEMORY, HOST, MODULE, STREAM };
+struct gq_cu_event_s {
+    uint64_t recorded_ms; /* 0: never */
+    bool swallowed;
+};
+
+enum kind { NONE, MEMORY, HOST, MODULE, STREAM, EVENT };
 
 /* What the caller owns: given back once, and all of it before it lets the device go. */
 static struct {
@@ -58,6 +65,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool initialized;
 static struct gq_cu_context_s primary;
 static bool retained;
+static uint64_t loaded_ms; /* atomic: when a load ended, or will */
 static _Thread_local gq_cu_context current;
 
 /* --- rules ----------------------------------------------------------------------------------------------------------
@@ -128,12 +136,21 @@ static bool inside(enum kind kind, const void *at, size_t bytes)
 
 static void expect_nothing_owned(void)
 {
-    static const char *const names[] = {"", "memory", "registered memory", "a module", "a stream"};
+    static const char *const names[] = {"", "memory", "registered memory", "a module", "a stream", "an event"};
     if (fake_script()->spares)
         return;
     for (size_t i = 0; i < OBJECTS_MAX; i++)
         if (object[i].kind != NONE)
             fake_complain("the device was let go while %s was still alive", names[object[i].kind]);
+}
+
+/* Work for a device that has stopped. The driver does not know it yet: it takes it. */
+static bool swallow(gq_cu_stream stream)
+{
+    if (!fake_stopped())
+        return false;
+    __atomic_store_n(&stream->swallowed, true, __ATOMIC_RELEASE);
+    return true;
 }
 
 static void *host_of(gq_cu_ptr ptr) { return (void *)(uintptr_t)ptr; }
@@ -218,6 +235,13 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
             return 0;
         }
     return FAKE_INVALID_VALUE;
+}
+
+int cuDeviceGetPCIBusId(char *bus_id, int len, int device)
+{
+    ENTER(ANY);
+    snprintf(bus_id, (size_t)len, FAKE_BUS_ID, device + 1);
+    return 0;
 }
 
 int cuDevicePrimaryCtxRetain(gq_cu_context *context, int device)
@@ -334,6 +358,10 @@ int cuKernelGetFunction(gq_cu_function *function, gq_cu_kernel kernel)
 {
     ENTER(CONTEXT | WAITS);
     struct gq_cu_library_s *l = (struct gq_cu_library_s *)kernel;
+    for (uint64_t until = fake_now_ms() + (uint64_t)fake_script()->load_ms; !l->loaded && fake_now_ms() < until;) {
+        __atomic_store_n(&loaded_ms, until, __ATOMIC_RELEASE);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
     l->loaded = true;
     *function = &l->module.main;
     return 0;
@@ -396,7 +424,8 @@ int cuMemcpyHtoDAsync_v2(gq_cu_ptr to, const void *from, size_t bytes, gq_cu_str
     ENTER(CONTEXT);
     if (!stream || !inside(MEMORY, host_of(to), bytes))
         fake_complain("a copy of %zu bytes to where no device memory is", bytes);
-    memcpy(host_of(to), from, bytes);
+    if (!swallow(stream))
+        memcpy(host_of(to), from, bytes);
     return 0;
 }
 
@@ -405,7 +434,8 @@ int cuMemcpyDtoHAsync_v2(void *to, gq_cu_ptr from, size_t bytes, gq_cu_stream st
     ENTER(CONTEXT);
     if (!stream || !(inside(MEMORY, host_of(from), bytes) || inside(MODULE, host_of(from), bytes)))
         fake_complain("a copy of %zu bytes from where no device memory is", bytes);
-    memcpy(to, host_of(from), bytes);
+    if (!swallow(stream))
+        memcpy(to, host_of(from), bytes);
     return 0;
 }
 
@@ -414,7 +444,8 @@ int cuStreamWriteValue32_v2(gq_cu_stream stream, gq_cu_ptr ptr, uint32_t value, 
     ENTER(CONTEXT);
     if (!stream || flags || !inside(MEMORY, host_of(ptr), sizeof value))
         fake_complain("a word was written to where no device memory is");
-    __atomic_store_n((uint32_t *)host_of(ptr), value, __ATOMIC_RELEASE);
+    if (!swallow(stream))
+        __atomic_store_n((uint32_t *)host_of(ptr), value, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -479,6 +510,46 @@ int cuStreamSynchronize(gq_cu_stream stream)
     return fake_sticky();
 }
 
+int cuEventCreate(gq_cu_event *event, unsigned flags)
+{
+    ENTER(CONTEXT);
+    *event = flags == GQ_CU_EVENT_DISABLE_TIMING ? calloc(1, sizeof **event) : NULL;
+    if (!*event)
+        return flags == GQ_CU_EVENT_DISABLE_TIMING ? 2 : FAKE_INVALID_VALUE;
+    own(EVENT, *event, sizeof **event);
+    return 0;
+}
+
+int cuEventDestroy_v2(gq_cu_event event)
+{
+    ENTER(CONTEXT);
+    disown(__func__, EVENT, event);
+    free(event);
+    return 0;
+}
+
+int cuEventRecord(gq_cu_event event, gq_cu_stream stream)
+{
+    ENTER(CONTEXT);
+    if (__atomic_load_n(&stream->launched, __ATOMIC_ACQUIRE))
+        fake_complain("an event behind a grid says nothing until it ends");
+    event->recorded_ms = fake_now_ms();
+    event->swallowed = swallow(stream);
+    return 0;
+}
+
+int cuEventQuery(gq_cu_event event)
+{
+    ENTER(CONTEXT);
+    if (!event->recorded_ms)
+        fake_complain("an event that was never recorded has come");
+    const uint64_t loaded = __atomic_load_n(&loaded_ms, __ATOMIC_ACQUIRE);
+    const uint64_t from = loaded > event->recorded_ms ? loaded : event->recorded_ms;
+    const bool late = fake_script()->load_ms && fake_now_ms() < from + EVENT_LATE_MS;
+    const bool waits = fake_script()->queued && fake_grids();
+    return event->swallowed || waits || late ? GQ_CU_NOT_READY : 0;
+}
+
 /* The fake's gq_migrate: as much of the old memory as the new one holds. */
 static int take_over(const struct gq_grid *g, const struct gq_cpu_image *info)
 {
@@ -512,5 +583,7 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
     if (!sees(g->host, sizeof *g->host) || !sees(g->worker, sizeof *g->worker) || !sees(g->shared, sizeof *g->shared) ||
         !sees(g->lane, GQ_LANES_MAX * sizeof *g->lane))
         fake_complain("a grid was given memory that the device does not see");
+    if (swallow(stream))
+        return 0;
     return fake_grid_start(stream, g, function->module->info.kind, grid_x, grid_x * block_x, function->percent);
 }

@@ -2,17 +2,24 @@
  * protocol as echo (or, for a source's image, counts). What a real driver was measured to do next to a persistent
  * kernel it does too: what loads or frees waits for running grids, here with a deadline, and so does the first launch
  * of a function, for it may need more memory for its stacks than any before; after a fault every call returns the same
- * error.
+ * error. nvml.c is a libnvidia-ml.so.1 that goes with it, and reads the same script.
  *
  * $GPUQ_FAKE_CUDA is a script of words:
  *   devices=N sms=N                how many devices, and multiprocessors of each; 1 and 4 without
  *   threads=N registers=N          what a multiprocessor has; 2048 and 65536 without
  *   launched=N                     how many threads the grids of a run have together, when it stops
  *   poll=N                         what the grids must be told of waiting (GQ_GRID_SPIN, ...)
- *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails; calls are counted over all processes by `count`
+ *   fail=FUNCTION,K,ERROR          the K-th call of FUNCTION fails, or each (K = -1); `count` counts for all processes
  *   count=PATH                     a file that grows by one byte a call of FUNCTION
  *   fault=N                        the grids of a process fault after N messages
  *   poison=N hangs=N               message number N of a lane, from 0 on, ends its grid by a fault; does not end
+ *   report=MS                      the driver tells of a fault so much later than the device stops; what is put on a
+ *                                  stream meanwhile is taken, and never done
+ *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
+ *   init=MS                        NVML takes so long to start
+ *   load=MS                        code takes so long to come to the device; events take 20 ms, at the earliest from
+ *                                  then on
+ *   queued                         events wait until no grid runs, as on streams that share a way to the device
  *   late                           the grids fault as they leave, when every result is out
  *   stuck                          the grids do not look at the stop word
  *   holds                          the grids do not look at an order to leave
@@ -28,6 +35,8 @@
 #include "device/grid.h"
 #include "device/image.h"
 
+#define FAKE_BUS_ID "fffe:%02x:00.0" /* of a device; of none that may be there beside it */
+
 enum {
     FAKE_INVALID_VALUE = 1,
     FAKE_NOT_INITIALIZED = 3,
@@ -36,6 +45,7 @@ enum {
     FAKE_INVALID_CONTEXT = 201,
     FAKE_NOT_FOUND = 500,
     FAKE_ILLEGAL_ADDRESS = 700,
+    FAKE_XID = 43,
     FAKE_LAST_STICKY = 719
 };
 
@@ -45,9 +55,10 @@ struct fake_script {
     char fail[64];
     long fail_at;
     int fail_error;
-    char count[512];
+    char count[512], xid[512];
+    long report_ms, init_ms, load_ms;
     uint64_t fault, poison, hangs; /* UINT64_MAX: never */
-    bool late, stuck, ends, holds;
+    bool late, stuck, ends, holds, queued;
     uint32_t held_step;
     char held[512]; /* empty: none is held */
     bool spares;    /* `fail` is a function that gives something back: what it refused stays alive */
@@ -57,6 +68,8 @@ struct fake_script {
 const struct fake_script *fake_script(void);
 /* The error that the script wants of this call of `function`, else 0. */
 int fake_scripted(const char *function);
+/* A byte more in a file of the script. Returns its size, -1: it cannot be written. */
+long fake_grow(const char *path);
 /* A caller broke a rule that a real driver would punish by silence: says which, and ends the process. */
 _Noreturn void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -64,6 +77,7 @@ _Noreturn void fake_complain(const char *format, ...) __attribute__((format(prin
 struct gq_cu_stream_s {
     uint32_t launched, ended; /* atomic: grids; they run one after another */
     uint32_t newest;          /* the launch of the last one */
+    bool swallowed;           /* atomic: work that the device will never do */
 };
 bool fake_stream_busy(const struct gq_cu_stream_s *stream);
 /* `percent`: how its function divides a multiprocessor's memory. Blocks of grids that divide it otherwise start only
@@ -73,7 +87,12 @@ int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t ki
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
 void fake_grid_wait_all(const char *function);
 uint32_t fake_grid_threads(void); /* of all grids so far */
-int fake_sticky(void);            /* the error that every call returns after a fault, 0 before */
+uint32_t fake_grids(void);        /* that run */
+/* Device code faulted: the device stops, and the driver tells of it when the script says. */
+void fake_fault(void);
+bool fake_stopped(void);
+int fake_sticky(void); /* the error that every call returns once the driver tells of a fault, 0 before */
 void fake_set_sticky(int error);
+uint64_t fake_now_ms(void);
 
 #endif

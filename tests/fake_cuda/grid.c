@@ -41,9 +41,32 @@ static uint32_t launched; /* atomic: threads of all grids so far */
 static uint32_t running;  /* atomic: grids */
 static uint64_t served;   /* atomic: messages, by all grids */
 static int sticky;        /* atomic */
+static uint64_t told_ms;  /* atomic: when the driver tells of it */
 
-int fake_sticky(void) { return __atomic_load_n(&sticky, __ATOMIC_ACQUIRE); }
+uint64_t fake_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int fake_sticky(void)
+{
+    const int error = __atomic_load_n(&sticky, __ATOMIC_ACQUIRE);
+    return error && fake_now_ms() >= __atomic_load_n(&told_ms, __ATOMIC_ACQUIRE) ? error : 0;
+}
+
 void fake_set_sticky(int error) { __atomic_store_n(&sticky, error, __ATOMIC_RELEASE); }
+
+bool fake_stopped(void) { return __atomic_load_n(&sticky, __ATOMIC_ACQUIRE) != 0; }
+
+void fake_fault(void)
+{
+    __atomic_store_n(&told_ms, fake_now_ms() + (uint64_t)fake_script()->report_ms, __ATOMIC_RELEASE);
+    fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
+    if (fake_script()->xid[0] && fake_grow(fake_script()->xid) < 0)
+        fake_complain("%s cannot be written", fake_script()->xid);
+}
 
 static void nap(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
 
@@ -158,7 +181,7 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
     if (p->g.run)
         gq_store_unit(&p->g.run[p->g.step], gq_slot_id(l->view.lane, seq),
                       GQ_RUN_DATA(p->g.stage, 1, p->g.generation)); /* R9 */
-    while (seq == fake_script()->hangs && !fake_sticky())
+    while (seq == fake_script()->hangs && !fake_stopped())
         nap(1000000);
     return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > fake_script()->fault || seq == fake_script()->poison;
 }
@@ -172,7 +195,7 @@ static void *hold(void *arg)
     if (told >= 0 && write(told, ".", 1) != 1)
         fake_complain("%s cannot be written", fake_script()->held);
     close(told);
-    while (access(fake_script()->held, F_OK) == 0 && !fake_sticky())
+    while (access(fake_script()->held, F_OK) == 0 && !fake_stopped())
         nap(1000000);
     pthread_mutex_lock(&turns[p->g.step]);
     pass(p, h->lane, h->seq, h->len, h->meta);
@@ -214,7 +237,7 @@ static bool serve_next(struct player *p, struct gq_grid_lane *l)
     if (is_held(p, l, next, len, meta))
         return true;
     if (faults(p, l, next, meta)) {
-        fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
+        fake_fault();
         return false;
     }
     pass(p, l, next, len, meta);
@@ -234,7 +257,7 @@ static bool serve_lanes(struct player *p, uint32_t most)
     for (uint32_t i = 0; i < lanes; i++) {
         struct gq_grid_lane *l = &p->g.lane[i];
         bool more = serves(p, l);
-        for (uint32_t n = 0; n < most && more && !fake_sticky(); n++) {
+        for (uint32_t n = 0; n < most && more && !fake_stopped(); n++) {
             more = false;
             pthread_mutex_lock(&turns[p->g.step]);
             if (__atomic_load_n(&p->held, __ATOMIC_ACQUIRE) < p->blocks)
@@ -242,7 +265,7 @@ static bool serve_lanes(struct player *p, uint32_t most)
             pthread_mutex_unlock(&turns[p->g.step]);
             any |= more;
         }
-        if (p->g.run && !fake_sticky())
+        if (p->g.run && !fake_stopped())
             gq_store_unit(&p->g.run[p->g.step], 0, 0); /* R9 */
     }
     return any;
@@ -251,7 +274,7 @@ static bool serve_lanes(struct player *p, uint32_t most)
 /* Grids serve every lane in order, so at their boundary there are no gaps. */
 static bool over(const struct player *p)
 {
-    if (fake_sticky() || fake_script()->ends)
+    if (fake_stopped() || fake_script()->ends)
         return true;
     if (!fake_script()->stuck && gq_load_acquire_u32(&p->g.host->stop))
         return true;
@@ -310,7 +333,9 @@ static void *play(void *arg)
             nap(20000);
     serve_rest(p, late);
     if (fake_script()->late)
-        fake_set_sticky(FAKE_ILLEGAL_ADDRESS);
+        fake_fault();
+    while (fake_stopped() && !fake_sticky())
+        nap(1000000);
     const uint32_t held = __atomic_load_n(&p->held, __ATOMIC_ACQUIRE);
     if (held < p->blocks)
         leave(p, p->blocks - held);
@@ -351,15 +376,21 @@ int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t ki
     return 0;
 }
 
+uint32_t fake_grids(void) { return __atomic_load_n(&running, __ATOMIC_ACQUIRE); }
+
 uint32_t fake_grid_threads(void) { return __atomic_load_n(&launched, __ATOMIC_RELAXED); }
 
 bool fake_stream_busy(const struct gq_cu_stream_s *stream)
 {
+    if (__atomic_load_n(&stream->swallowed, __ATOMIC_ACQUIRE) && !fake_sticky())
+        return true;
     return __atomic_load_n(&stream->ended, __ATOMIC_ACQUIRE) != __atomic_load_n(&stream->launched, __ATOMIC_ACQUIRE);
 }
 
 void fake_grid_wait_all(const char *function)
 {
+    while (fake_stopped() && !fake_sticky())
+        nap(1000000);
     for (int ms = 0; __atomic_load_n(&running, __ATOMIC_ACQUIRE); ms++, nap(1000000))
         if (ms >= WAIT_MS)
             fake_complain("%s was called while a grid runs that does not leave: a driver waits for it for ever",

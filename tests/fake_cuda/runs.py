@@ -10,10 +10,12 @@ import gpu
 MESSAGES = [b"%d" % i for i in range(3000)]
 # What gives something back, or is asked without need: a run may succeed though it failed.
 UNNEEDED = {"cuMemFree_v2", "cuMemHostUnregister", "cuLibraryUnload", "cuStreamDestroy_v2", "cuDevicePrimaryCtxRelease_v2",
-            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent", "cuStreamSynchronize"}
-# Not called by a run: swaps.py has the last, `gpuq doctor` the modules; nothing is copied back while messages end.
+            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent", "cuStreamSynchronize", "cuDeviceGetPCIBusId", "cuEventDestroy_v2",
+            "cuEventRecord"}
+# Not called by a run: swaps.py has the last, `gpuq doctor` the modules; nothing is copied back while messages end, and none
+# of these may last until an event is asked for.
 UNCOUNTED = {"cuDriverGetVersion", "cuMemcpyDtoHAsync_v2", "cuGetErrorName", "cuGetErrorString", "cuModuleLoadData", "cuModuleUnload",
-             "cuModuleGetFunction"}
+             "cuModuleGetFunction", "cuEventQuery"}
 
 
 class Runs(gpu.Scenario):

@@ -59,6 +59,14 @@ static void read_word(char *word)
         read_fail(value);
     else if (strncmp(word, "count=", 6) == 0)
         snprintf(script.count, sizeof script.count, "%s", value);
+    else if (strncmp(word, "xid=", 4) == 0)
+        snprintf(script.xid, sizeof script.xid, "%s", value);
+    else if (strncmp(word, "report=", 7) == 0)
+        script.report_ms = strtol(value, NULL, 10);
+    else if (strncmp(word, "init=", 5) == 0)
+        script.init_ms = strtol(value, NULL, 10);
+    else if (strncmp(word, "load=", 5) == 0)
+        script.load_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "fault=", 6) == 0)
         script.fault = strtoull(value, NULL, 10);
     else if (strncmp(word, "poison=", 7) == 0)
@@ -73,6 +81,8 @@ static void read_word(char *word)
         script.holds = true;
     else if (strcmp(word, "stuck") == 0)
         script.stuck = true;
+    else if (strcmp(word, "queued") == 0)
+        script.queued = true;
     else if (strcmp(word, "ends") == 0)
         script.ends = true;
     else
@@ -95,14 +105,21 @@ const struct fake_script *fake_script(void)
     return &script;
 }
 
+long fake_grow(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    const long size = fd >= 0 && write(fd, ".", 1) == 1 ? (long)lseek(fd, 0, SEEK_CUR) : -1;
+    if (fd >= 0)
+        close(fd);
+    return size;
+}
+
 /* The number of this call, from 1, over all processes that share the file. */
 static long count_call(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    long number = fd >= 0 && write(fd, ".", 1) == 1 ? (long)lseek(fd, 0, SEEK_CUR) : -1;
+    const long number = fake_grow(path);
     if (number < 0)
         fake_complain("%s cannot be written", path);
-    close(fd);
     return number;
 }
 
@@ -111,7 +128,8 @@ int fake_scripted(const char *function)
     const struct fake_script *s = fake_script();
     if (strcmp(function, s->fail) != 0)
         return 0;
-    return count_call(s->count) == s->fail_at ? s->fail_error : 0;
+    const long number = count_call(s->count);
+    return s->fail_at < 0 || number == s->fail_at ? s->fail_error : 0;
 }
 
 _Noreturn void fake_complain(const char *format, ...)

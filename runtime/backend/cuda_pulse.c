@@ -1,0 +1,82 @@
+/* Does the device still work for this worker? Asked when NVML told of a fault on the device, which may be anybody's.
+ *
+ * A device that stopped a context's grids takes nothing more of that context, and until the driver has noticed, every
+ * call succeeds. So an event on a stream of its own that does not come tells of a fault that is our own. While grids of
+ * others fault, ours may stand still, too: up to the time at which NVML tells of it, so what counts begins then. */
+#include "backend/cuda.h"
+#include "base/clock.h"
+
+#define SILENT_MS 50u /* an event takes some microseconds */
+
+gq_status gq_cuda_pulse_open(struct gq_cuda *c)
+{
+    gq_status status = GQ_CU(c, stream_create(&c->pulse.stream, GQ_CU_STREAM_NON_BLOCKING));
+    return status == GQ_OK ? GQ_CU(c, event_create(&c->pulse.event, GQ_CU_EVENT_DISABLE_TIMING)) : status;
+}
+
+void gq_cuda_pulse_close(struct gq_cuda *c)
+{
+    if (c->pulse.event)
+        c->cu->event_destroy(c->pulse.event);
+    if (c->pulse.stream)
+        c->cu->stream_destroy(c->pulse.stream);
+}
+
+void gq_cuda_pulse_try(struct gq_cuda *c)
+{
+    const bool tried = c->cu->event_record(c->pulse.event, c->pulse.stream) == GQ_CU_OK;
+    c->pulse.is = tried ? GQ_PULSE_TRIED : GQ_PULSE_UNKNOWN; /* the next look meets the error again */
+}
+
+void gq_cuda_pulse_wait(struct gq_cuda *c) { c->pulse.deadline = 0; }
+
+static gq_status ask(struct gq_cuda *c, enum gq_pulse_is next)
+{
+    const uint32_t xids = gq_xid_count(NULL);
+    gq_status status = GQ_CU(c, event_record(c->pulse.event, c->pulse.stream));
+    if (status == GQ_OK) {
+        c->pulse.is = next;
+        c->pulse.asked = xids;
+        c->pulse.deadline = 0;
+    }
+    return status;
+}
+
+static gq_status lost(struct gq_cuda *c)
+{
+    uint32_t number = 0;
+    gq_xid_count(&number);
+    __atomic_store_n(&c->lost, GQ_CU_LAUNCH_FAILED, __ATOMIC_RELEASE);
+    return gq_error_set(GQ_ERR_DEVICE, "the device stopped this worker's grids (Xid %u)", number);
+}
+
+/* The clock is read before the driver is asked: who was kept waiting in between blames nobody for it. */
+static gq_status await(struct gq_cuda *c)
+{
+    struct gq_cuda_pulse *p = &c->pulse;
+    const bool late = p->deadline && gq_clock_past(p->deadline);
+    const int error = c->cu->event_query(p->event);
+    if (error != GQ_CU_OK && error != GQ_CU_NOT_READY)
+        return gq_cu_check(c->cu, error, "event_query(p->event)");
+    if (error == GQ_CU_OK) {
+        p->xids = p->is == GQ_PULSE_ASKED ? p->asked : p->xids;
+        p->is = GQ_PULSE_KNOWN;
+    } else if (p->is == GQ_PULSE_ASKED && late) {
+        return lost(c);
+    } else if (!p->deadline) {
+        p->deadline = gq_clock_deadline(SILENT_MS);
+    }
+    return GQ_OK;
+}
+
+gq_status gq_cuda_pulse_look(struct gq_cuda *c)
+{
+    switch (c->pulse.is) {
+    case GQ_PULSE_UNKNOWN:
+        return ask(c, GQ_PULSE_TRIED);
+    case GQ_PULSE_KNOWN:
+        return gq_xid_count(NULL) == c->pulse.xids ? GQ_OK : ask(c, GQ_PULSE_ASKED);
+    default:
+        return await(c);
+    }
+}

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""faults.py - a device that stops a worker's grids long before the driver tells the worker of it: NVML tells at once, of
+everybody's faults, and the worker finds out whose it was. Without NVML the driver's report is awaited."""
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import gpu
+
+MESSAGES = [b"%d" % i for i in range(3000)]
+NEVER = "report=20000"  # of no use to who has to answer within LIMIT_S
+LIMIT_S = 15
+SOON = "report=300"
+PACED = {"generate": {"count": 5000, "bytes": 16, "rate": "5000/s"}}  # the worker is up for long when its last ones come
+STOPPED = "the device stopped this worker's grids (Xid 43)"
+REPORTED = "CUDA_ERROR_ILLEGAL_ADDRESS"  # the imaginary driver's word for every fault
+NVML = os.environ["GPUQ_LIBNVML"]
+OLD_NVML = os.path.join(os.path.dirname(NVML), "libfake_nvml_old.so.1")
+
+
+def nvml_functions():
+    with open(os.path.join(gpu.harness.TREE, "runtime/backend/cuda_xid.h"), encoding="utf-8") as file:
+        found = re.findall(r"X\(\w+,\s*(nvml\w+)", file.read())
+    assert len(found) > 5, found
+    return found
+
+
+class Faults(gpu.Scenario):
+    def setUp(self):
+        super().setUp()
+        self.xid = self.path("xid")
+        self.write("xid", b"")
+
+    def soon(self, attempt):
+        """What attempt() says on standard error once it took less than LIMIT_S: a fault from before NVML was watching, on a
+        machine that has not let it, is known when the driver tells of it."""
+        for _ in range(3):
+            start = time.monotonic()
+            err = attempt()
+            if time.monotonic() - start < LIMIT_S:
+                return err
+        return self.fail(f"each attempt took longer than {LIMIT_S} s: {err}")
+
+    def run_poisoned(self, at, *words, env=None, **keys):
+        """What standard error says of a run in which message `at` alone is given up."""
+        pipeline = self.lines(MESSAGES, queue={"capacity": 64}, on_error={"retries": 1}, **keys)
+        code, out, err = self.gpuq("run", "--backend", "cuda", pipeline,
+                                   env={**self.script(f"poison={at}", f"xid={self.xid}", *words), **(env or {})})
+        self.assertEqual((code, out), (0, b"".join(m + b"\n" for i, m in enumerate(MESSAGES) if i != at)), err)
+        return err
+
+    def run_counted(self, source, at, *words, **keys):
+        """The same of a source of 5000 messages whose results nobody reads."""
+        pipeline = self.pipeline(source=source, sink={"null": {}}, queue={"capacity": 64, "slot_bytes": 32}, on_error={"retries": 1}, **keys)
+        code, _, err = self.gpuq("run", "--json", "--backend", "cuda", pipeline, env=self.script(f"poison={at}", NEVER, f"xid={self.xid}", *words))
+        said = json.loads(err.splitlines()[-1])
+        self.assertEqual((code, said["messages_out"], said["failed"]), (0, 4999, 1), err)
+        return err
+
+    def test_a_fault_is_known_long_before_the_driver_tells_of_it(self):
+        for stages in (1, 3):
+            for timeout in (None, "60s"):  # with a timeout what lanes stand in is looked for at short intervals
+                names = [{"plugin": "builtin:echo", "name": f"s{i}", **({"timeout": timeout} if timeout else {})} for i in range(stages)]
+                err = self.soon(lambda stages=names: self.run_poisoned(777, NEVER, stages=stages))
+                self.assertIn(STOPPED, err)
+                self.assertIn("message 778 is given up: in stage 's0' it ended the worker with CUDA_ERROR_LAUNCH_FAILED each of 2 times", err)
+                self.assertNotIn(REPORTED, err)
+
+    def test_a_fault_of_a_source_that_nobody_reads_is_known_as_soon(self):
+        source = {"plugin": {"path": gpu.harness.ours("counter"), "count": 5000}}
+        self.assertIn(STOPPED, self.soon(lambda: self.run_counted(source, 4000)))
+
+    def test_without_nvml_the_drivers_report_is_awaited(self):
+        for library in ("/nowhere/libnvidia-ml.so.1", OLD_NVML, self.write("libnvidia-ml.so.1", b"not ELF")):
+            err = self.run_poisoned(777, SOON, env={"GPUQ_LIBNVML": library})
+            self.assertIn(f"ended the worker with {REPORTED}", err)
+            self.assertNotIn(STOPPED, err)
+
+    def test_nvml_that_fails_in_any_call_is_as_none(self):
+        for function in nvml_functions():
+            calls = self.path(f"calls-{function}")
+            err = self.run_poisoned(777, SOON, f"fail={function},-1,999", f"count={calls}")
+            self.assertGreater(os.path.getsize(calls), 0, function)
+            if function not in ("nvmlShutdown", "nvmlEventSetFree"):
+                self.assertNotIn(STOPPED, err, function)
+
+    def test_a_device_that_nvml_does_not_know_is_not_watched(self):
+        err = self.run_poisoned(777, SOON, "fail=cuDeviceGetPCIBusId,-1,2", f"count={self.path('calls')}")
+        self.assertIn(REPORTED, err)
+        self.assertNotIn(STOPPED, err)
+
+    def test_a_look_whose_call_fails_ends_the_worker_as_any_call_does(self):
+        for error, said in ((700, REPORTED), (999, "CUDA_ERROR_UNKNOWN")):
+            words = (f"fail=cuEventQuery,1,{error}", f"count={self.path(f'queries-{error}')}")
+            code, _, err = self.gpuq("run", "--json", "--backend", "cuda", self.pipeline(source=PACED, sink={"null": {}}), env=self.script(*words))
+            self.assertEqual((code, json.loads(err.splitlines()[-1])["messages_out"]), (0, 5000), err)
+            self.assertIn(f"cuEventQuery: {said}", err)
+
+    def faults_of_others(self):
+        """Tells of one every few milliseconds, until it is told to end."""
+        over = threading.Event()
+
+        def tell():
+            with open(self.xid, "ab", buffering=0) as file:
+                while not over.wait(0.005):
+                    file.write(b".")
+        thread = threading.Thread(target=tell)
+        thread.start()
+
+        def end():
+            over.set()
+            thread.join()
+        self.addCleanup(end)
+
+    def test_a_fault_of_somebody_else_ends_nobody(self):
+        self.faults_of_others()
+        source = {"generate": {"count": 40000, "bytes": 16, "rate": "20000/s"}}
+        for words in ((), ("queued",)):
+            code, _, err = self.gpuq("run", "--json", "--backend", "cuda", self.pipeline(source=source, sink={"null": {}}),
+                                     env=self.script(NEVER, f"xid={self.xid}", *words))
+            said = json.loads(err.splitlines()[-1])
+            self.assertEqual((code, said["messages_out"]), (0, 40000), err)
+            self.assertNotIn("takes over", err)
+
+    def test_a_fault_of_its_own_among_those_of_others_is_found(self):
+        self.faults_of_others()
+        self.assertIn(STOPPED, self.soon(lambda: self.run_counted(PACED, 4000)))
+
+    def test_a_message_is_not_tried_before_nvml_is_ready_to_tell_of_it(self):
+        stages = [{"plugin": "builtin:echo", "name": "s0", "timeout": "60s"}]
+        self.assertIn(STOPPED, self.soon(lambda: self.run_counted(PACED, 4000, "init=50", spare="off", stages=stages)))
+
+    def test_a_fault_of_somebody_else_ends_nobody_beside_changes_however_long_they_take(self):
+        self.faults_of_others()
+        for name in ("first.cu", "second.cu"):
+            with open(gpu.harness.ours("echo"), "rb") as file:
+                self.write(name, file.read() + b"// " + name.encode())
+        worker = os.path.join(os.path.dirname(gpu.harness.GPUQ), "gpuq-worker")
+        run = subprocess.run([os.environ["GPUQ_TEST_SWAPS"], self.path("first.cu"), self.path("second.cu"), "off"],
+                             env={**os.environ, **self.script(NEVER, "load=200", f"xid={self.xid}"), "GPUQ_WORKER": worker},
+                             capture_output=True, text=True, check=False, timeout=100)
+        told = run.stdout + run.stderr
+        self.assertEqual(run.returncode, 0, told)
+        self.assertNotIn(gpu.COMPLAINT, told)
+        self.assertNotIn("WRONG", told)
+        self.assertNotIn(STOPPED, told)
+        self.assertGreater(told.count(" at done"), 5, told)
+
+
+gpu.skip_without_nvrtc()
+gpu.main()
