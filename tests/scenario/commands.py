@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""commands.py GPUQ DRIVER - the frame of gpuq: dispatch, help, refusals and exit codes."""
+"""commands.py GPUQ DRIVER NVML - the frame of gpuq: dispatch, help, refusals and exit codes."""
 import json
 import os
 import re
@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-GPUQ, DRIVER = sys.argv.pop(1), sys.argv.pop(1)
+GPUQ, DRIVER, NVML = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
 
 
@@ -235,6 +235,14 @@ class Doctor(unittest.TestCase):
             self.assertEqual(p["grade"], "ok", p)
             self.assertRegex(p["text"], r"^builtin:\w+: [1-9]\d* registers and \d+ bytes of stack a thread, \d+ bytes of shared"
                                         r" memory a block, spills: 0 bytes stored, 0 loaded$")
+
+    def test_who_tells_of_faults_is_named_or_missed(self):
+        with_it, = self.found("faults", GPUQ_LIBCUDA=DRIVER, GPUQ_LIBNVML=NVML)
+        self.assertEqual((with_it["grade"], with_it["text"]), ("ok", f"told of by {NVML}"))
+        without, = self.found("faults", GPUQ_LIBCUDA=DRIVER, GPUQ_LIBNVML="/nowhere/libnvidia-ml.so.1")
+        self.assertEqual(without["grade"], "note")
+        self.assertIn("/nowhere/libnvidia-ml.so.1", without["text"])
+        self.assertEqual(self.found("faults", **NO_GPU), [])
 
     def test_the_bus_is_measured_in_a_process_of_its_own(self):
         bus, = self.found("bus", GPUQ_LIBCUDA=DRIVER)

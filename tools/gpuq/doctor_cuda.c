@@ -1,5 +1,6 @@
 #include "doctor.h"
 #include <stdint.h>
+#include "backend/cuda_xid.h"
 #include "base/dl.h"
 #include "base/error.h"
 #include "build/jitlink.h"
@@ -52,6 +53,17 @@ static void add_device(struct doctor *d, uint32_t ordinal)
     }
 }
 
+/* Opened here, and asked nothing: only a worker does that. */
+static void add_faults(struct doctor *d)
+{
+    struct gq_nvml_api nvml;
+    if (gq_nvml_open(&nvml) == GQ_OK)
+        doctor_add(d, DOCTOR_OK, "faults", NULL, "told of by %s", gq_dl_nvml_name());
+    else
+        doctor_add(d, DOCTOR_NOTE, "faults", "a plugin's __trap() is known up to a second later",
+                   "only the driver tells of them, there is no NVML: %s", gq_error_text());
+}
+
 void doctor_check_driver(struct doctor *d)
 {
     struct driver api;
@@ -69,6 +81,8 @@ void doctor_check_driver(struct doctor *d)
     doctor_add(d, DOCTOR_OK, "driver", NULL, "CUDA %d.%d, devices: %d", version / 1000, version % 1000 / 10, count);
     for (uint32_t i = 0; i < (uint32_t)count && i < DEVICES_MAX; i++)
         add_device(d, i);
+    if (d->gpus)
+        add_faults(d);
 }
 
 #define NVRTC_FUNCTIONS(X)                                 \
