@@ -469,8 +469,7 @@ static __device__ __forceinline__ gq_claim gq_take_turn(const gq_grid &g, gq_wat
 {
     if (order == 0)
         return gq_find(g, w, turn, want);
-    const bool nothing = order == GQ_GRID_NOW || gq_dev_relaxed_u32(&g.shared->order[g.step].refused) == g.launch;
-    return nothing ? gq_no_claim() : gq_find_rest(g, *turn, want);
+    return order == GQ_GRID_NOW ? gq_no_claim() : gq_find_rest(g, *turn, want);
 }
 
 static __device__ void gq_loop_warps(const gq_grid &g, const gq_desk &desk)
@@ -554,6 +553,7 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
 {
     __shared__ uint32_t out_len[32];  /* one a warp */
     __shared__ uint32_t lens[32][32]; /* a warp's run: lengths on their way in, then out */
+    __shared__ uint32_t refused;
     if (g.old_state) {
         gq_take_over(g);
         return;
@@ -563,16 +563,19 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
         gq_run_told = 0;
+        refused = gq_dev_relaxed_u32(&g.shared->order[g.step].refused) == g.launch;
         if (g.limit_ns)
             gq_dev_cas_u64(&g.shared->end_ns, 0, gq_globaltimer() + g.limit_ns);
     }
     __syncthreads();
     uint8_t *areas = (uint8_t *)gq_areas;
     const uint32_t warp = threadIdx.x / 32;
-    if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
-        gq_loop_blocks(g, gq_desk_of(g, areas, 0, &out_len[0], lens[0]));
-    else
-        gq_loop_warps(g, gq_desk_of(g, areas, warp, &out_len[warp], lens[warp]));
+    if (!refused) {
+        if constexpr (gq_scope::kind == GQ_SCOPE_BLOCK)
+            gq_loop_blocks(g, gq_desk_of(g, areas, 0, &out_len[0], lens[0]));
+        else
+            gq_loop_warps(g, gq_desk_of(g, areas, warp, &out_len[warp], lens[warp]));
+    }
     __syncthreads();
     if (threadIdx.x == 0)
         atomicAdd(&g.shared->order[g.step].left, 1u);

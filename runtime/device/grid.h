@@ -107,7 +107,7 @@ struct gq_grid_order {
      * of each lane, the messages that are claimed then are the first so many. */
     uint32_t leave;
     uint32_t left;    /* blocks that have left, of all launches of the step */
-    uint32_t refused; /* a launch that starts when others serve again in its place: it claims nothing as it leaves */
+    uint32_t refused; /* a launch that starts when others serve again in its place: it claims nothing */
     uint8_t pad0[GQ_LINE_BYTES - 12];
 };
 

@@ -318,7 +318,7 @@ static void serve_rest(struct player *p, bool late)
     const struct gq_grid_order *order = &p->g.shared->order[p->g.step];
     int tries = late ? REST_NAPS : 1;
     if (__atomic_load_n(&order->leave, __ATOMIC_ACQUIRE) != GQ_GRID_NOW && !gq_load_acquire_u32(&p->g.host->stop) &&
-        __atomic_load_n(&order->refused, __ATOMIC_ACQUIRE) != p->g.launch && !fake_script()->ends)
+        !fake_script()->ends)
         while (tries-- > 0 && !serve_lanes(p, 1))
             nap(20000);
 }
@@ -328,10 +328,12 @@ static void *play(void *arg)
     struct player *p = arg;
     await_turn(p);
     const bool late = over(p);
-    while (!over(p))
+    const bool refused = __atomic_load_n(&p->g.shared->order[p->g.step].refused, __ATOMIC_ACQUIRE) == p->g.launch;
+    while (!refused && !over(p))
         if (!serve_lanes(p, UINT32_MAX))
             nap(20000);
-    serve_rest(p, late);
+    if (!refused)
+        serve_rest(p, late);
     if (fake_script()->late)
         fake_fault();
     while (fake_stopped() && !fake_sticky())
