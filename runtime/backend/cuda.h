@@ -109,6 +109,10 @@ struct gq_cuda_pulse {
     enum gq_pulse_is is;
     uint32_t xids, asked; /* of gq_xid_count(): looked into; when the event was recorded */
     uint64_t deadline;    /* for the event; 0: to be set at the next look. The bell's */
+    uint64_t inside_ns;   /* atomic: since when the bell is inside of the driver; 0: it is not */
+    uint32_t locks;       /* atomic: and has `grids` */
+    uint32_t judged;      /* atomic: Xids of which it is known that they were somebody else's */
+    uint64_t from_ns;     /* since when the bell has had to come back; 0: nothing is to be judged. NVML's thread's */
 };
 
 /* What serves a step, in one word for the bell's thread. */
@@ -213,6 +217,9 @@ void gq_cuda_pulse_try(struct gq_cuda *c);
 void gq_cuda_pulse_wait(struct gq_cuda *c);
 /* Grids run, under `grids`: GQ_OK unless an Xid was told of and the device has been silent since. Does not wait. */
 gq_status gq_cuda_pulse_look(struct gq_cuda *c);
+
+/* By NVML's thread: does the bell come back from the driver, after an Xid? */
+void gq_cuda_pulse_watch(void *cuda);
 
 /* cuda_run.c */
 /* Tells in the worker's page what each lane that stands still is inside of, and whether any moves. By one thread,

@@ -220,11 +220,13 @@ static gq_status look_at_grids(struct gq_cuda *c)
         gq_cuda_pulse_wait(c);
         return GQ_OK;
     }
+    __atomic_store_n(&c->pulse.locks, 1, __ATOMIC_RELEASE);
     gq_status status = gq_cuda_check_grids(c);
     if (status == GQ_OK)
         status = gq_cuda_top_up(c);
     if (status == GQ_OK && c->running)
         status = gq_cuda_pulse_look(c);
+    __atomic_store_n(&c->pulse.locks, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&c->grids);
     return status;
 }
@@ -232,9 +234,9 @@ static gq_status look_at_grids(struct gq_cuda *c)
 /* What the device reported once, every call of the driver returns from then on; or what it will report. 0: nothing. */
 static int error_of(const struct gq_cuda *c)
 {
-    const int error = c->copy ? c->cu->stream_query(c->copy) : GQ_CU_OK;
-    const bool reported = error >= GQ_CU_STICKY_FIRST && error <= GQ_CU_STICKY_LAST;
-    return reported ? error : __atomic_load_n(&c->lost, __ATOMIC_ACQUIRE);
+    const int lost = __atomic_load_n(&c->lost, __ATOMIC_ACQUIRE);
+    const int error = c->copy && !lost ? c->cu->stream_query(c->copy) : lost;
+    return error >= GQ_CU_STICKY_FIRST && error <= GQ_CU_STICKY_LAST ? error : 0;
 }
 
 void gq_cuda_die(struct gq_cuda *c)
@@ -249,15 +251,23 @@ void gq_cuda_die(struct gq_cuda *c)
 
 static bool stopping(const struct gq_cuda *c) { return __atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE) != 0; }
 
+/* The bell's: NVML's thread looks whether it comes back. */
+static void enter_driver(struct gq_cuda *c) { __atomic_store_n(&c->pulse.inside_ns, gq_clock_ns(), __ATOMIC_RELEASE); }
+static void leave_driver(struct gq_cuda *c) { __atomic_store_n(&c->pulse.inside_ns, 0, __ATOMIC_RELEASE); }
+
 /* Once round: sleeping hosts, and now and then the grids. */
 static void ring_once(struct gq_cuda *c)
 {
     const struct timespec nap = {.tv_nsec = BELL_NS};
     gq_link_ring_host(c->setup.link);
     bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
-    if (++c->rounds % CHECK_ROUNDS == 0 && !stop && look_at_grids(c) != GQ_OK &&
-        !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
-        gq_cuda_die(c);
+    if (++c->rounds % CHECK_ROUNDS == 0 && !stop) {
+        enter_driver(c);
+        const gq_status status = look_at_grids(c);
+        leave_driver(c);
+        if (status != GQ_OK && !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
+            gq_cuda_die(c);
+    }
     nanosleep(&nap, NULL);
 }
 
@@ -280,7 +290,9 @@ static void *ring_the_bell(void *arg)
     uint64_t next_look = gq_clock_ns();
     while (!stopping(c)) {
         if (gq_clock_past(next_look)) {
+            enter_driver(c);
             gq_cuda_show_runs(c);
+            leave_driver(c);
             next_look = gq_clock_ns() + c->setup.look_ms * UINT64_C(1000000);
         }
         ring_once(c);
@@ -304,6 +316,8 @@ static gq_status cuda_start(struct gq_backend *backend)
     if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
     c->bell_runs = status == GQ_OK;
+    if (status == GQ_OK)
+        gq_xid_call(gq_cuda_pulse_watch, c);
     return status;
 }
 

@@ -1,8 +1,10 @@
 /* Does the device still work for this worker? Asked when NVML told of a fault on the device, which may be anybody's.
  *
- * A device that stopped a context's grids takes nothing more of that context, and until the driver has noticed, every
- * call succeeds. So an event on a stream of its own that does not come tells of a fault that is our own. While grids of
- * others fault, ours may stand still, too: up to the time at which NVML tells of it, so what counts begins then. */
+ * A device that stopped a context's grids takes nothing more of that context. At about the time at which NVML tells of
+ * it the driver starts to look into a trap, and whoever asks it for a stream or an event is kept until it has done so,
+ * 0.3 to 0.8 s later: the bell does so all the time, and does not come back. A driver that does answer until then would
+ * say of an event on a stream of its own that it has not come. While grids of others fault, ours may stand still, too:
+ * up to the time at which NVML tells of it, so what counts begins then. */
 #include "backend/cuda.h"
 #include "base/clock.h"
 
@@ -60,6 +62,7 @@ static gq_status await(struct gq_cuda *c)
         return gq_cu_check(c->cu, error, "event_query(p->event)");
     if (error == GQ_CU_OK) {
         p->xids = p->is == GQ_PULSE_ASKED ? p->asked : p->xids;
+        __atomic_store_n(&p->judged, p->xids, __ATOMIC_RELEASE);
         p->is = GQ_PULSE_KNOWN;
     } else if (p->is == GQ_PULSE_ASKED && late) {
         return lost(c);
@@ -78,5 +81,34 @@ gq_status gq_cuda_pulse_look(struct gq_cuda *c)
         return gq_xid_count(NULL) == c->pulse.xids ? GQ_OK : ask(c, GQ_PULSE_ASKED);
     default:
         return await(c);
+    }
+}
+
+/* Somebody else has `grids`: a change may keep the bell waiting inside of the driver. */
+static bool is_changing(struct gq_cuda *c)
+{
+    if (__atomic_load_n(&c->pulse.locks, __ATOMIC_ACQUIRE))
+        return false;
+    if (pthread_mutex_trylock(&c->grids) != 0)
+        return true;
+    pthread_mutex_unlock(&c->grids);
+    return false;
+}
+
+void gq_cuda_pulse_watch(void *cuda)
+{
+    struct gq_cuda *c = cuda;
+    struct gq_cuda_pulse *p = &c->pulse;
+    const uint64_t now = gq_clock_ns(), inside = __atomic_load_n(&p->inside_ns, __ATOMIC_ACQUIRE);
+    if (gq_xid_count(NULL) == __atomic_load_n(&p->judged, __ATOMIC_ACQUIRE)) {
+        p->from_ns = 0;
+        return;
+    }
+    if (p->from_ns == 0 || is_changing(c))
+        p->from_ns = now;
+    const uint64_t since = inside > p->from_ns ? inside : p->from_ns;
+    if (inside && now - since > SILENT_MS * UINT64_C(1000000)) {
+        lost(c);
+        gq_cuda_die(c);
     }
 }

@@ -13,9 +13,11 @@ static struct {
     pthread_t thread;
     bool started;
     char bus_id[32];
-    uint32_t settled;  /* atomic: it counts, or has ended */
-    uint32_t stopping; /* atomic */
-    uint64_t seen;     /* atomic; how many << 32 | the last one's number: the thread writes it */
+    uint32_t settled;        /* atomic: it counts, or has ended */
+    uint32_t stopping;       /* atomic */
+    uint64_t seen;           /* atomic; how many << 32 | the last one's number: the thread writes it */
+    void (*look)(void *arg); /* atomic, behind `arg` */
+    void *arg;
 } watch;
 
 static gq_status look_up(void *object, struct gq_nvml_api *out)
@@ -54,6 +56,9 @@ static void count_all(const struct gq_nvml_api *nvml, gq_nvml_set set)
         error = nvml->set_wait(set, &event, SLICE_MS);
         if (error == GQ_NVML_OK && event.type == GQ_NVML_EVENT_XID)
             count((uint32_t)event.data);
+        void (*look)(void *arg) = __atomic_load_n(&watch.look, __ATOMIC_ACQUIRE);
+        if (look && gq_xid_count(NULL))
+            look(watch.arg);
     }
 }
 
@@ -89,6 +94,12 @@ void gq_xid_start(const char *bus_id)
     watch.started = gq_thread_start(&watch.thread, run, NULL, "the device's faults") == GQ_OK;
 }
 
+void gq_xid_call(void (*look)(void *arg), void *arg)
+{
+    watch.arg = arg;
+    __atomic_store_n(&watch.look, look, __ATOMIC_RELEASE);
+}
+
 void gq_xid_await(uint32_t at_most_ms)
 {
     const uint64_t deadline = gq_clock_deadline(at_most_ms);
@@ -112,4 +123,5 @@ void gq_xid_close(void)
     if (watch.started)
         pthread_join(watch.thread, NULL);
     watch.started = false;
+    watch.look = NULL;
 }

@@ -53,6 +53,8 @@ gq_status gq_nvml_open(struct gq_nvml_api *out);
 void gq_xid_start(const char *bus_id);
 /* Waits until they are counted, or never will be, and for no longer than that. */
 void gq_xid_await(uint32_t at_most_ms);
+/* The thread calls look(arg) every few milliseconds, from the first Xid on. NULL ends that, with the watch. */
+void gq_xid_call(void (*look)(void *arg), void *arg);
 /* How many came since, of all processes' work on the device; *number, unless NULL, is the last one's, 0 for none. */
 uint32_t gq_xid_count(uint32_t *number);
 /* The thread is to end, which takes it some milliseconds; while NVML starts, longer. */

@@ -153,6 +153,14 @@ static bool swallow(gq_cu_stream stream)
     return true;
 }
 
+/* Who asks waits while code comes to the device, and with `silent` from a fault until the driver tells of it. */
+static void await_answer(void)
+{
+    while ((fake_script()->silent && fake_stopped() && !fake_sticky()) ||
+           (fake_script()->load_ms && fake_now_ms() < __atomic_load_n(&loaded_ms, __ATOMIC_ACQUIRE)))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 static void *host_of(gq_cu_ptr ptr) { return (void *)(uintptr_t)ptr; }
 
 /* --- the driver and its devices -------------------------------------------------------------------------------------
@@ -434,6 +442,7 @@ int cuMemcpyDtoHAsync_v2(void *to, gq_cu_ptr from, size_t bytes, gq_cu_stream st
     ENTER(CONTEXT);
     if (!stream || !(inside(MEMORY, host_of(from), bytes) || inside(MODULE, host_of(from), bytes)))
         fake_complain("a copy of %zu bytes from where no device memory is", bytes);
+    await_answer();
     if (!swallow(stream))
         memcpy(to, host_of(from), bytes);
     return 0;
@@ -499,6 +508,7 @@ int cuStreamDestroy_v2(gq_cu_stream stream)
 int cuStreamQuery(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
+    await_answer();
     return fake_stream_busy(stream) ? GQ_CU_NOT_READY : fake_sticky();
 }
 
@@ -543,6 +553,7 @@ int cuEventQuery(gq_cu_event event)
     ENTER(CONTEXT);
     if (!event->recorded_ms)
         fake_complain("an event that was never recorded has come");
+    await_answer();
     const uint64_t loaded = __atomic_load_n(&loaded_ms, __ATOMIC_ACQUIRE);
     const uint64_t from = loaded > event->recorded_ms ? loaded : event->recorded_ms;
     const bool late = fake_script()->load_ms && fake_now_ms() < from + EVENT_LATE_MS;

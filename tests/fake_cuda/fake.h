@@ -15,6 +15,7 @@
  *   poison=N hangs=N               message number N of a lane, from 0 on, ends its grid by a fault; does not end
  *   report=MS                      the driver tells of a fault so much later than the device stops; what is put on a
  *                                  stream meanwhile is taken, and never done
+ *   silent                         and who asks about a stream or an event has no answer until then
  *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
  *   init=MS                        NVML takes so long to start
  *   load=MS                        code takes so long to come to the device; events take 20 ms, at the earliest from
@@ -58,7 +59,7 @@ struct fake_script {
     char count[512], xid[512];
     long report_ms, init_ms, load_ms;
     uint64_t fault, poison, hangs; /* UINT64_MAX: never */
-    bool late, stuck, ends, holds, queued;
+    bool late, stuck, ends, holds, queued, silent;
     uint32_t held_step;
     char held[512]; /* empty: none is held */
     bool spares;    /* `fail` is a function that gives something back: what it refused stays alive */

@@ -63,10 +63,11 @@ class Faults(gpu.Scenario):
         for stages in (1, 3):
             for timeout in (None, "60s"):  # with a timeout what lanes stand in is looked for at short intervals
                 names = [{"plugin": "builtin:echo", "name": f"s{i}", **({"timeout": timeout} if timeout else {})} for i in range(stages)]
-                err = self.soon(lambda stages=names: self.run_poisoned(777, NEVER, stages=stages))
-                self.assertIn(STOPPED, err)
-                self.assertIn("message 778 is given up: in stage 's0' it ended the worker with CUDA_ERROR_LAUNCH_FAILED each of 2 times", err)
-                self.assertNotIn(REPORTED, err)
+                for driver in (), ("silent",):
+                    err = self.soon(lambda stages=names, words=driver: self.run_poisoned(777, NEVER, *words, stages=stages))
+                    self.assertIn(STOPPED, err)
+                    self.assertIn("message 778 is given up: in stage 's0' it ended the worker with CUDA_ERROR_LAUNCH_FAILED each of 2 times", err)
+                    self.assertNotIn(REPORTED, err)
 
     def test_a_fault_of_a_source_that_nobody_reads_is_known_as_soon(self):
         source = {"plugin": {"path": gpu.harness.ours("counter"), "count": 5000}}
@@ -126,7 +127,8 @@ class Faults(gpu.Scenario):
 
     def test_a_fault_of_its_own_among_those_of_others_is_found(self):
         self.faults_of_others()
-        self.assertIn(STOPPED, self.soon(lambda: self.run_counted(PACED, 4000)))
+        for driver in (), ("silent",):
+            self.assertIn(STOPPED, self.soon(lambda words=driver: self.run_counted(PACED, 4000, *words)))
 
     def test_a_message_is_not_tried_before_nvml_is_ready_to_tell_of_it(self):
         stages = [{"plugin": "builtin:echo", "name": "s0", "timeout": "60s"}]

@@ -81,6 +81,8 @@ static void read_word(char *word)
         script.holds = true;
     else if (strcmp(word, "stuck") == 0)
         script.stuck = true;
+    else if (strcmp(word, "silent") == 0)
+        script.silent = true;
     else if (strcmp(word, "queued") == 0)
         script.queued = true;
     else if (strcmp(word, "ends") == 0)
