@@ -112,7 +112,8 @@ struct gq_cuda_pulse {
     uint64_t inside_ns;   /* atomic: since when the bell is inside of the driver; 0: it is not */
     uint32_t locks;       /* atomic: and has `grids` */
     uint32_t judged;      /* atomic: Xids of which it is known that they were somebody else's */
-    uint64_t from_ns;     /* since when the bell has had to come back; 0: nothing is to be judged. NVML's thread's */
+    uint64_t found_ns;    /* `inside_ns` as NVML's thread saw it last, */
+    uint32_t looks;       /* and how many of its looks before that had seen the same */
 };
 
 /* What serves a step, in one word for the bell's thread. */
@@ -218,6 +219,8 @@ void gq_cuda_pulse_wait(struct gq_cuda *c);
 /* Grids run, under `grids`: GQ_OK unless an Xid was told of and the device has been silent since. Does not wait. */
 gq_status gq_cuda_pulse_look(struct gq_cuda *c);
 
+/* Nothing runs that a fault could have stopped. */
+void gq_cuda_pulse_rest(struct gq_cuda *c);
 /* By NVML's thread: does the bell come back from the driver, after an Xid? */
 void gq_cuda_pulse_watch(void *cuda);
 

@@ -226,6 +226,8 @@ static gq_status look_at_grids(struct gq_cuda *c)
         status = gq_cuda_top_up(c);
     if (status == GQ_OK && c->running)
         status = gq_cuda_pulse_look(c);
+    else
+        gq_cuda_pulse_rest(c);
     __atomic_store_n(&c->pulse.locks, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&c->grids);
     return status;
@@ -276,9 +278,12 @@ static void ring_once(struct gq_cuda *c)
 int gq_cuda_await_look(struct gq_cuda *c)
 {
     const uint64_t spin = gq_clock_ns() + SPIN_NS;
-    while (c->cu->stream_query(c->look) == GQ_CU_NOT_READY && !stopping(c))
+    enter_driver(c); /* it was inside already: each wait counts for itself */
+    while (c->cu->stream_query(c->look) == GQ_CU_NOT_READY && !stopping(c)) {
         if (gq_clock_past(spin))
             ring_once(c);
+        enter_driver(c);
+    }
     return c->cu->stream_wait(c->look);
 }
 

@@ -285,6 +285,7 @@ gq_status gq_cuda_launch_beside(struct gq_cuda *c, uint32_t step, uint32_t waiti
     struct gq_cuda_stream *stream = NULL;
     uint32_t there = 0;
     gq_assert(s->blocks_told == s->blocks_launched);
+    __atomic_store_n(&c->serves[0][step], GQ_CUDA_SERVES(s->generation, s->live->scope), __ATOMIC_RELAXED);
     gq_status status = count_told(c, step, &there);
     if (status != GQ_OK)
         return status;

@@ -55,6 +55,18 @@ gq_status gq_cuda_image_open(struct gq_cuda *c, struct gq_cuda_step *step, const
     return GQ_OK;
 }
 
+/* What the driver knows better than arithmetic: whether it runs at all. */
+static gq_status check_occupancy(struct gq_cuda *c, const struct gq_cuda_image *i)
+{
+    int blocks = 0;
+    gq_status status = GQ_CU(c, occupancy(&blocks, i->function, (int)i->block_threads, i->shared_bytes));
+    if (status == GQ_OK && blocks < 1)
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "a block of %u threads with %u registers each does not fit on an SM of this device",
+                            i->block_threads, i->registers);
+    return status;
+}
+
 /* What its threads need beside registers, for their stacks, printf or assert, a function is given by its first launch,
  * which waits for all that runs. So the first is of a grid that does nothing. */
 static gq_status launch_first(struct gq_cuda *c, struct gq_cuda_image *i)
@@ -78,6 +90,8 @@ gq_status gq_cuda_image_load(struct gq_cuda *c, const struct gq_cuda_step *step,
     if (status == GQ_OK && c->percent &&
         (status = GQ_CU(c, function_set(i->function, GQ_CU_FUNC_SHARED_PERCENT, (int)c->percent))) == GQ_OK)
         i->percent = c->percent;
+    if (status == GQ_OK && step == &c->step[c->steps]) /* a change was fitted beside those that run */
+        status = check_occupancy(c, i);
     if (status == GQ_OK && (step != &c->step[0] || c->canary.image)) /* of all grids that one is launched first */
         status = launch_first(c, i);
     return status;
@@ -87,18 +101,6 @@ static void unload(struct gq_cuda *c, struct gq_cuda_image *image)
 {
     c->cu->library_unload(image->library);
     free(image);
-}
-
-/* What the driver knows better than arithmetic: whether it runs at all. */
-static gq_status check_occupancy(struct gq_cuda *c, const struct gq_cuda_image *i)
-{
-    int blocks = 0;
-    gq_status status = GQ_CU(c, occupancy(&blocks, i->function, (int)i->block_threads, i->shared_bytes));
-    if (status == GQ_OK && blocks < 1)
-        return gq_error_set(GQ_ERR_PLUGIN,
-                            "a block of %u threads with %u registers each does not fit on an SM of this device",
-                            i->block_threads, i->registers);
-    return status;
 }
 
 gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *image, enum gq_image_kind kind)
@@ -112,8 +114,6 @@ gq_status gq_cuda_load_step(struct gq_cuda *c, const struct gq_backend_image *im
     gq_status status = gq_cuda_image_open(c, s, image, &s->live);
     if (status == GQ_OK)
         status = gq_cuda_image_load(c, s, s->live);
-    if (status == GQ_OK)
-        status = check_occupancy(c, s->live);
     if (status == GQ_OK)
         status = gq_cuda_state_plan(c, s, &image->code->info, false, &s->state, &migrate);
     if (status == GQ_OK)

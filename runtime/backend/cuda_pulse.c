@@ -8,7 +8,8 @@
 #include "backend/cuda.h"
 #include "base/clock.h"
 
-#define SILENT_MS 50u /* an event takes some microseconds */
+#define STUCK_LOOKS 10u /* of NVML's thread, 5 ms apart */
+#define SILENT_MS 50u   /* an event takes some microseconds */
 
 gq_status gq_cuda_pulse_open(struct gq_cuda *c)
 {
@@ -95,19 +96,19 @@ static bool is_changing(struct gq_cuda *c)
     return false;
 }
 
+void gq_cuda_pulse_rest(struct gq_cuda *c) { __atomic_store_n(&c->pulse.judged, gq_xid_count(NULL), __ATOMIC_RELEASE); }
+
+/* In looks, and not by the clock: a process that was stopped for a while is not to blame its device. */
 void gq_cuda_pulse_watch(void *cuda)
 {
     struct gq_cuda *c = cuda;
     struct gq_cuda_pulse *p = &c->pulse;
-    const uint64_t now = gq_clock_ns(), inside = __atomic_load_n(&p->inside_ns, __ATOMIC_ACQUIRE);
-    if (gq_xid_count(NULL) == __atomic_load_n(&p->judged, __ATOMIC_ACQUIRE)) {
-        p->from_ns = 0;
-        return;
-    }
-    if (p->from_ns == 0 || is_changing(c))
-        p->from_ns = now;
-    const uint64_t since = inside > p->from_ns ? inside : p->from_ns;
-    if (inside && now - since > SILENT_MS * UINT64_C(1000000)) {
+    const uint64_t inside = __atomic_load_n(&p->inside_ns, __ATOMIC_ACQUIRE);
+    const bool known = gq_xid_count(NULL) == __atomic_load_n(&p->judged, __ATOMIC_ACQUIRE);
+    const bool same = inside && inside == p->found_ns && !known && !is_changing(c);
+    p->looks = same ? p->looks + 1 : 0;
+    p->found_ns = inside;
+    if (p->looks > STUCK_LOOKS) {
         lost(c);
         gq_cuda_die(c);
     }

@@ -256,7 +256,10 @@ static gq_status open_image(struct gq_cuda *c, struct gq_cuda_step *s, const str
         return gq_error_set(GQ_ERR_INTERNAL, "stage '%s' has a version %u already", s->name, image->version);
     if (c->canary.image)
         return gq_error_set(GQ_ERR_INTERNAL, "a canary runs: one of its two versions is to be used first");
-    return gq_cuda_image_open(c, s, image, out);
+    pthread_mutex_lock(&c->grids); /* the driver may keep others waiting: that is no sign of a device that stopped */
+    gq_status status = gq_cuda_image_open(c, s, image, out);
+    pthread_mutex_unlock(&c->grids);
+    return status;
 }
 
 gq_status gq_cuda_swap(struct gq_backend *backend, int fd, const struct gq_backend_image *image,
@@ -400,7 +403,9 @@ gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t v
     if (!i || i == s->live || i == c->canary.image)
         return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' has no version %u that could be given up", s->name, version);
     i->discarded = true;
+    pthread_mutex_lock(&c->grids);
     if (!c->running)
         gq_cuda_sweep(c);
+    pthread_mutex_unlock(&c->grids);
     return GQ_OK;
 }

@@ -326,22 +326,26 @@ static void bury(struct gq_remote *remote, int wait_status)
 /* Is nothing more to be expected of a worker that has not ended? A device takes 50 ms and more to let go of a process.
  * After a fault that the driver has told of it has stopped all that the process ran there. What a worker still writes
  * that we ended goes where nobody looks, as soon as there is another egress; and a result that is there until then is
- * one. */
-static bool is_lost(const struct gq_remote *remote)
+ * one. Its last word comes behind the fault's number: what is there at the first look may be an answer. */
+static bool is_lost(const struct gq_remote *remote, uint32_t *looks)
 {
     if (remote->backend != GQ_BACKEND_CUDA)
         return false;
-    return remote->ended_why || (gq_fault_code(remote->link.worker, false, 0) > GQ_FAULT_CUDA &&
-                                 gq_channel_has_word(remote->process.channel)); /* its last one, or it let go */
+    const bool faulted = gq_fault_code(remote->link.worker, false, 0) > GQ_FAULT_CUDA &&
+                         gq_channel_has_word(remote->process.channel); /* or it let go */
+    *looks = faulted ? *looks + 1 : 0;
+    return remote->ended_why || *looks > 1;
 }
 
 /* Until the worker has ended, which leaves *p empty, or is lost. It is ours to reap: nobody else waits for it. */
 static int follow(struct gq_remote *remote, struct gq_process *p)
 {
     int wait_status = 0;
-    const uint32_t unwatched_ms = remote->backend == GQ_BACKEND_CUDA ? LOST_LOOK_MS : GQ_MS_FOREVER;
-    const uint32_t slice_ms = remote->keeper ? remote->keeper->look_ms : unwatched_ms;
-    while (!is_lost(remote)) {
+    uint32_t looks = 0;
+    uint32_t slice_ms = remote->keeper ? remote->keeper->look_ms : GQ_MS_FOREVER;
+    if (remote->backend == GQ_BACKEND_CUDA && slice_ms > LOST_LOOK_MS)
+        slice_ms = LOST_LOOK_MS;
+    while (!is_lost(remote, &looks)) {
         if (gq_process_wait(p, slice_ms, &wait_status))
             return wait_status;
         if (remote->keeper)
