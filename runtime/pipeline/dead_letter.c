@@ -36,7 +36,7 @@ static gq_status look_through(struct gq_dead_file *file)
         if (file->life == 0 || letter.life != file->life || letter.position <= file->position)
             file->kept_bytes = r.at;
     file->bytes = r.at;
-    file->torn_bytes = r.torn_bytes;
+    __atomic_store_n(&file->torn_bytes, r.torn_bytes, __ATOMIC_RELAXED);
     gq_dead_reader_close(&r);
     return status == GQ_ERR_NOT_FOUND ? GQ_OK : status;
 }
@@ -81,7 +81,8 @@ static gq_status open_file(struct gq_dead_file *file, int flags)
 {
     if (file->fd >= 0)
         return GQ_OK;
-    file->bytes = file->torn_bytes = 0;
+    file->bytes = 0;
+    __atomic_store_n(&file->torn_bytes, 0, __ATOMIC_RELAXED);
     gq_status status = gq_hold_open(file->path, flags, FILE_MODE, &words, &file->fd);
     if (status != GQ_OK || file->fd < 0)
         return status;

@@ -42,7 +42,8 @@ struct gq_dead_file {
     uint32_t life;     /* set before it is opened: whose letters may be taken back; 0: nobody's */
     uint64_t position; /* and of messages behind which one */
     int fd;            /* -1: there is no file yet */
-    uint64_t bytes, torn_bytes;
+    uint64_t bytes;
+    uint64_t torn_bytes; /* atomic: the first letter may open the file while others ask */
     uint64_t kept_bytes; /* before the letters that may be taken back */
     uint64_t written;    /* atomic: one writer */
     bool unsynced;       /* a sync failed */

@@ -202,10 +202,11 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
         status = run_control_start(&control, p, opts->watch, p->conf->control_socket != NULL);
     if (status != GQ_OK)
         return gpuq_report("run", status);
-    if (p->dead_file.torn_bytes)
+    const uint64_t torn = __atomic_load_n(&p->dead_file.torn_bytes, __ATOMIC_RELAXED);
+    if (torn)
         fprintf(stderr,
                 "gpuq run: %s: a crash had left %" PRIu64 " bytes of an unfinished letter, which were cut off\n",
-                p->dead_file.path, p->dead_file.torn_bytes);
+                p->dead_file.path, torn);
     wait_with_progress(p, show);
     gq_interrupt(p); /* a canary that is watched still has nothing more to prove itself with */
     run_control_stop(&control);
