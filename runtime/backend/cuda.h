@@ -107,13 +107,13 @@ struct gq_cuda_pulse {
     gq_cu_stream stream;
     gq_cu_event event;
     enum gq_pulse_is is;
-    uint32_t xids, asked; /* of gq_xid_count(): looked into; when the event was recorded */
-    uint64_t deadline;    /* for the event; 0: to be set at the next look. The bell's */
-    uint64_t inside_ns;   /* atomic: since when the bell is inside of the driver; 0: it is not */
-    uint32_t locks;       /* atomic: and has `grids` */
-    uint32_t judged;      /* atomic: Xids of which it is known that they were somebody else's */
-    uint64_t found_ns;    /* `inside_ns` as NVML's thread saw it last, */
-    uint32_t looks;       /* and how many of its looks before that had seen the same */
+    uint32_t asked;     /* gq_xid_count() when the event was recorded */
+    uint64_t deadline;  /* for the event; 0: to be set at the next look. The bell's */
+    uint64_t inside_ns; /* atomic: since when the bell is inside of the driver; 0: it is not */
+    uint32_t locks;     /* atomic: and has `grids` */
+    uint32_t judged;    /* atomic: Xids of which it is known that they were somebody else's */
+    uint64_t found_ns;  /* `inside_ns` as NVML's thread saw it last, */
+    uint32_t looks;     /* and how many of its looks before that had seen the same */
 };
 
 /* What serves a step, in one word for the bell's thread. */

@@ -62,8 +62,8 @@ static gq_status await(struct gq_cuda *c)
     if (error != GQ_CU_OK && error != GQ_CU_NOT_READY)
         return gq_cu_check(c->cu, error, "event_query(p->event)");
     if (error == GQ_CU_OK) {
-        p->xids = p->is == GQ_PULSE_ASKED ? p->asked : p->xids;
-        __atomic_store_n(&p->judged, p->xids, __ATOMIC_RELEASE);
+        if (p->is == GQ_PULSE_ASKED)
+            __atomic_store_n(&p->judged, p->asked, __ATOMIC_RELEASE);
         p->is = GQ_PULSE_KNOWN;
     } else if (p->is == GQ_PULSE_ASKED && late) {
         return lost(c);
@@ -73,13 +73,18 @@ static gq_status await(struct gq_cuda *c)
     return GQ_OK;
 }
 
+static bool all_are_judged(const struct gq_cuda *c)
+{
+    return gq_xid_count(NULL) == __atomic_load_n(&c->pulse.judged, __ATOMIC_ACQUIRE);
+}
+
 gq_status gq_cuda_pulse_look(struct gq_cuda *c)
 {
     switch (c->pulse.is) {
     case GQ_PULSE_UNKNOWN:
         return ask(c, GQ_PULSE_TRIED);
     case GQ_PULSE_KNOWN:
-        return gq_xid_count(NULL) == c->pulse.xids ? GQ_OK : ask(c, GQ_PULSE_ASKED);
+        return all_are_judged(c) ? GQ_OK : ask(c, GQ_PULSE_ASKED);
     default:
         return await(c);
     }
@@ -104,8 +109,7 @@ void gq_cuda_pulse_watch(void *cuda)
     struct gq_cuda *c = cuda;
     struct gq_cuda_pulse *p = &c->pulse;
     const uint64_t inside = __atomic_load_n(&p->inside_ns, __ATOMIC_ACQUIRE);
-    const bool known = gq_xid_count(NULL) == __atomic_load_n(&p->judged, __ATOMIC_ACQUIRE);
-    const bool same = inside && inside == p->found_ns && !known && !is_changing(c);
+    const bool same = inside && inside == p->found_ns && !all_are_judged(c) && !is_changing(c);
     p->looks = same ? p->looks + 1 : 0;
     p->found_ns = inside;
     if (p->looks > STUCK_LOOKS) {

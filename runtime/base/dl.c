@@ -50,17 +50,15 @@ int gq_dl_find(const char *name, char *path, size_t size)
     return found;
 }
 
-const char *gq_dl_driver_name(void)
+static const char *chosen_or(const char *variable, const char *usual)
 {
-    const char *chosen = secure_getenv("GPUQ_LIBCUDA");
-    return chosen && *chosen ? chosen : "libcuda.so.1";
+    const char *chosen = secure_getenv(variable);
+    return chosen && *chosen ? chosen : usual;
 }
 
-const char *gq_dl_nvml_name(void)
-{
-    const char *chosen = secure_getenv("GPUQ_LIBNVML");
-    return chosen && *chosen ? chosen : "libnvidia-ml.so.1";
-}
+const char *gq_dl_driver_name(void) { return chosen_or("GPUQ_LIBCUDA", "libcuda.so.1"); }
+
+const char *gq_dl_nvml_name(void) { return chosen_or("GPUQ_LIBNVML", "libnvidia-ml.so.1"); }
 
 int gq_dl_self(char *path, size_t size)
 {

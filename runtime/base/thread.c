@@ -13,3 +13,18 @@ gq_status gq_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg,
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "no thread could be started for %s", what) : GQ_OK;
 }
+
+void gq_aside_run(struct gq_aside *aside, void *(*run)(void *arg), void *arg, const char *what)
+{
+    gq_aside_finish(aside);
+    aside->runs = gq_thread_start(&aside->thread, run, arg, what) == GQ_OK;
+    if (!aside->runs)
+        run(arg);
+}
+
+void gq_aside_finish(struct gq_aside *aside)
+{
+    if (aside->runs)
+        pthread_join(aside->thread, NULL);
+    aside->runs = false;
+}

@@ -86,13 +86,7 @@ static gq_status resolve(struct gq_change *c)
 
 static struct gq_build_request request_of(const struct gq_change *c)
 {
-    return (struct gq_build_request){.path = c->plugin,
-                                     .kind = GQ_IMAGE_STAGE,
-                                     .params = c->conf->params,
-                                     .param_count = c->conf->param_count,
-                                     .conf_file = c->conf_file,
-                                     .arch = c->p->arch,
-                                     .packs = gq_pipeline_has_packs(c->p)};
+    return gq_pipeline_request(c->p, GQ_IMAGE_STAGE, c->plugin, c->conf->params, c->conf->param_count, c->conf_file);
 }
 
 /* A builder that somebody killed is no reason to refuse a plugin: the next one is asked once more. */

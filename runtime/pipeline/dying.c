@@ -1,5 +1,4 @@
 #include "pipeline/dying.h"
-#include "base/thread.h"
 #include <signal.h>
 
 static void *reap(void *arg)
@@ -11,16 +10,9 @@ static void *reap(void *arg)
 void gq_dying_take(struct gq_dying *dying, pid_t pid)
 {
     kill(pid, SIGKILL);
-    gq_dying_finish(dying);
+    gq_dying_finish(dying); /* who is being reaped stands in the record */
     dying->process = (struct gq_process){.pid = pid, .channel = -1};
-    dying->runs = gq_thread_start(&dying->thread, reap, &dying->process, "waiting for a worker's end") == GQ_OK;
-    if (!dying->runs)
-        reap(&dying->process);
+    gq_aside_run(&dying->aside, reap, &dying->process, "waiting for a worker's end");
 }
 
-void gq_dying_finish(struct gq_dying *dying)
-{
-    if (dying->runs)
-        pthread_join(dying->thread, NULL);
-    dying->runs = false;
-}
+void gq_dying_finish(struct gq_dying *dying) { gq_aside_finish(&dying->aside); }

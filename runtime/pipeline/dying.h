@@ -4,14 +4,13 @@
 #ifndef GQ_PIPELINE_DYING_H
 #define GQ_PIPELINE_DYING_H
 
-#include <pthread.h>
 #include "base/process.h"
+#include "base/thread.h"
 
 /* The last one. Zero: there was none. */
 struct gq_dying {
-    pthread_t thread;
+    struct gq_aside aside;
     struct gq_process process;
-    bool runs;
 };
 
 /* Kills it, without waiting for its end; once the one before has ended. Its channel stays the caller's. */

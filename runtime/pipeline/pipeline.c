@@ -83,16 +83,24 @@ static gq_status check_delivery(const struct gq_pipeline *p, const struct gq_con
                         s->name, image->info.state_bytes);
 }
 
+struct gq_build_request gq_pipeline_request(const struct gq_pipeline *p, enum gq_image_kind kind, const char *plugin,
+                                            const struct gq_conf_param *params, size_t param_count,
+                                            const char *conf_file)
+{
+    return (struct gq_build_request){.path = plugin,
+                                     .kind = kind,
+                                     .params = params,
+                                     .param_count = param_count,
+                                     .conf_file = conf_file,
+                                     .arch = p->arch,
+                                     .packs = p->arch && p->conf->source.kind == GQ_SOURCE_PLUGIN};
+}
+
 static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
 {
     const struct gq_conf_stage *s = &p->conf->stages[i];
-    const struct gq_build_request request = {.path = s->plugin,
-                                             .kind = GQ_IMAGE_STAGE,
-                                             .params = s->params,
-                                             .param_count = s->param_count,
-                                             .conf_file = p->conf->file,
-                                             .arch = p->arch,
-                                             .packs = gq_pipeline_has_packs(p)};
+    const struct gq_build_request request =
+        gq_pipeline_request(p, GQ_IMAGE_STAGE, s->plugin, s->params, s->param_count, p->conf->file);
     struct gq_image image;
     struct gq_code *first;
     p->versions->stage[i].name = s->name;
@@ -110,13 +118,8 @@ static gq_status build_all(struct gq_pipeline *p)
     const struct gq_conf *conf = p->conf;
     gq_status status = GQ_OK;
     if (conf->source.kind == GQ_SOURCE_PLUGIN) {
-        struct gq_build_request source = {.path = conf->source.path,
-                                          .kind = GQ_IMAGE_SOURCE,
-                                          .params = conf->source.params,
-                                          .param_count = conf->source.param_count,
-                                          .conf_file = conf->file,
-                                          .arch = p->arch,
-                                          .packs = gq_pipeline_has_packs(p)};
+        const struct gq_build_request source = gq_pipeline_request(
+            p, GQ_IMAGE_SOURCE, conf->source.path, conf->source.params, conf->source.param_count, conf->file);
         status = gq_build(p->builder, &source, &p->source_image);
     }
     for (uint32_t i = 0; i < conf->stage_count && status == GQ_OK; i++)

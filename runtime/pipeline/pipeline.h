@@ -88,11 +88,10 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms);
 void gq_pipeline_close(struct gq_pipeline *p);
 void gq_pipeline_stats(const struct gq_pipeline *p, struct gq_stats *out);
 
-/* Are images built for messages that a device makes? */
-static inline bool gq_pipeline_has_packs(const struct gq_pipeline *p)
-{
-    return p->arch && p->conf->source.kind == GQ_SOURCE_PLUGIN;
-}
+/* A build for this pipeline's backend, of a plugin that stands in `conf_file`. */
+struct gq_build_request gq_pipeline_request(const struct gq_pipeline *p, enum gq_image_kind kind, const char *plugin,
+                                            const struct gq_conf_param *params, size_t param_count,
+                                            const char *conf_file);
 
 /* choose.c: sets backend, backend_reason and arch. */
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);

@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LOOKS 128 /* that a waiting thread takes before it asks for the time */
-#define YIELDS 4  /* turns it gives away before it sleeps */
-#define LOST_LOOK_MS 5u
+#define LOOKS 128        /* that a waiting thread takes before it asks for the time */
+#define YIELDS 4         /* turns it gives away before it sleeps */
+#define LOST_LOOK_MS 5u  /* between two looks whether a worker is lost */
 #define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
 #define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
 

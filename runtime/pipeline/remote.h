@@ -17,7 +17,7 @@ struct gq_versions;
 struct gq_remote_keeper {
     void *arg;
     uint32_t look_ms;
-    void (*look)(void *arg);       /* every look_ms, while the worker lives */
+    void (*look)(void *arg);       /* every look_ms, or more often, while the worker lives */
     gq_status (*renew)(void *arg); /* it is buried: GQ_OK when another serves in its place;
                                                        GQ_ERR_NOT_READY: none was to; else the sentence is the end's */
 };

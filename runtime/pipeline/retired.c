@@ -1,5 +1,4 @@
 #include "pipeline/retired.h"
-#include "base/thread.h"
 
 static void *end(void *arg)
 {
@@ -10,15 +9,7 @@ static void *end(void *arg)
 
 void gq_retire(struct gq_retired *retired, struct gq_remote *remote)
 {
-    gq_retired_finish(retired);
-    retired->runs = gq_thread_start(&retired->thread, end, remote, "ending a worker") == GQ_OK;
-    if (!retired->runs)
-        end(remote);
+    gq_aside_run(&retired->aside, end, remote, "ending a worker");
 }
 
-void gq_retired_finish(struct gq_retired *retired)
-{
-    if (retired->runs)
-        pthread_join(retired->thread, NULL);
-    retired->runs = false;
-}
+void gq_retired_finish(struct gq_retired *retired) { gq_aside_finish(&retired->aside); }

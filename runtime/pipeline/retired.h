@@ -4,13 +4,12 @@
 #ifndef GQ_PIPELINE_RETIRED_H
 #define GQ_PIPELINE_RETIRED_H
 
-#include <pthread.h>
+#include "base/thread.h"
 #include "pipeline/remote.h"
 
 /* The last one. Zero: there was none. */
 struct gq_retired {
-    pthread_t thread;
-    bool runs;
+    struct gq_aside aside;
 };
 
 /* Kills and destroys it, without waiting for its end; once the one before has ended. */

@@ -89,6 +89,17 @@ void pumps_stop(void)
         pthread_join(pumps[i].thread, NULL);
 }
 
+bool pumps_close(gq_pipeline *p)
+{
+    const gq_status stopped = gq_stop(p, 5000);
+    printf("%llu messages, stopped: %s\n", (unsigned long long)(pumps[0].sent + pumps[1].sent),
+           stopped == GQ_OK ? "well" : gq_last_error());
+    gq_close(p);
+    if (pumps_wrong())
+        printf("WRONG: %s\n", pumps_wrong());
+    return stopped == GQ_OK;
+}
+
 int pumps_flowing(int least)
 {
     uint64_t before[PUMPS];

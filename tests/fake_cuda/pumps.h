@@ -22,6 +22,8 @@ int pumps_open(const char *text, gq_pipeline **out);
 bool pumps_start(GpuQueue *queue);
 /* Behind the batches that are under way. */
 void pumps_stop(void);
+/* Stops and closes the pipeline, and says what came out: false, if it was stopped with a sentence. */
+bool pumps_close(gq_pipeline *p);
 /* How many take results, once `least` do. Fewer: something is wrong, or the pipeline is dead. */
 int pumps_flowing(int least);
 void pumps_may_fall(void);                      /* generations */

@@ -159,11 +159,6 @@ int main(int argc, char **argv)
     bool all = run(argv[1]);
     pumps_stop();
     all = all && (strcmp(argv[1], "memory") == 0 || counted());
-    const gq_status stopped = gq_stop(pipeline, 5000);
-    printf("%llu messages, stopped: %s\n", (unsigned long long)(pumps[0].sent + pumps[1].sent),
-           stopped == GQ_OK ? "well" : gq_last_error());
-    gq_close(pipeline);
-    if (pumps_wrong())
-        printf("WRONG: %s\n", pumps_wrong());
-    return all && !pumps_wrong() && stopped == GQ_OK ? 0 : 1;
+    const bool stopped = pumps_close(pipeline);
+    return all && !pumps_wrong() && stopped ? 0 : 1;
 }

@@ -71,11 +71,6 @@ int main(int argc, char **argv)
         return 1;
     const bool all = flows() && changes(argv[1], argv[2]);
     pumps_stop();
-    const gq_status stopped = gq_stop(pipeline, 5000);
-    printf("%llu messages, stopped: %s\n", (unsigned long long)(pumps[0].sent + pumps[1].sent),
-           stopped == GQ_OK ? "well" : gq_last_error());
-    gq_close(pipeline);
-    if (pumps_wrong())
-        printf("WRONG: %s\n", pumps_wrong());
-    return pumps_wrong() ? 1 : all && stopped == GQ_OK ? 0 : 4;
+    const bool stopped = pumps_close(pipeline);
+    return pumps_wrong() ? 1 : all && stopped ? 0 : 4;
 }
