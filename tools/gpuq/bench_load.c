@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* --- one reply ---------------------------------------------------------------------------------------------------- */
 
@@ -162,8 +163,21 @@ gq_status bench_load_drain(struct bench_load *l)
 
 /* --- several at once ---------------------------------------------------------------------------------------------- */
 
+/* What producers measure is added up, so they measure at the same time: from the moment at which the last is ready. */
+struct start_line {
+    uint32_t arrived, wanted; /* atomic */
+};
+
+static void line_up(struct start_line *line)
+{
+    __atomic_add_fetch(&line->arrived, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&line->arrived, __ATOMIC_ACQUIRE) < __atomic_load_n(&line->wanted, __ATOMIC_ACQUIRE))
+        usleep(10);
+}
+
 struct producer {
     struct bench_load load;
+    struct start_line *line;
     pthread_t thread;
     double seconds, rate;
     gq_status status;
@@ -175,6 +189,7 @@ static void *produce(void *arg)
     struct producer *p = arg;
     struct bench_times *times = p->load.times;
     bench_load_drive(&p->load, p->seconds < 0.5 ? p->seconds / 4 : 0.1);
+    line_up(p->line);
     *times = (struct bench_times){0}; /* what was measured while others still started */
     p->rate = bench_load_drive(&p->load, p->seconds);
     p->status = bench_load_drain(&p->load);
@@ -182,9 +197,11 @@ static void *produce(void *arg)
     return NULL;
 }
 
-static gq_status start_producer(struct producer *p, GpuQueue *q, const struct bench_spec *spec, double seconds)
+static gq_status start_producer(struct producer *p, GpuQueue *q, const struct bench_spec *spec, double seconds,
+                                struct start_line *line)
 {
     p->seconds = seconds;
+    p->line = line;
     gq_status status = bench_load_init(&p->load, q, spec->bytes, spec->capacity, spec->reply, true);
     if (status == GQ_OK && pthread_create(&p->thread, NULL, produce, p) != 0)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "bench: no thread could be started");
@@ -207,11 +224,14 @@ gq_status bench_run_producers(GpuQueue *q, const struct bench_spec *spec, double
     struct producer *p = calloc(spec->count, sizeof *p);
     struct bench_times *all = calloc(1, sizeof *all);
     gq_status status = p && all ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "bench: out of memory");
+    struct start_line line = {.wanted = spec->count};
     uint32_t started = 0;
     while (status == GQ_OK && started < spec->count) {
-        status = start_producer(&p[started], q, spec, seconds);
+        status = start_producer(&p[started], q, spec, seconds, &line);
         started += status == GQ_OK;
     }
+    if (status != GQ_OK)
+        __atomic_store_n(&line.wanted, 0, __ATOMIC_RELEASE); /* nobody waits for those that there are not */
     row->rate_per_s = 0;
     for (uint32_t i = 0; i < started; i++)
         status = join_producer(&p[i], status, all, &row->rate_per_s);
