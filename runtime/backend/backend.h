@@ -109,7 +109,7 @@ extern const struct gq_backend_ops gq_cpu_backend, gq_cuda_backend;
 
 /* What device number `device` is: compute capability (90 for sm_90) and name. GQ_ERR_UNAVAILABLE: why there is none. */
 gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size);
-/* Takes the device, so that open() for it takes no time; for good. */
+/* Takes the device and what every worker needs of it, so that open() for it takes little time; for good. */
 gq_status gq_cuda_warm(uint32_t device);
 /* What moves between the host and device number `device`: less than a second of copies and small kernels, which end by
  * themselves. */

@@ -102,17 +102,15 @@ gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name
     return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "asking the NVIDIA driver: ") : status;
 }
 
-gq_status gq_cuda_warm(uint32_t device)
-{
-    struct gq_cuda c = {.setup.device = device};
-    const gq_status status = gq_cu_open(&c.cu);
-    return status == GQ_OK ? gq_cuda_take_device(&c) : status;
-}
-
-static gq_status make_shared(struct gq_cuda *c)
+/* What a worker needs of its device, whatever it is to serve. */
+static gq_status take_what_is_needed(struct gq_cuda *c)
 {
     size_t lanes = GQ_LANES_MAX * sizeof(struct gq_grid_lane);
-    gq_status status = GQ_CU(c, stream_create(&c->copy, GQ_CU_STREAM_NON_BLOCKING));
+    gq_status status = gq_cu_open(&c->cu);
+    if (status == GQ_OK)
+        status = gq_cuda_take_device(c);
+    if (status == GQ_OK)
+        status = GQ_CU(c, stream_create(&c->copy, GQ_CU_STREAM_NON_BLOCKING));
     if (status == GQ_OK)
         status = GQ_CU(c, stream_create(&c->look, GQ_CU_STREAM_NON_BLOCKING));
     if (status == GQ_OK)
@@ -125,10 +123,6 @@ static gq_status make_shared(struct gq_cuda *c)
         status = GQ_CU(c, mem_alloc(&c->lanes, lanes));
     if (status == GQ_OK)
         status = gq_cuda_zero(c, c->lanes, lanes);
-    if (status == GQ_OK)
-        status = gq_cuda_map(c, c->setup.link->host, sizeof *c->setup.link->host, true, &c->host_page);
-    if (status == GQ_OK)
-        status = gq_cuda_map(c, c->setup.link->worker, sizeof *c->setup.link->worker, false, &c->worker_page);
     return status;
 }
 
@@ -160,26 +154,49 @@ static void cuda_close(struct gq_backend *backend)
     free(c);
 }
 
-static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backend **out)
+static gq_status open_on(uint32_t device, struct gq_cuda **out)
 {
     *out = NULL;
     struct gq_cuda *c = calloc(1, sizeof *c);
     if (!c)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the CUDA backend");
-    c->setup = *setup;
+    c->setup.device = device;
     c->last = GQ_CUDA_IN_ORDER;
     pthread_mutex_init(&c->grids, NULL);
-    gq_status status = gq_cu_open(&c->cu);
+    gq_status status = take_what_is_needed(c);
     if (status == GQ_OK)
-        status = gq_cuda_take_device(c);
-    if (status == GQ_OK)
-        status = make_shared(c);
-    if (status != GQ_OK) {
+        *out = c;
+    else
         cuda_close((struct gq_backend *)c);
+    return status;
+}
+
+/* Of a worker in reserve. Beside a process that the device has not let go of each call takes two milliseconds, so all
+ * that can be asked for before is. */
+static struct gq_cuda *warm;
+
+gq_status gq_cuda_warm(uint32_t device) { return warm ? GQ_OK : open_on(device, &warm); }
+
+static gq_status cuda_open(const struct gq_backend_setup *setup, struct gq_backend **out)
+{
+    struct gq_cuda *c = warm && warm->setup.device == setup->device ? warm : NULL;
+    gq_status status = GQ_OK;
+    *out = NULL;
+    if (c)
+        warm = NULL;
+    else
+        status = open_on(setup->device, &c);
+    if (status != GQ_OK)
         return status;
-    }
-    *out = (struct gq_backend *)c;
-    return GQ_OK;
+    c->setup = *setup;
+    status = gq_cuda_map(c, setup->link->host, sizeof *setup->link->host, true, &c->host_page);
+    if (status == GQ_OK)
+        status = gq_cuda_map(c, setup->link->worker, sizeof *setup->link->worker, false, &c->worker_page);
+    if (status == GQ_OK)
+        *out = (struct gq_backend *)c;
+    else
+        cuda_close((struct gq_backend *)c);
+    return status;
 }
 
 static gq_status cuda_load_source(struct gq_backend *backend, int fd, const struct gq_backend_image *image)
