@@ -8,8 +8,8 @@
 #include "backend/cuda.h"
 #include "base/clock.h"
 
-#define STUCK_LOOKS 10u /* of NVML's thread, 5 ms apart */
-#define SILENT_MS 50u   /* an event takes some microseconds */
+#define STUCK_LOOKS 6u /* of NVML's thread, 5 ms apart */
+#define SILENT_MS 50u  /* an event takes some microseconds */
 
 gq_status gq_cuda_pulse_open(struct gq_cuda *c)
 {

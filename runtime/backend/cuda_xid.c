@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define SLICE_MS 5u /* nothing wakes who waits for an event: so long a stop may have to wait */
+#define REST_MS 20u /* the same where nobody looks: a worker in reserve */
 
 /* Of the process: a worker that has waited in reserve with its device serves later, and the thread goes on. */
 static struct {
@@ -53,10 +54,10 @@ static void count_all(const struct gq_nvml_api *nvml, gq_nvml_set set)
     settle();
     while ((error == GQ_NVML_OK || error == GQ_NVML_TIMEOUT) && !stopping()) {
         struct gq_nvml_event event = {0};
-        error = nvml->set_wait(set, &event, SLICE_MS);
+        void (*look)(void *arg) = __atomic_load_n(&watch.look, __ATOMIC_ACQUIRE);
+        error = nvml->set_wait(set, &event, look ? SLICE_MS : REST_MS);
         if (error == GQ_NVML_OK && event.type == GQ_NVML_EVENT_XID)
             count((uint32_t)event.data);
-        void (*look)(void *arg) = __atomic_load_n(&watch.look, __ATOMIC_ACQUIRE);
         if (look && gq_xid_count(NULL))
             look(watch.arg);
     }

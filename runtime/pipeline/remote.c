@@ -17,6 +17,7 @@
 #define LOOKS 128        /* that a waiting thread takes before it asks for the time */
 #define YIELDS 4         /* turns it gives away before it sleeps */
 #define LOST_LOOK_MS 5u  /* between two looks whether a worker is lost */
+#define LOST_SURE_MS 1u  /* to the second one */
 #define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
 #define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
 
@@ -346,7 +347,7 @@ static int follow(struct gq_remote *remote, struct gq_process *p)
     if (remote->backend == GQ_BACKEND_CUDA && slice_ms > LOST_LOOK_MS)
         slice_ms = LOST_LOOK_MS;
     while (!is_lost(remote, &looks)) {
-        if (gq_process_wait(p, slice_ms, &wait_status))
+        if (gq_process_wait(p, looks ? LOST_SURE_MS : slice_ms, &wait_status))
             return wait_status;
         if (remote->keeper)
             remote->keeper->look(remote->keeper->arg);
