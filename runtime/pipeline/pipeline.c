@@ -482,8 +482,7 @@ void gq_pipeline_forget_children(const struct gq_pipeline *p)
     close(p->remote->process.channel);
     if (p->spare.remote)
         close(p->spare.remote->process.channel);
-    if (p->supervisor.reserve.process.pid > 0)
-        close(p->supervisor.reserve.process.channel);
+    gq_reserve_forget(&p->supervisor.reserve);
     if (p->builder)
         gq_builder_forget(p->builder);
 }

@@ -1,51 +1,87 @@
 #include "pipeline/reserve.h"
+#include "base/assert.h"
 #include "pipeline/remote.h"
 #include "pipeline/reply.h"
 #include "ring/packets.h"
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
 
 #define READY_MS 10000u /* a start of its own would hardly be faster */
 
-static const struct gq_process none = {.channel = -1};
-
 void gq_reserve_init(struct gq_reserve *reserve, const struct gq_conf *conf, enum gq_backend_kind backend)
 {
-    *reserve = (struct gq_reserve){
-        .wanted = backend == GQ_BACKEND_CUDA && conf->spare, .device = conf->device, .process = none};
+    *reserve = (struct gq_reserve){.wanted = backend == GQ_BACKEND_CUDA && conf->spare, .device = conf->device};
 }
+
+void gq_reserve_grow(struct gq_reserve *reserve) { reserve->wanted = reserve->wanted ? GQ_RESERVE_MOST : 0; }
 
 void gq_reserve_start(struct gq_reserve *reserve)
 {
     struct gq_packet packet = {.type = GQ_PACKET_WARM};
     packet.setup.device = reserve->device;
-    if (!reserve->wanted || reserve->process.pid > 0)
-        return;
-    if (gq_remote_start_process("reserve", &packet, &reserve->process) != GQ_OK)
-        gq_reserve_end(reserve);
+    while (reserve->count < reserve->wanted) {
+        struct gq_reserved *new = &reserve->waits[reserve->count];
+        *new = (struct gq_reserved){.process = {.channel = -1}};
+        if (gq_remote_start_process("reserve", &packet, &new->process) != GQ_OK) {
+            gq_process_end(&new->process, 0);
+            return;
+        }
+        reserve->count++;
+    }
+}
+
+/* Its place is the next one's. */
+static struct gq_process remove_at(struct gq_reserve *reserve, uint32_t at)
+{
+    const struct gq_process removed = reserve->waits[at].process;
+    gq_assert(at < reserve->count);
+    reserve->count--;
+    memmove(&reserve->waits[at], &reserve->waits[at + 1], (reserve->count - at) * sizeof reserve->waits[0]);
+    return removed;
+}
+
+/* False: it ended in place of that, and is gone. */
+static bool await_one(struct gq_reserve *reserve, uint32_t at)
+{
+    struct gq_packet reply;
+    bool astray;
+    struct gq_reserved *one = &reserve->waits[at];
+    if (!one->ready)
+        one->ready = gq_reply_receive(one->process.channel, GQ_PACKET_WARM, READY_MS, &reply, &astray) == GQ_OK;
+    if (one->ready)
+        return true;
+    struct gq_process failed = remove_at(reserve, at);
+    gq_process_end(&failed, 0);
+    return false;
 }
 
 void gq_reserve_await(struct gq_reserve *reserve)
 {
-    struct gq_packet reply;
-    bool astray;
-    if (reserve->process.pid == 0 || reserve->ready)
-        return;
-    reserve->ready = gq_reply_receive(reserve->process.channel, GQ_PACKET_WARM, READY_MS, &reply, &astray) == GQ_OK;
-    if (!reserve->ready)
-        gq_reserve_end(reserve);
+    for (uint32_t at = 0; at < reserve->count;)
+        at += await_one(reserve, at);
 }
 
 struct gq_process gq_reserve_take(struct gq_reserve *reserve)
 {
-    gq_reserve_await(reserve);
-    const struct gq_process ready = reserve->process;
-    reserve->process = none;
-    reserve->ready = false;
-    return ready;
+    while (reserve->count > 0)
+        if (await_one(reserve, 0))
+            return remove_at(reserve, 0);
+    return (struct gq_process){.channel = -1};
 }
 
 void gq_reserve_end(struct gq_reserve *reserve)
 {
-    gq_process_end(&reserve->process, 0);
-    reserve->process = none;
-    reserve->ready = false;
+    for (uint32_t i = 0; i < reserve->count; i++)
+        kill(reserve->waits[i].process.pid, SIGKILL); /* a device lets go of all of them in the time of one */
+    while (reserve->count > 0) {
+        struct gq_process process = remove_at(reserve, reserve->count - 1);
+        gq_process_end(&process, 0);
+    }
+}
+
+void gq_reserve_forget(const struct gq_reserve *reserve)
+{
+    for (uint32_t i = 0; i < reserve->count; i++)
+        close(reserve->waits[i].process.channel);
 }

@@ -1,5 +1,5 @@
-/* reserve.h - a worker process that has taken the device and waits, so that the next worker that is needed is there at
- * once: an epoch's, or a trial's. It holds a context, and nothing of the pipeline. One thread at a time.
+/* reserve.h - worker processes that have taken the device and wait, so that the next worker that is needed is there at
+ * once: an epoch's, or a trial's. Each holds a context, and nothing of the pipeline. One thread at a time.
  */
 #ifndef GQ_PIPELINE_RESERVE_H
 #define GQ_PIPELINE_RESERVE_H
@@ -7,21 +7,32 @@
 #include "base/process.h"
 #include "config/conf.h"
 
+/* What a message may take that ends its workers, faster than others start: one that tries all that are suspected, one
+ * for it alone, one for those behind it, and the next epoch's. */
+#define GQ_RESERVE_MOST 4u
+
 struct gq_reserve {
-    bool wanted;
+    uint32_t wanted; /* processes */
     uint32_t device;
-    struct gq_process process; /* pid 0: none waits */
-    bool ready;                /* it has said that it has the device */
+    uint32_t count;
+    struct gq_reserved {
+        struct gq_process process;
+        bool ready;           /* it has said that it has the device */
+    } waits[GQ_RESERVE_MOST]; /* the oldest first */
 };
 
-/* It is wanted where a start takes long, on a device, unless the pipeline says `spare: off`. */
+/* One is wanted where a start takes long, on a device, and none if the pipeline says `spare: off`. */
 void gq_reserve_init(struct gq_reserve *reserve, const struct gq_conf *conf, enum gq_backend_kind backend);
-/* Starts one, if it is wanted and none waits, without waiting for it. One that cannot be started is none. */
+/* A message has ended a worker, and may end others: GQ_RESERVE_MOST are wanted from now on, if any are. */
+void gq_reserve_grow(struct gq_reserve *reserve);
+/* Starts those that are wanted and not there, without waiting for them. One that cannot be started is none. */
 void gq_reserve_start(struct gq_reserve *reserve);
-/* Waits until it has the device, if there is one: taking it makes messages of others wait. */
+/* Waits until all have the device: taking it makes messages of others wait. */
 void gq_reserve_await(struct gq_reserve *reserve);
-/* The one that waits, once it is ready, or none: whoever needs a worker starts one then. */
+/* The oldest, once it is ready, or none: whoever needs a worker starts one then. */
 struct gq_process gq_reserve_take(struct gq_reserve *reserve);
 void gq_reserve_end(struct gq_reserve *reserve);
+/* In a forked child, whose they are not. */
+void gq_reserve_forget(const struct gq_reserve *reserve);
 
 #endif

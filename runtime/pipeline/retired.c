@@ -9,7 +9,11 @@ static void *end(void *arg)
 
 void gq_retire(struct gq_retired *retired, struct gq_remote *remote)
 {
-    gq_aside_run(&retired->aside, end, remote, "ending a worker");
+    gq_aside_run(&retired->aside[retired->next++ % GQ_RETIRED_MOST], end, remote, "ending a worker");
 }
 
-void gq_retired_finish(struct gq_retired *retired) { gq_aside_finish(&retired->aside); }
+void gq_retired_finish(struct gq_retired *retired)
+{
+    for (uint32_t i = 0; i < GQ_RETIRED_MOST; i++)
+        gq_aside_finish(&retired->aside[i]);
+}

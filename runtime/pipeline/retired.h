@@ -7,14 +7,17 @@
 #include "base/thread.h"
 #include "pipeline/remote.h"
 
-/* The last one. Zero: there was none. */
+#define GQ_RETIRED_MOST 4u
+
+/* The last ones. Zero: there was none. */
 struct gq_retired {
-    struct gq_aside aside;
+    struct gq_aside aside[GQ_RETIRED_MOST];
+    uint32_t next;
 };
 
-/* Kills and destroys it, without waiting for its end; once the one before has ended. */
+/* Kills and destroys it, without waiting for its end; once fewer than GQ_RETIRED_MOST are ending. */
 void gq_retire(struct gq_retired *retired, struct gq_remote *remote);
-/* Waits for the end of the last one. */
+/* Waits for the end of all. */
 void gq_retired_finish(struct gq_retired *retired);
 
 #endif

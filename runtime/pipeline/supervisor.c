@@ -310,6 +310,8 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
     note(s, &text);
     s->hung = s->silent = false;
     gq_budget_reset(&s->budget);
+    if (count)
+        gq_reserve_grow(&s->reserve);
     gq_status status = try_suspects(s, suspects, count);
     keep_retries(remote);
     if (status == GQ_OK)

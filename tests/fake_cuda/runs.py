@@ -185,6 +185,28 @@ class Runs(gpu.Scenario):
             self.assertGreaterEqual(os.path.getsize(inits), 2)
             os.unlink(self.out)
 
+    def test_as_many_wait_in_reserve_as_the_next_poison_needs(self):
+        for spare, poisoned, waiting in (("on", True, 4), ("on", False, 1), ("off", True, 0)):
+            process = self.start("run", "--backend", "cuda",
+                                 self.pipeline(spare=spare, source={"stdin": {"split": "lines"}}, on_error={"retries": 1}),
+                                 stdin=gpu.subprocess.PIPE, env=self.script("poison=1") if poisoned else self.script())
+            process.stdin.write(b"one\n")
+            process.stdin.flush()
+            self.assertTrue(gpu.harness.until(lambda: os.path.exists(self.out) and self.read() == b"one\n"))
+            self.assertEqual(len(self.processes_of(process, b"reserve")), 0 if spare == "off" else 1)
+            if not poisoned:
+                os.kill(self.worker_of(process), 9)
+            process.stdin.write(b"two\nthree\n")
+            process.stdin.flush()
+            expected = b"one\nthree\n" if poisoned else b"one\ntwo\nthree\n"
+            self.assertTrue(gpu.harness.until(lambda: self.read() == expected))  # pylint: disable=cell-var-from-loop
+            self.assertTrue(gpu.harness.until(lambda: len(self.processes_of(process, b"reserve")) == waiting), (spare, poisoned))
+            time.sleep(0.1)
+            self.assertEqual(len(self.processes_of(process, b"reserve")), waiting)
+            code, _, err = self.finish(process, b"")
+            self.assertEqual((code, self.read(), b"is given up" in err.encode()), (0, expected, poisoned), err)
+            os.unlink(self.out)
+
     def test_a_fault_that_is_reported_after_every_result_fails_the_run(self):
         code, out, err = self.cuda(self.lines(MESSAGES), "late")
         self.assertEqual((code, out), (1, b"".join(m + b"\n" for m in MESSAGES)), err)

@@ -216,18 +216,21 @@ class Scenario(unittest.TestCase, Folder):
         counts = {what: int(n) for n, what in re.findall(r"(\d+) (in|out|failed|dropped|not finished)\b(?! the)", summary)}
         self.assertEqual(counts.pop("in"), sum(counts.values()), summary)
 
+    def processes_of(self, process, role):
+        """The numbers of those of our processes that have this role."""
+        found = []
+        for pid in session_members(process.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if file.read().split(b"\0")[1:2] == [role]:
+                        found.append(pid)
+            except OSError:
+                pass
+        return found
+
     def worker_of(self, process, role=b"worker"):
         """The worker's process number, once it is there; or that of another of our processes, by its role."""
-        def find():
-            for pid in session_members(process.pid):
-                try:
-                    with open(f"/proc/{pid}/cmdline", "rb") as file:
-                        if file.read().split(b"\0")[1:2] == [role]:
-                            return pid
-                except OSError:
-                    pass
-            return None
-        return until(find)
+        return until(lambda: next(iter(self.processes_of(process, role)), None))
 
 
 class Result(unittest.TextTestResult):
