@@ -103,17 +103,22 @@ enum gq_pulse_is {
     GQ_PULSE_ASKED,   /* recorded after an Xid */
 };
 
+/* A thread that calls the driver, as NVML's thread looks at it. */
+struct gq_cuda_caller {
+    uint64_t inside_ns; /* atomic: since when it is inside of the driver, which never keeps it for long; 0: it is not */
+    uint64_t found_ns;  /* that, as it was seen last, */
+    uint32_t looks;     /* and how many looks before that had seen the same */
+};
+
 struct gq_cuda_pulse {
     gq_cu_stream stream;
     gq_cu_event event;
     enum gq_pulse_is is;
-    uint32_t asked;     /* gq_xid_count() when the event was recorded */
-    uint64_t deadline;  /* for the event; 0: to be set at the next look. The bell's */
-    uint64_t inside_ns; /* atomic: since when the bell is inside of the driver; 0: it is not */
-    uint32_t locks;     /* atomic: and has `grids` */
-    uint32_t judged;    /* atomic: Xids of which it is known that they were somebody else's */
-    uint64_t found_ns;  /* `inside_ns` as NVML's thread saw it last, */
-    uint32_t looks;     /* and how many of its looks before that had seen the same */
+    uint32_t asked;    /* gq_xid_count() when the event was recorded */
+    uint64_t deadline; /* for the event; 0: to be set at the next look. The bell's */
+    uint32_t locks;    /* atomic: the bell has `grids` */
+    uint32_t judged;   /* atomic: Xids of which it is known that they were somebody else's */
+    struct gq_cuda_caller bell, change;
 };
 
 /* What serves a step, in one word for the bell's thread. */
@@ -221,7 +226,10 @@ gq_status gq_cuda_pulse_look(struct gq_cuda *c);
 
 /* Nothing runs that a fault could have stopped. */
 void gq_cuda_pulse_rest(struct gq_cuda *c);
-/* By NVML's thread: does the bell come back from the driver, after an Xid? */
+/* The caller is about to call the driver, for no longer than a moment, or to call it again; it has come back. */
+void gq_cuda_enter(struct gq_cuda_caller *caller);
+void gq_cuda_leave(struct gq_cuda_caller *caller);
+/* By NVML's thread: do the bell, and a change, come back from the driver, after an Xid? */
 void gq_cuda_pulse_watch(void *cuda);
 
 /* cuda_run.c */

@@ -270,10 +270,6 @@ void gq_cuda_die(struct gq_cuda *c)
 
 static bool stopping(const struct gq_cuda *c) { return __atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE) != 0; }
 
-/* The bell's: NVML's thread looks whether it comes back. */
-static void enter_driver(struct gq_cuda *c) { __atomic_store_n(&c->pulse.inside_ns, gq_clock_ns(), __ATOMIC_RELEASE); }
-static void leave_driver(struct gq_cuda *c) { __atomic_store_n(&c->pulse.inside_ns, 0, __ATOMIC_RELEASE); }
-
 /* Once round: sleeping hosts, and now and then the grids. */
 static void ring_once(struct gq_cuda *c)
 {
@@ -281,9 +277,9 @@ static void ring_once(struct gq_cuda *c)
     gq_link_ring_host(c->setup.link);
     bool stop = __atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE) != 0;
     if (++c->rounds % CHECK_ROUNDS == 0 && !stop) {
-        enter_driver(c);
+        gq_cuda_enter(&c->pulse.bell);
         const gq_status status = look_at_grids(c);
-        leave_driver(c);
+        gq_cuda_leave(&c->pulse.bell);
         if (status != GQ_OK && !__atomic_load_n(&c->setup.link->host->stop, __ATOMIC_ACQUIRE))
             gq_cuda_die(c);
     }
@@ -295,11 +291,11 @@ static void ring_once(struct gq_cuda *c)
 int gq_cuda_await_look(struct gq_cuda *c)
 {
     const uint64_t spin = gq_clock_ns() + SPIN_NS;
-    enter_driver(c); /* it was inside already: each wait counts for itself */
+    gq_cuda_enter(&c->pulse.bell); /* it was inside already: each wait counts for itself */
     while (c->cu->stream_query(c->look) == GQ_CU_NOT_READY && !stopping(c)) {
         if (gq_clock_past(spin))
             ring_once(c);
-        enter_driver(c);
+        gq_cuda_enter(&c->pulse.bell);
     }
     return c->cu->stream_wait(c->look);
 }
@@ -312,9 +308,9 @@ static void *ring_the_bell(void *arg)
     uint64_t next_look = gq_clock_ns();
     while (!stopping(c)) {
         if (gq_clock_past(next_look)) {
-            enter_driver(c);
+            gq_cuda_enter(&c->pulse.bell);
             gq_cuda_show_runs(c);
-            leave_driver(c);
+            gq_cuda_leave(&c->pulse.bell);
             next_look = gq_clock_ns() + c->setup.look_ms * UINT64_C(1000000);
         }
         ring_once(c);

@@ -230,9 +230,10 @@ bool gq_cuda_grids_left(const struct gq_cuda *c)
 }
 
 /* Is a grid still there that was told to leave? */
-static bool lingers(const struct gq_cuda *c, struct gq_cuda_step *s)
+static bool lingers(struct gq_cuda *c, struct gq_cuda_step *s)
 {
     bool any = false;
+    gq_cuda_enter(&c->pulse.change);
     for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++) {
         struct gq_cuda_stream *stream = &s->stream[i];
         if (!stream->launch || stream->launch > s->told)
@@ -242,6 +243,7 @@ static bool lingers(const struct gq_cuda *c, struct gq_cuda_step *s)
         else
             stream->launch = 0;
     }
+    gq_cuda_leave(&c->pulse.change);
     return any;
 }
 
@@ -352,17 +354,29 @@ static gq_status await_told(struct gq_cuda *c, uint64_t deadline)
     return GQ_OK;
 }
 
+static bool await_all(struct gq_cuda *c, uint64_t deadline)
+{
+    bool left;
+    do {
+        gq_cuda_enter(&c->pulse.change); /* each look counts for itself: a message may take long */
+        left = gq_cuda_grids_left(c);
+    } while (left && !gq_clock_past(deadline));
+    return !left;
+}
+
 /* All grids leave. False: one does not, in time. */
 static bool leave(struct gq_cuda *c, uint64_t deadline)
 {
     gq_status status = GQ_OK;
+    gq_cuda_enter(&c->pulse.change);
     for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++)
         status = tell(c, i, 0);
     if (status != GQ_OK)
         gq_cuda_die(c);
-    while (gq_cuda_grids_left(c))
-        if (gq_clock_past(deadline))
-            return false;
+    const bool all = await_all(c, deadline);
+    gq_cuda_leave(&c->pulse.change);
+    if (!all)
+        return false;
     if (gq_cuda_check_left(c) != GQ_OK)
         gq_cuda_die(c);
     c->running = c->canary.launched = false;
@@ -397,8 +411,11 @@ gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step)
     const uint32_t new = s->live->blocks;
     uint32_t there = 1;
     gq_status status = tell(c, step, new);
-    while (status == GQ_OK && there > 0 && !gq_clock_past(deadline))
+    while (status == GQ_OK && there > 0 && !gq_clock_past(deadline)) {
+        gq_cuda_enter(&c->pulse.change);
         status = count_told(c, step, &there);
+    }
+    gq_cuda_leave(&c->pulse.change);
     if (status == GQ_OK && there == 0)
         return GQ_OK;
     if (status == GQ_OK)

@@ -2,7 +2,8 @@
  *
  * A device that stopped a context's grids takes nothing more of that context. At about the time at which NVML tells of
  * it the driver starts to look into a trap, and whoever asks it for a stream or an event is kept until it has done so,
- * 0.3 to 0.8 s later: the bell does so all the time, and does not come back. A driver that does answer until then would
+ * 0.3 to 0.8 s later: the bell does so all the time, and does not come back, and neither does a change that waits for
+ * the grids to leave. A driver that does answer until then would
  * say of an event on a stream of its own that it has not come. While grids of others fault, ours may stand still, too:
  * up to the time at which NVML tells of it, so what counts begins then. */
 #include "backend/cuda.h"
@@ -103,16 +104,29 @@ static bool is_changing(struct gq_cuda *c)
 
 void gq_cuda_pulse_rest(struct gq_cuda *c) { __atomic_store_n(&c->pulse.judged, gq_xid_count(NULL), __ATOMIC_RELEASE); }
 
+void gq_cuda_enter(struct gq_cuda_caller *caller)
+{
+    __atomic_store_n(&caller->inside_ns, gq_clock_ns(), __ATOMIC_RELEASE);
+}
+
+void gq_cuda_leave(struct gq_cuda_caller *caller) { __atomic_store_n(&caller->inside_ns, 0, __ATOMIC_RELEASE); }
+
 /* In looks, and not by the clock: a process that was stopped for a while is not to blame its device. */
+static bool is_stuck(const struct gq_cuda *c, struct gq_cuda_caller *caller, bool excused)
+{
+    const uint64_t inside = __atomic_load_n(&caller->inside_ns, __ATOMIC_ACQUIRE);
+    const bool same = inside && inside == caller->found_ns && !excused && !all_are_judged(c);
+    caller->looks = same ? caller->looks + 1 : 0;
+    caller->found_ns = inside;
+    return caller->looks > STUCK_LOOKS;
+}
+
+/* A change that brings code to the device, or waits for a message, may take its time, and says so by being outside. */
 void gq_cuda_pulse_watch(void *cuda)
 {
     struct gq_cuda *c = cuda;
-    struct gq_cuda_pulse *p = &c->pulse;
-    const uint64_t inside = __atomic_load_n(&p->inside_ns, __ATOMIC_ACQUIRE);
-    const bool same = inside && inside == p->found_ns && !all_are_judged(c) && !is_changing(c);
-    p->looks = same ? p->looks + 1 : 0;
-    p->found_ns = inside;
-    if (p->looks > STUCK_LOOKS) {
+    const bool bell = is_stuck(c, &c->pulse.bell, is_changing(c));
+    if (is_stuck(c, &c->pulse.change, false) || bell) {
         lost(c);
         gq_cuda_die(c);
     }

@@ -188,7 +188,9 @@ static gq_status hand_over(struct gq_cuda *c, struct gq_cuda_step *s, const stru
     const uint32_t step = (uint32_t)(s - c->step);
     times->step = GQ_STEP_LAUNCH;
     set(c, s, next);
+    gq_cuda_enter(&c->pulse.change);
     gq_status status = gq_cuda_launch_behind(c, step);
+    gq_cuda_leave(&c->pulse.change);
     if (status == GQ_OK) {
         times->step = GQ_STEP_PARK;
         status = gq_cuda_park_behind(c, step);
@@ -257,7 +259,9 @@ static gq_status open_image(struct gq_cuda *c, struct gq_cuda_step *s, const str
     if (c->canary.image)
         return gq_error_set(GQ_ERR_INTERNAL, "a canary runs: one of its two versions is to be used first");
     pthread_mutex_lock(&c->grids); /* the driver may keep others waiting: that is no sign of a device that stopped */
+    gq_cuda_enter(&c->pulse.change);
     gq_status status = gq_cuda_image_open(c, s, image, out);
+    gq_cuda_leave(&c->pulse.change);
     pthread_mutex_unlock(&c->grids);
     return status;
 }

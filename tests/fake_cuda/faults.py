@@ -132,6 +132,33 @@ class Faults(gpu.Scenario):
         for driver in (), ("silent",):
             self.assertIn(STOPPED, self.soon(lambda words=driver: self.run_counted(PACED, 4000, *words)))
 
+    def test_a_fault_is_known_as_soon_while_a_change_waits_for_the_grids(self):
+        for name in ("first.cu", "second.cu"):
+            with open(gpu.harness.ours("echo"), "rb") as file:
+                self.write(name, file.read() + b"// " + name.encode())
+        pipeline = self.pipeline([{"plugin": self.path("first.cu"), "name": "s0", "timeout": "60s"}], source=PACED, sink={"null": {}}, on_error={"retries": 1},
+                                 queue={"capacity": 64})
+        for at in range(1000, 4600, 600):  # a change waits for the grids at some of these faults: one follows the other
+            def attempt(at=at):
+                process = self.start("run", "--json", "--backend", "cuda", pipeline,
+                                     env=self.script(f"poison={at}", NEVER, f"xid={self.xid}", "silent"))
+                done = []
+                swapper = threading.Thread(target=self.swap_until_it_ends, args=(process, done))
+                swapper.start()
+                code, _, err = self.finish(process)
+                swapper.join()
+                self.assertGreater(done.count(0), 1)
+                said = json.loads(err.splitlines()[-1])
+                self.assertEqual((code, said["messages_out"], said["failed"]), (0, 4999, 1), err)
+                return err
+            self.soon(attempt)
+
+    def swap_until_it_ends(self, process, done):
+        name = "second"
+        while process.poll() is None:
+            done.append(self.gpuq("swap", "--rehearse", "off", "s0", self.path(f"{name}.cu"))[0])
+            name = "first" if name == "second" else "second"
+
     def test_a_message_is_not_tried_before_nvml_is_ready_to_tell_of_it(self):
         stages = [{"plugin": "builtin:echo", "name": "s0", "timeout": "60s"}]
         self.assertIn(STOPPED, self.soon(lambda: self.run_counted(PACED, 4000, "init=50", spare="off", stages=stages)))
