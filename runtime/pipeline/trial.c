@@ -61,9 +61,13 @@ static gq_status start(struct gq_trial *trial, const struct gq_epoch_code *code)
     gq_status status = gq_remote_create(p->conf, p->backend, 1, p->versions, NULL, &ready, &trial->remote);
     gq_process_end(&ready, 0); /* if it was not taken */
     gq_reserve_start(&p->supervisor.reserve);
-    if (status == GQ_OK)
-        status = gq_epoch_load(p, trial->remote, code);
-    return status == GQ_OK ? gq_remote_run(trial->remote) : status;
+    return status == GQ_OK ? gq_epoch_load(p, trial->remote, code) : status;
+}
+
+/* A thread may meet the message, and end the worker, before the control thread can answer. */
+static gq_status unless_dead(const struct gq_trial *trial, gq_status status)
+{
+    return gq_link_dead(&trial->remote->link) ? GQ_OK : status;
 }
 
 /* The windows of one trial. Messages are in the order of their ids, so those of a lane are neighbours. */
@@ -170,9 +174,7 @@ static gq_status open_window(struct gq_trial *trial, struct batch *b, uint32_t f
     w->next = first;
     w->end = first + count;
     b->windows++;
-    status = gq_remote_add_window(trial->remote, lane, &w->lane, &range);
-    /* A thread may have met the message before the control thread could answer. */
-    return status == GQ_OK || gq_link_dead(&trial->remote->link) ? GQ_OK : status;
+    return unless_dead(trial, gq_remote_add_window(trial->remote, lane, &w->lane, &range));
 }
 
 /* How many messages from `first` on are of its lane. */
@@ -209,9 +211,12 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
 {
     uint32_t hung = GQ_BLOCK_NONE;
     enum gq_verdict verdict = GQ_VERDICT_NONE;
-    gq_status status = trial->remote ? GQ_OK : start(trial, code);
+    const bool new = !trial->remote;
+    gq_status status = new ? start(trial, code) : GQ_OK;
     if (status == GQ_OK)
         status = open_windows(trial, b);
+    if (status == GQ_OK && new) /* a device that has stopped gives nobody a lane */
+        status = unless_dead(trial, gq_remote_run(trial->remote));
     if (status == GQ_OK) {
         gq_link_ring_worker(&trial->remote->link);
         verdict = watch(trial, b, &hung);
