@@ -1,4 +1,5 @@
 #include "pipeline/remote.h"
+#include "pipeline/remote_ask.h"
 #include "pipeline/budget.h"
 #include "pipeline/reply.h"
 #include "base/assert.h"
@@ -18,7 +19,6 @@
 #define YIELDS 4         /* turns it gives away before it sleeps */
 #define LOST_LOOK_MS 5u  /* between two looks whether a worker is lost */
 #define LOST_SURE_MS 1u  /* to the second one */
-#define BUS_MS 5000u     /* a measurement of the bus ends within this, or its process is ended */
 #define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
@@ -47,10 +47,15 @@ static bool wait_dead(struct gq_remote *remote, uint32_t timeout_ms)
 
 uint32_t gq_remote_deaths(const struct gq_remote *remote) { return __atomic_load_n(&remote->deaths, __ATOMIC_ACQUIRE); }
 
-/* With the lock. While one worker takes another's place, only who sees to that has anything to ask. */
-static void wait_for_worker(struct gq_remote *remote)
+/* With the lock. */
+static bool has_turn(const struct gq_remote *remote)
 {
-    while (remote->away && !pthread_equal(remote->renewer, pthread_self()))
+    return remote->turn == GQ_TURN_GIVEN && pthread_equal(remote->changer, pthread_self());
+}
+
+void gq_remote_wait(struct gq_remote *remote)
+{
+    while (remote->away && !pthread_equal(remote->renewer, pthread_self()) && !has_turn(remote))
         pthread_cond_wait(&remote->renewed, &remote->lock);
 }
 
@@ -73,8 +78,7 @@ static bool is_ending(const struct gq_remote *remote, gq_status status, const st
     return reply->type == GQ_PACKET_DIED || remote->last_word[0] || gq_channel_is_cut(remote->process.channel);
 }
 
-/* A worker that ended instead of answering leaves a better sentence behind, once it is buried. */
-static gq_status explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
+gq_status gq_remote_explain_death(struct gq_remote *remote, gq_status status, uint32_t deaths)
 {
     const uint64_t deadline = gq_clock_deadline(ANSWER_MS);
     while (gq_remote_deaths(remote) == deaths && !gq_link_dead(&remote->link) && !gq_clock_past(deadline))
@@ -83,13 +87,12 @@ static gq_status explain_death(struct gq_remote *remote, gq_status status, uint3
     return known == GQ_OK ? status : known;
 }
 
-/* Has another worker taken the place of one that died since there were so many deaths? */
-static bool was_replaced(struct gq_remote *remote, uint32_t deaths)
+bool gq_remote_was_replaced(struct gq_remote *remote, uint32_t deaths)
 {
     if (gq_remote_deaths(remote) == deaths)
         return false;
     pthread_mutex_lock(&remote->lock);
-    wait_for_worker(remote);
+    gq_remote_wait(remote);
     pthread_mutex_unlock(&remote->lock);
     return !gq_link_dead(&remote->link);
 }
@@ -110,23 +113,24 @@ static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *pa
     return astray ? give_up(remote, status) : status;
 }
 
-static gq_status ask_for(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
-                         struct gq_packet *reply)
+gq_status gq_remote_ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
+                        struct gq_packet *reply)
 {
     pthread_mutex_lock(&remote->lock);
-    wait_for_worker(remote);
+    gq_remote_wait(remote);
     const uint32_t deaths = gq_remote_deaths(remote);
     const bool watched = remote->watched && !remote->away;
     gq_status status = ask_locked(remote, packet, fds, fd_count, reply);
     const bool died = is_ending(remote, status, reply);
+    remote->turn_failed |= died && has_turn(remote);
     pthread_mutex_unlock(&remote->lock);
-    return died && watched ? explain_death(remote, status, deaths) : status;
+    return died && watched ? gq_remote_explain_death(remote, status, deaths) : status;
 }
 
 static gq_status ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count)
 {
     struct gq_packet reply;
-    return ask_for(remote, packet, fds, fd_count, &reply);
+    return gq_remote_ask(remote, packet, fds, fd_count, &reply);
 }
 
 static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, uint32_t threads)
@@ -197,7 +201,7 @@ gq_status gq_remote_add_lane(struct gq_remote *remote, struct gq_lane *lane)
     pthread_mutex_unlock(&remote->lock);
     if (!died)
         return status;
-    return remote->keeper ? GQ_OK : explain_death(remote, status, deaths);
+    return remote->keeper ? GQ_OK : gq_remote_explain_death(remote, status, deaths);
 }
 
 /* With the lock, when a worker took over: it is given the lanes that were added since it was given the others. One that
@@ -232,64 +236,13 @@ gq_status gq_remote_run(struct gq_remote *remote)
     struct gq_packet packet = {.type = GQ_PACKET_START};
     const uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = ask(remote, &packet, NULL, 0);
-    return status != GQ_ERR_DEVICE || !was_replaced(remote, deaths) ? status : GQ_OK; /* which runs already */
+    return status != GQ_ERR_DEVICE || !gq_remote_was_replaced(remote, deaths) ? status : GQ_OK; /* which runs already */
 }
 
 gq_status gq_remote_pause(struct gq_remote *remote)
 {
     struct gq_packet packet = {.type = GQ_PACKET_PAUSE};
     return ask(remote, &packet, NULL, 0);
-}
-
-static gq_status ask_change(struct gq_remote *remote, enum gq_packet_type type, const struct gq_remote_change *change,
-                            const struct gq_image *image, struct gq_swap_times *times)
-{
-    struct gq_packet reply, packet = {.type = (uint32_t)type};
-    packet.stage.stage = change->stage;
-    packet.stage.version = change->version;
-    packet.stage.generation = change->generation;
-    packet.stage.blocks = change->blocks;
-    packet.stage.share = change->share;
-    packet.stage.fresh = change->fresh;
-    snprintf(packet.stage.name, sizeof packet.stage.name, "%s", change->stage_name);
-    gq_status status = ask_for(remote, &packet, image ? &image->fd : NULL, image ? 1 : 0, &reply);
-    *times = status == GQ_OK ? reply.swap : (struct gq_swap_times){0};
-    /* The worker's word is not trusted to be a step; one that ended in between was not asked to do more than load. */
-    times->step = status == GQ_OK ? GQ_STEP_DONE : GQ_STEP_LOAD;
-    if (status != GQ_OK && reply.type == GQ_PACKET_REPLY && reply.step >= GQ_STEP_INSPECT && reply.step < GQ_STEP_DONE)
-        times->step = (gq_swap_step)reply.step;
-    return status;
-}
-
-gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
-                         struct gq_swap_times *times)
-{
-    return ask_change(remote, GQ_PACKET_SWAP, change, image, times);
-}
-
-gq_status gq_remote_canary(struct gq_remote *remote, const struct gq_image *image,
-                           const struct gq_remote_change *change, struct gq_swap_times *times)
-{
-    return ask_change(remote, GQ_PACKET_CANARY, change, image, times);
-}
-
-/* A worker that took over has the live versions only. */
-gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,
-                        struct gq_swap_times *times)
-{
-    gq_status status = ask_change(remote, GQ_PACKET_USE, change, NULL, times);
-    return status == GQ_ERR_NOT_FOUND ? ask_change(remote, GQ_PACKET_SWAP, change, image, times) : status;
-}
-
-gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version)
-{
-    struct gq_packet packet = {.type = GQ_PACKET_DISCARD};
-    packet.stage.stage = stage;
-    packet.stage.version = version;
-    const uint32_t deaths = gq_remote_deaths(remote);
-    gq_status status = ask(remote, &packet, NULL, 0);
-    const bool gone = status == GQ_ERR_NOT_FOUND || (status == GQ_ERR_DEVICE && was_replaced(remote, deaths));
-    return gone ? GQ_OK : status;
 }
 
 /* --- life and death ----------------------------------------------------------------------------------------------- */
@@ -544,45 +497,4 @@ gq_status gq_remote_check(struct gq_remote *remote)
     if (!gq_link_dead(&remote->link))
         return GQ_OK;
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->why); /* written before `dead` */
-}
-
-/* --- asking about a device -------------------------------------------------------------------------------------------
- */
-
-/* One question to a worker of its own. */
-static gq_status ask_new(const struct gq_packet *question, struct gq_packet *reply, uint32_t timeout_ms,
-                         struct gq_process *process)
-{
-    bool astray;
-    *process = (struct gq_process){.channel = -1};
-    gq_status status = gq_remote_start_process("worker", question, process);
-    return status == GQ_OK ? gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray) : status;
-}
-
-gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)
-{
-    struct gq_process process;
-    struct gq_packet packet = {.type = GQ_PACKET_PROBE}, reply = {0};
-    packet.setup.device = device;
-    gq_status status = ask_new(&packet, &reply, ANSWER_MS, &process);
-    if (status == GQ_OK && keep)
-        *keep = process;
-    else
-        gq_process_end(&process, 100);
-    if (status != GQ_OK)
-        return status;
-    *arch = reply.device.arch;
-    snprintf(name, size, "%s", reply.device.name);
-    return GQ_OK;
-}
-
-gq_status gq_remote_measure_bus(uint32_t device, struct gq_bus *out)
-{
-    struct gq_process process;
-    struct gq_packet packet = {.type = GQ_PACKET_BUS}, reply = {0};
-    packet.setup.device = device;
-    gq_status status = ask_new(&packet, &reply, BUS_MS, &process);
-    gq_process_end(&process, 100);
-    *out = reply.bus;
-    return status;
 }

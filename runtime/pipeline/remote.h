@@ -22,6 +22,9 @@ struct gq_remote_keeper {
                                                        GQ_ERR_NOT_READY: none was to; else the sentence is the end's */
 };
 
+/* A change has the first word with a worker that takes over, before that serves. */
+enum gq_turn { GQ_TURN_NONE, GQ_TURN_WANTED, GQ_TURN_GIVEN };
+
 struct gq_remote {
     const struct gq_conf *conf;   /* not owned */
     struct gq_versions *versions; /* of the stages' code, for the sentence of its death; NULL: as in conf */
@@ -37,6 +40,9 @@ struct gq_remote {
     pthread_cond_t renewed;             /* `away` has ended */
     bool away;                          /* under `lock`: a worker has died, and another is being made ready */
     pthread_t renewer;                  /* while away: who does so */
+    enum gq_turn turn;                  /* under `lock`: of a change */
+    pthread_t changer;                  /* whose turn it is, or is to be */
+    bool turn_failed;                   /* under `lock`: the worker ended over it */
     uint32_t deaths;                    /* atomic: workers that were buried */
     uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
     int wait_status;                    /* of the last one */
@@ -66,6 +72,8 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);
 /* For the keeper: another worker takes over. Counted before a lane is given on, which shows the results of trials, and
  * before it serves, so that whoever has a result that was waited for sees the count. */
 void gq_remote_count_restart(struct gq_remote *remote);
+/* For the keeper, when it is ready to serve: a change that was asked for comes first, and is over when this returns. */
+void gq_remote_give_turn(struct gq_remote *remote);
 /* For the keeper: it serves from here on. It may meet the next message that ends it before it can answer: that is a
  * death like any other. */
 gq_status gq_remote_succeed(struct gq_remote *remote);

@@ -231,6 +231,7 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
+    gq_remote_give_turn(s->p->remote);
     return gq_remote_succeed(s->p->remote);
 }
 

@@ -1,7 +1,6 @@
 /* A worker has let go of its channel, and the system takes its time to let go of the process; or the process is gone,
  * and a child that a plugin made holds the channel. Who asks the worker for something then waits for its end, and for
- * no longer: a lane is the next worker's, a change is refused with what the worker died of, and no message is taken to
- * hang.
+ * no longer: a lane is the next worker's, and so is a change, and no message is taken to hang.
  *
  * One is killed when it is about to be told to start (--wrap): the next one, which runs already, is not told again.
  */
@@ -89,10 +88,9 @@ static gq_status swap_to(gq_pipeline *p, const char *name)
     return gq_swap(p, "s", &opts, NULL);
 }
 
-static void *swap_in_vain(void *p)
+static void *swap_meanwhile(void *p)
 {
-    REQUIRE(swap_to(p, "g.cu") == GQ_ERR_DEVICE, "a swap to no worker");
-    REQUIRE(strstr(gq_last_error(), "the worker exited with code 137"), "the sentence");
+    REQUIRE(swap_to(p, "g.cu") == GQ_OK, "a swap beside a worker that ends: %s", gq_last_error());
     return NULL;
 }
 
@@ -127,7 +125,7 @@ static void a_worker_ends_slowly(void)
     REQUIRE(q_enqueue(gq_queue(p), "k", 1, NULL, 0) == Q_OK, "enqueue");
     await("met");
     REQUIRE(pthread_create(&sender, NULL, send_first, gq_queue(p)) == 0, "a thread");
-    REQUIRE(pthread_create(&changer, NULL, swap_in_vain, p) == 0, "a thread");
+    REQUIRE(pthread_create(&changer, NULL, swap_meanwhile, p) == 0, "a thread");
     pthread_join(sender, NULL);
     usleep(WHILE_MS * 1000);
     fclose(poison_create(folder, "bury"));

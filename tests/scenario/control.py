@@ -34,6 +34,19 @@ class Commands(Operated):
         self.assertRegex(row, rf"^a +1  {v['digest']}  live ")
         self.stop(run)
 
+    def test_code_that_ends_its_worker_all_the_time_is_replaced_at_once(self):
+        bad = self.plugin("bad", "if (in.msg_id % 10 == 3) *(volatile int *)64 = 1; out->out[0] = 'b'; *out->out_len = 1;")
+        run = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE))
+        for way in (("swap", "a", self.a), ("rollback", "a"), ("use", "a", "1")) * 6:
+            self.assertEqual(self.gpuq("swap", "--rehearse", "off", "a", bad)[0], 0)
+            self.assertTrue(until(lambda: any("takes over" in line for line in self.said[run.pid])))
+            code, out, err = self.gpuq(*way)
+            self.assertEqual(code, 0, (way, out, err))
+            self.assertEqual(self.live()["plugin"], self.a, way)
+            self.assertTrue(self.last_letters("a"))
+            self.said[run.pid].clear()
+        self.stop(run)
+
     def test_nothing_is_said_to_serve_on_when_the_worker_is_gone(self):
         head = "GQ_STATE(8, {0});\n"
         old = self.letter("old", "o", head.format(1))
