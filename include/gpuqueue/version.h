@@ -7,7 +7,7 @@
  *                    plugins given as source are simply compiled again.
  *
  * History
- *   0.1.0  API 1, layout 1, plugin ABI 1: the first release.
+ *   0.1.0  API 1, layout 3, plugin ABI 1: the first release.
  */
 #ifndef GPUQUEUE_VERSION_H
 #define GPUQUEUE_VERSION_H

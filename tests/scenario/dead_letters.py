@@ -64,6 +64,15 @@ class DeadLetters(harness.Scenario):
             self.assertIn(b"5000 bytes", record["reason"])
             self.assertEqual(self.read(), lines([m for m in messages if m != b"f"]))
 
+    def test_a_length_below_nothing_is_a_dead_letter_and_drops_nothing(self):
+        for below in range(1, 4):
+            plugin = self.plugin("below", f"*out->out_len = in.len - {below};")
+            on_error = {"dead_letter": {"file": {"path": f"{below}.dlq"}}}
+            summary = self.run_ok(self.pipeline([{"plugin": plugin}], source=self.source([b"", b"four"]), on_error=on_error))
+            (record,) = records(self.read(f"{below}.dlq"))
+            self.assertEqual((summary["messages_out"], record["id"], record["class"]), (1, 1, TOO_LONG))
+            self.assertIn(b"%d bytes" % (2**32 - below), record["reason"])
+
     def test_records_are_appended_and_no_file_is_made_without_one(self):
         for _ in range(2):
             self.run_ok(self.failing([b"f1", b"ok"]))
