@@ -18,7 +18,8 @@
  * State     gq_state memory belongs to the stage and stays as it is when the new version declares the same size and
  *           version. If it does not, the new plugin must define gq_migrate (gpuqueue/plugin.h), or the swap is refused.
  *           A version without state leaves it untouched for the next one that has it.
- * Errors    GQ_ERR_INVALID_ARG: no such stage, or the pipeline is not started. GQ_ERR_NOT_FOUND: no such version.
+ * Errors    GQ_ERR_INVALID_ARG: no such stage, or the pipeline is not started. GQ_ERR_NOT_FOUND: no such version, or
+ *           gq_rollback() has none to go to.
  *           GQ_ERR_PLUGIN: refused; anything that is wrong with the plugin, or with what it does to its goldens.
  *           GQ_ERR_CONFIG: gq_reload, the file has errors. GQ_ERR_DEVICE: the worker is gone. GQ_ERR_SHUTDOWN: gq_swap
  *           and gq_reload, the pipeline was interrupted before it was their turn.
@@ -103,7 +104,10 @@ typedef struct gq_swap_opts {
  * `result` may be NULL. */
 GQ_API gq_status gq_swap(gq_pipeline *p, const char *stage, const gq_swap_opts *opts, gq_swap_result *result);
 /* Makes the version live that was live before the present one; while a canary of the stage is being watched, ends that:
- * the live version then serves all messages again, and is the one that `result` names. */
+ * the live version then serves all messages again, and is the one that `result` names. A version that was rolled back
+ * by itself is none to go to, until gq_use() makes it live. If that was the newest change of the stage, or a canary
+ * that failed was, nothing is changed: GQ_ERR_NOT_FOUND and a sentence that says so, once if there is a version to go
+ * to. */
 GQ_API gq_status gq_rollback(gq_pipeline *p, const char *stage, gq_swap_result *result);
 /* Makes a kept version live. */
 GQ_API gq_status gq_use(gq_pipeline *p, const char *stage, uint32_t version, gq_swap_result *result);

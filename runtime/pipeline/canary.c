@@ -31,7 +31,8 @@ struct watch {
     struct served live, canary;
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
     uint64_t results_before, failed_before;
-    uint32_t deaths; /* of workers, before it was launched */
+    uint32_t deaths;   /* of workers, before it was launched */
+    const char *after; /* it was rolled back by itself, after this; NULL: it was not */
 };
 
 /* --- which canary is on ---------------------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ static bool is_slower(const struct watch *w)
 }
 
 /* GQ_ERR_PLUGIN: what speaks against it. */
-static gq_status judge(const struct watch *w)
+static gq_status judge(struct watch *w)
 {
     const struct gq_change *c = w->change;
     const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
@@ -188,6 +189,7 @@ static gq_status judge(const struct watch *w)
             GQ_ERR_PLUGIN, "%s: its p99 is %.1f us, and that of version %u %.1f us; canary_p99 allows %u %%", head,
             (double)w->canary.p99_ns / 1e3, s->live->number, (double)w->live.p99_ns / 1e3, w->limits.canary_p99);
     gq_text_finish(&rolled_back);
+    w->after = status == GQ_OK ? NULL : "it had not proved itself as a canary";
     return status;
 }
 
@@ -199,9 +201,10 @@ static gq_status call_off(const struct watch *w, gq_status status, const char *w
 }
 
 /* Another worker serves by now, with the live version alone. */
-static gq_status call_off_dead(const struct watch *w)
+static gq_status call_off_dead(struct watch *w)
 {
     char why[GQ_ERROR_TEXT_MAX];
+    w->after = "the worker had ended while it was a canary";
     snprintf(why, sizeof why, "%s", gq_error_text());
     return call_off(w, GQ_ERR_PLUGIN, why);
 }
@@ -311,6 +314,8 @@ gq_status gq_change_canary(struct gq_change *c, const gq_swap_opts *opts)
         status = watch(&w);
         set_canary(c, false);
         status = end(c, status);
+        if (w.after && gq_code_state(c->code) != GQ_VERSION_LIVE)
+            gq_versions_note_unfit(c->p->versions, c->stage, c->code, w.after);
     } else {
         set_canary(c, false);
         gq_change_give_up(c, GQ_VERSION_FAILED);

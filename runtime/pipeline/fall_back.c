@@ -1,5 +1,6 @@
 #include "pipeline/fall_back.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A good result of the live version that was handed out, or waits for that. */
@@ -22,9 +23,8 @@ static bool has_served(struct gq_pipeline *p, const struct gq_code *code)
 /* The version that was live before, if its image is kept. */
 static struct gq_code *version_before(struct gq_pipeline *p, uint32_t stage)
 {
-    const struct gq_stage_code *s = &p->versions->stage[stage];
-    struct gq_code *code = s->before ? gq_versions_find(p->versions, stage, s->before) : NULL;
-    return code && code->image.fd >= 0 && code != s->live ? code : NULL;
+    struct gq_code *code = gq_versions_find(p->versions, stage, gq_versions_before(p->versions, stage));
+    return code && code->image.fd >= 0 ? code : NULL;
 }
 
 static enum gq_verdict try_with(struct gq_trial *trial, const struct gq_suspect *suspect, const struct gq_code *before,
@@ -50,14 +50,21 @@ static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *cod
         until[i] = __atomic_load_n(&p->queue->lane[i]->submitted, __ATOMIC_ACQUIRE);
     const uint32_t generation = gq_versions_begin(p->versions, stage, code);
     __atomic_store_n(&p->remote->link.generation, generation, __ATOMIC_RELAXED);
-    gq_versions_went_live(p->versions, stage, code, until, lanes);
+    gq_versions_fell_back(p->versions, stage, code, until, lanes);
+}
+
+static void note_unfit(struct gq_pipeline *p, const struct gq_suspect *suspect, struct gq_code *bad)
+{
+    char after[96];
+    snprintf(after, sizeof after, "it had served no message and ended the worker with message %" PRIu64, suspect->id);
+    gq_versions_note_unfit(p->versions, suspect->stage, bad, after);
 }
 
 static enum gq_fall try_before(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
 {
     struct gq_pipeline *p = trial->p;
     const struct gq_stage_code *s = &p->versions->stage[suspect->stage];
-    const struct gq_code *bad = s->live;
+    struct gq_code *bad = s->live;
     struct gq_code *before = version_before(p, suspect->stage);
     bool well;
     if (!before || has_served(p, bad))
@@ -67,6 +74,7 @@ static enum gq_fall try_before(struct gq_trial *trial, const struct gq_suspect *
     if (!well)
         return GQ_FALL_NONE;
     make_live(p, suspect->stage, before);
+    note_unfit(p, suspect, bad);
     gq_text_printf(said,
                    "stage '%s' is rolled back to version %u (%s): version %u (%s) has served no message, and ends the "
                    "worker with message %" PRIu64 ", which version %u serves",

@@ -182,7 +182,9 @@ gq_status gq_pipeline_use(struct gq_pipeline *p, const char *stage, uint32_t ver
  * or one that somebody swapped in since. */
 static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_result *result)
 {
-    const struct gq_code *live = p->versions->stage[stage].live;
+    struct gq_stage_code *s = &p->versions->stage[stage];
+    const struct gq_code *live = s->live;
+    s->rolled_back.told = true; /* if it had ended by itself meanwhile */
     *result = (gq_swap_result){.size = sizeof *result,
                                .step = GQ_STEP_DONE,
                                .version = live->number,
@@ -190,6 +192,31 @@ static gq_status answer_call_off(struct gq_pipeline *p, uint32_t stage, gq_swap_
                                .generation = live->generation};
     snprintf(result->digest, sizeof result->digest, "%.*s", (int)sizeof result->digest - 1, live->image.digest);
     return GQ_OK;
+}
+
+/* What whoever asks for a rollback wants to be rid of may have been rolled back a moment before: it is said, once where
+ * there is a version to go to, and nothing else is taken away meanwhile. */
+static gq_status refuse_twice(struct gq_stage_code *s, uint32_t before)
+{
+    char more[80] = "no other version was live before it";
+    s->rolled_back.told = true;
+    if (before)
+        snprintf(more, sizeof more, "ask once more to go to version %u, which was live before it", before);
+    return gq_error_set(GQ_ERR_NOT_FOUND,
+                        "version %u of stage '%s' was rolled back already, after %s; version %u is live, and %s",
+                        s->rolled_back.version, s->name, s->rolled_back.after, s->live->number, more);
+}
+
+static gq_status roll_back(struct gq_pipeline *p, uint32_t stage, gq_swap_result *result)
+{
+    struct gq_stage_code *s = &p->versions->stage[stage];
+    const uint32_t before = gq_versions_before(p->versions, stage);
+    result->live = s->live->number;
+    if (s->rolled_back.version && (!before || !s->rolled_back.told))
+        return refuse_twice(s, before);
+    if (before == 0)
+        return gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' still runs the code that it started with", s->name);
+    return use(p, stage, before, result);
 }
 
 gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap_result *result)
@@ -200,14 +227,10 @@ gq_status gq_pipeline_rollback(struct gq_pipeline *p, const char *stage, gq_swap
     if (status != GQ_OK)
         return status;
     status = find_stage(p, stage, &index);
-    if (status == GQ_OK && called_off && p->versions->stage[index].live->number != canary) {
+    if (status == GQ_OK && called_off && p->versions->stage[index].live->number != canary)
         status = answer_call_off(p, index, result);
-    } else if (status == GQ_OK && p->versions->stage[index].before == 0) {
-        result->live = p->versions->stage[index].live->number;
-        status = gq_error_set(GQ_ERR_NOT_FOUND, "stage '%s' still runs the code that it started with", stage);
-    } else if (status == GQ_OK) {
-        status = use(p, index, p->versions->stage[index].before, result);
-    }
+    else if (status == GQ_OK)
+        status = roll_back(p, index, result);
     gq_pipeline_end_change(p);
     return status;
 }

@@ -285,21 +285,61 @@ void gq_versions_canary_over(struct gq_versions *v, uint32_t stage, struct gq_co
     pthread_mutex_unlock(&v->lock);
 }
 
-void gq_versions_went_live(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
-                           uint32_t lanes)
+static void make_live(struct gq_versions *v, struct gq_stage_code *s, struct gq_code *code, const uint64_t *until,
+                      uint32_t lanes)
 {
-    struct gq_stage_code *s = &v->stage[stage];
     gq_assert(code != s->live);
-    pthread_mutex_lock(&v->lock);
     if (s->live)
         drain(s->live, until, lanes, s->name);
     move(code, GQ_VERSION_LIVE, s->name);
     code->generation = v->generation;
     code->loaded_at_ns = gq_clock_unix_ns();
-    s->before = s->live ? s->live->number : 0;
     s->live = code;
     note_state(s, code);
+}
+
+void gq_versions_went_live(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
+                           uint32_t lanes)
+{
+    struct gq_stage_code *s = &v->stage[stage];
+    pthread_mutex_lock(&v->lock);
+    code->before = s->live ? s->live->number : 0;
+    code->unfit = false; /* somebody wants it, whatever it did */
+    s->rolled_back = (struct gq_rolled_back){0};
+    make_live(v, s, code, until, lanes);
     pthread_mutex_unlock(&v->lock);
+}
+
+void gq_versions_fell_back(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
+                           uint32_t lanes)
+{
+    pthread_mutex_lock(&v->lock);
+    make_live(v, &v->stage[stage], code, until, lanes);
+    pthread_mutex_unlock(&v->lock);
+}
+
+void gq_versions_note_unfit(struct gq_versions *v, uint32_t stage, struct gq_code *code, const char *after)
+{
+    struct gq_stage_code *s = &v->stage[stage];
+    gq_assert(code != s->live);
+    pthread_mutex_lock(&v->lock);
+    code->unfit = true;
+    s->rolled_back = (struct gq_rolled_back){.version = code->number};
+    snprintf(s->rolled_back.after, sizeof s->rolled_back.after, "%s", after);
+    pthread_mutex_unlock(&v->lock);
+}
+
+uint32_t gq_versions_before(struct gq_versions *v, uint32_t stage)
+{
+    const struct gq_stage_code *s = &v->stage[stage];
+    uint32_t number = s->live->before;
+    for (uint32_t i = 0; i < s->count && number != s->live->number; i++) {
+        const struct gq_code *code = gq_versions_find(v, stage, number);
+        if (!code || !code->unfit)
+            return number;
+        number = code->before;
+    }
+    return 0; /* there were none but those, and the live one */
 }
 
 void gq_versions_settle(struct gq_versions *v, uint64_t (*held)(void *arg, const struct gq_code *code), void *arg)

@@ -33,6 +33,8 @@ struct gq_code {
     struct gq_image image;        /* its bytes are let go when it is discarded or failed */
     uint64_t loaded_at_ns;        /* CLOCK_REALTIME when it last became live */
     uint32_t generation;          /* of the change that made it live last */
+    uint32_t before;              /* number of the one that was live before it; 0: none */
+    bool unfit;                   /* it was rolled back by itself, and nobody made it live since */
     uint32_t rehearsed;           /* golden vectors that passed */
     uint64_t until[GQ_LANES_MAX]; /* draining: of each lane, messages below may be with it */
     uint32_t lanes;
@@ -46,8 +48,12 @@ struct gq_stage_code {
     struct gq_code *code[GQ_VERSIONS_MAX]; /* by number */
     uint32_t count, last;                  /* last: the number given last */
     struct gq_code *live;                  /* NULL before there is any */
-    uint32_t before;                       /* number of the one that was live before it; 0: none */
     uint32_t state_bytes, state_version;   /* of the memory that the stage has; 0 bytes: none */
+    struct gq_rolled_back {                /* the newest change, when it was rolled back by itself */
+        uint32_t version;                  /* 0: it was not */
+        bool told;                         /* who asked for a rollback knows of it */
+        char after[96];                    /* what; it ends a sentence */
+    } rolled_back;
 };
 
 struct gq_versions {
@@ -91,6 +97,13 @@ uint32_t gq_versions_burn(struct gq_versions *versions, uint32_t stage);
 /* The worker serves it: until[] and lanes of the one before say which messages that one may still hold. */
 void gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
                            uint32_t lanes);
+/* The same for the version before one that is unfit: what was live before it still is what a rollback goes to. */
+void gq_versions_fell_back(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
+                           uint32_t lanes);
+/* A version that does not serve any more was rolled back by itself; `after` is what had happened. */
+void gq_versions_note_unfit(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const char *after);
+/* The number of the version that was live before the one that is, those that are unfit left out; 0: none. */
+uint32_t gq_versions_before(struct gq_versions *versions, uint32_t stage);
 /* The worker serves a share of the messages with it; and it does so no more, and the live one serves all. */
 void gq_versions_canary(struct gq_versions *versions, uint32_t stage, struct gq_code *code);
 void gq_versions_canary_over(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,

@@ -406,6 +406,57 @@ START_TEST(code_that_ends_every_worker_is_rolled_back)
 }
 END_TEST
 
+static void expect_refused_rollback(gq_pipeline *p, const char *after)
+{
+    char sentence[512];
+    snprintf(sentence, sizeof sentence, "version %s", after);
+    memset(&result, 0, sizeof result);
+    result.size = sizeof result;
+    ck_assert_int_eq(gq_rollback(p, "s", &result), GQ_ERR_NOT_FOUND);
+    ck_assert_msg(strstr(gq_last_error(), sentence) == gq_last_error(), "%s", gq_last_error());
+    ck_assert_uint_eq(result.generation, 0);
+    ck_assert_uint_eq(result.live, live_version(p));
+}
+
+static void swap_to_bad(gq_pipeline *p)
+{
+    const uint32_t live = live_version(p);
+    must(swap_to(p, "s", in_folder("bad.cu")));
+    (void)answer(p, NULL);
+    ck_assert_uint_eq(live_version(p), live);
+}
+
+/* Who sees the crash and asks for a rollback is told that it was made, and does not get the bad code again. */
+START_TEST(a_rollback_does_not_go_to_code_that_was_rolled_back_by_itself)
+{
+    write_tagger("v1.cu", 'a');
+    write_text("bad.cu", PLUGIN(WILD_READ));
+    gq_pipeline *p = started("");
+    swap_to_bad(p);
+    for (int i = 0; i < 2; i++) /* there is nothing to go to, however often one asks */
+        expect_refused_rollback(p,
+                                "2 of stage 's' was rolled back already, after it had served no message and ended the "
+                                "worker with message ");
+    ck_assert_ptr_nonnull(strstr(gq_last_error(), "; version 1 is live, and no other version was live before it"));
+    ck_assert_str_eq(answer(p, NULL), "xa");
+    must(swap_to(p, "s", write_tagger("v3.cu", 'c')));
+    must(swap_to(p, "s", write_tagger("v4.cu", 'd')));
+    must(gq_rollback(p, "s", &result)); /* to version 3, and 4 was live before it */
+    must(gq_use(p, "s", 2, &result));   /* somebody insists, and 3 was live before it */
+    (void)answer(p, NULL);
+    ck_assert_uint_eq(live_version(p), 3);
+    expect_refused_rollback(p, "2 of stage 's' was rolled back already, after ");
+    ck_assert_ptr_nonnull(strstr(gq_last_error(),
+                                 "; version 3 is live, and ask once more to go to version 4, which was "
+                                 "live before it"));
+    must(gq_rollback(p, "s", &result));
+    ck_assert_str_eq(answer(p, NULL), "xd");
+    must(gq_rollback(p, "s", &result)); /* and back, as ever */
+    ck_assert_str_eq(answer(p, NULL), "xc");
+    finish(p);
+}
+END_TEST
+
 /* Crashes with an x. */
 static const char *write_weak(const char *name, char tag)
 {
@@ -516,6 +567,7 @@ int main(void)
                                   what_breaks_a_spare_leaves_neither_processes_nor_files,
                                   a_swap_that_meets_a_dead_worker_is_the_next_ones,
                                   code_that_ends_every_worker_is_rolled_back,
+                                  a_rollback_does_not_go_to_code_that_was_rolled_back_by_itself,
                                   a_message_is_given_up_where_the_code_is_not_at_fault,
                                   versions_are_listed_while_one_rehearses,
                                   a_forked_child_cannot_swap};

@@ -134,6 +134,20 @@ class Commands(Operated):
         self.assertEqual(self.ask("use", "a", "77", code=1)["status"], "GQ_ERR_NOT_FOUND")
         self.stop(run)
 
+    def test_a_rollback_says_what_was_rolled_back_already(self):
+        run = self.running(self.file)
+        bad = self.plugin("bad", "out->out[0] = *(const volatile uint8_t *)(in.len + 64ull);")
+        self.ask("swap", "--rehearse", "off", "a", bad)
+        self.assertTrue(until(lambda: self.live()["version"] == 1))
+        code, out, err = self.gpuq("rollback", "a")
+        self.assertEqual((code, out), (1, b""))
+        self.assertRegex(err, r"\Agpuq rollback: refused at step resolve; version 1 of a serves on\n"
+                         r"version 2 of stage 'a' was rolled back already, after it had served no message and ended the worker with message \d+; "
+                         r"version 1 is live, and no other version was live before it\n\Z")
+        self.assertEqual(self.live()["version"], 1)
+        self.assertTrue(self.last_letters("a"))
+        self.stop(run)
+
     def test_a_reload_takes_new_parameters_and_refuses_a_new_sink(self):
         plugin = self.plugin("p", "out->out[0] = GQ_PARAM(letter, 'x'); *out->out_len = 1;")
         file = self.pipeline([{"plugin": plugin}], source=self.SOURCE)

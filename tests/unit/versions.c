@@ -116,6 +116,39 @@ START_TEST(versions_that_hold_messages_are_bounded)
 }
 END_TEST
 
+/* --- what a rollback goes to -----------------------------------------------------------------------------------------
+ */
+
+static void fall_back_to(struct gq_code *code, struct gq_code *unfit)
+{
+    gq_versions_begin(v, 0, code);
+    gq_versions_fell_back(v, 0, code, NULL, 0);
+    gq_versions_note_unfit(v, 0, unfit, "it was tried");
+}
+
+START_TEST(a_rollback_goes_to_what_was_live_before_and_passes_what_is_unfit)
+{
+    struct gq_code *one = add(0), *two = add(0), *three = add(0);
+    make_live(0, one);
+    ck_assert_uint_eq(gq_versions_before(v, 0), 0);
+    make_live(0, two);
+    make_live(0, one);
+    ck_assert_uint_eq(gq_versions_before(v, 0), 2);
+    make_live(0, two);
+    fall_back_to(one, two); /* before it two was live, and before that it itself */
+    ck_assert_uint_eq(gq_versions_before(v, 0), 0);
+    ck_assert_uint_eq(v->stage[0].rolled_back.version, 2);
+    make_live(0, three);
+    ck_assert_uint_eq(v->stage[0].rolled_back.version, 0);
+    ck_assert_uint_eq(gq_versions_before(v, 0), 1);
+    fall_back_to(one, three);
+    ck_assert_uint_eq(gq_versions_before(v, 0), 0); /* two is unfit still */
+    make_live(0, two);                              /* somebody wants it all the same */
+    make_live(0, one);
+    ck_assert_uint_eq(gq_versions_before(v, 0), 2);
+}
+END_TEST
+
 /* --- whose results
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -194,6 +227,7 @@ int main(void)
                                   who_holds_a_version_is_named,
                                   numbers_are_never_given_twice_and_little_is_remembered_of_what_is_gone,
                                   versions_that_hold_messages_are_bounded,
+                                  a_rollback_goes_to_what_was_live_before_and_passes_what_is_unfit,
                                   results_count_for_the_versions_that_were_live_at_their_generation,
                                   a_change_that_was_undone_leaves_no_generation,
                                   generations_are_told_apart_after_more_changes_than_are_remembered};

@@ -46,9 +46,12 @@
     "live version's, or --canary-p99 PERCENT, where latency is measured and both have 1000 results. gpuq rollback "    \
     "STAGE ends it at once, the end of the run does too, and other changes wait for it. On a GPU whole lanes are "     \
     "shared out, so one lane is too few." TEXT_OF_SOCKET
-#define TEXT_rollback                                                                                              \
-    "Nothing is built or loaded: the version that was live before is still there. A second rollback goes back to " \
-    "where the first one came from." TEXT_OF_SOCKET
+#define TEXT_rollback                                                                                                  \
+    "Nothing is built or loaded: the version that was live before is still there. A second rollback goes back to "     \
+    "where the first one came from. Code that was rolled back by itself, because it crashed or failed as a canary, "   \
+    "is "                                                                                                              \
+    "passed over; if that was the newest change, the command says so with exit code 1 and changes nothing, and asked " \
+    "once more it goes to the version before." TEXT_OF_SOCKET
 #define TEXT_use "VERSION is one that gpuq plugins lists as warm. Nothing is built or loaded." TEXT_OF_SOCKET
 #define TEXT_discard \
     "Frees what the version holds. One that is live, or has messages in flight, is refused." TEXT_OF_SOCKET
