@@ -55,6 +55,19 @@ GQ_API const char *gq_swap_step_name(gq_swap_step step);
 #define GQ_SWAP_LOG_BYTES 16384u
 #define GQ_SHORT_DIGEST 13u /* twelve hexadecimal digits, and the NUL */
 
+/* Which p99 of the live version a canary's was compared with; words as gq_p99_against_name() has them. */
+#define GQ_P99_AGAINST(X)                                          \
+    X(GQ_P99_NONE, "", "none: it was not measured, or not judged") \
+    X(GQ_P99_BESIDE, "beside", "the one of the same time")         \
+    X(GQ_P99_BEFORE, "before", "the one from before the canary, which takes the worker's time for itself")
+
+typedef enum gq_p99_against {
+#define GQ_P99_AGAINST_ENUM(name, word, text) name,
+    GQ_P99_AGAINST(GQ_P99_AGAINST_ENUM)
+#undef GQ_P99_AGAINST_ENUM
+} gq_p99_against;
+GQ_API const char *gq_p99_against_name(gq_p99_against against);
+
 /* What became of a change. */
 typedef struct gq_swap_result {
     size_t size;                  /* sizeof(gq_swap_result), set by the caller */
@@ -75,6 +88,9 @@ typedef struct gq_swap_result {
     uint64_t canary_p99_ns, live_p99_ns;     /* 0 where there is no measurement: sink api */
     char log[GQ_SWAP_LOG_BYTES]; /* the compiler's messages, or the golden vector that differed; "" if there is nothing
                                     to say. Cut at a line's end. */
+    uint64_t before_p99_ns;      /* of the live version, the lowest before a canary beside it; 0: not known */
+    uint32_t canary_cost; /* how long its messages take a thread, in percent of the live version's; 0: not known */
+    gq_p99_against canary_against; /* what canary_p99_ns was compared with */
 } gq_swap_result;
 
 typedef struct gq_swap_opts {
@@ -85,7 +101,10 @@ typedef struct gq_swap_opts {
      * None, with GQ_ERR_PLUGIN and a sentence, if of its results more fail than canary_failures allows (at the end, or
      * as soon as it has 1,000), if its p99 is worse than canary_p99 allows (at the end, where there is a measurement
      * and both have 1,000 results), if it had no result at all, or if gq_rollback() of its stage asks for it; with
-     * GQ_ERR_SHUTDOWN if the pipeline is interrupted before it is decided.
+     * GQ_ERR_SHUTDOWN if the pipeline is interrupted before it is decided. The p99 is compared with the live version's
+     * in the same time. If a message of the canary's takes the worker longer than canary_p99 percent of one of the live
+     * version's, that one is slow because it waits, and its p99 from before counts, where it had 1,000 results (CPU
+     * backend: on a GPU each has its own lanes).
      *
      * While both serve, and until what they were given has ended, generations may fall within a lane. On the CPU
      * backend a hash of a lane and its run of 64 messages says whose they are. On a GPU whole lanes are shared out, and
@@ -96,7 +115,7 @@ typedef struct gq_swap_opts {
     uint32_t canary_ms;       /* how long it is watched, at most a day; 0: 10 s */
     uint32_t canary_messages; /* or until it has so many results, if that comes first; 0: no bound */
     uint32_t canary_failures; /* of a million, how many more than of the live version's may fail; 0: 1,000 */
-    uint32_t canary_p99;      /* percent of the live version's p99 that its own may be; 0: 150 */
+    uint32_t canary_p99;      /* percent of the live version's p99, and of its time, that its own may be; 0: 150 */
 } gq_swap_opts;
 
 /* Builds `plugin` for `stage` (its name in the pipeline file), with the stage's parameters, and makes it live. Returns

@@ -59,6 +59,8 @@ static void answer_change(struct call *call, gq_status status)
     gq_trace_canary(r, t);
     gq_record_number(t, "canary_p99_ns", r->canary_p99_ns);
     gq_record_number(t, "live_p99_ns", r->live_p99_ns);
+    gq_record_number(t, "before_p99_ns", r->before_p99_ns);
+    gq_record_number(t, "canary_cost", r->canary_cost);
     gq_record_string(t, "log", r->log);
 }
 

@@ -39,6 +39,7 @@ void gq_trace_canary(const gq_swap_result *r, struct gq_text *out)
     gq_record_number(out, "canary_failed", r->canary_failed);
     gq_record_number(out, "live_messages", r->live_messages);
     gq_record_number(out, "live_failed", r->live_failed);
+    gq_record_string(out, "canary_against", gq_p99_against_name(r->canary_against));
 }
 
 static const char *outcome(const struct gq_order *order, gq_status status)

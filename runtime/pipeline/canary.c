@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "pipeline/change.h"
+#include "ring/page.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #define LOOK_US 10000u
+#define GLANCE_US 1000u     /* at what the worker's threads hold */
+#define HELD_FROM 100u      /* such glances: fewer tell nothing of how long a message takes */
 #define CANARY_MS 10000u    /* unless the caller says how long */
 #define FAILURES_PPM 1000u  /* and how many more may fail */
 #define P99_PERCENT 150u    /* and how much slower they may be */
@@ -22,6 +25,8 @@ struct served {
     uint64_t results, failed;
     struct gq_histogram *latency; /* NULL: not measured */
     uint64_t p99_ns;
+    uint64_t held;   /* how often a thread of the worker was seen with its messages, */
+    uint64_t unseen; /* and results that it had before anybody looked */
 };
 
 struct watch {
@@ -31,8 +36,9 @@ struct watch {
     struct served live, canary;
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
     uint64_t results_before, failed_before;
-    uint32_t deaths;   /* of workers, before it was launched */
-    const char *after; /* it was rolled back by itself, after this; NULL: it was not */
+    uint64_t before_p99_ns; /* the live version's, before this; 0: not known */
+    uint32_t deaths;        /* of workers, before it was launched */
+    const char *after;      /* it was rolled back by itself, after this; NULL: it was not */
 };
 
 /* --- which canary is on ---------------------------------------------------------------------------------------------
@@ -100,24 +106,88 @@ static void end_watch(struct watch *w)
     free(w->canary.latency);
 }
 
-/* What the live version has served before counts for nothing. */
+/* The p99 of a version that no canary has slowed down. A canary that was too slow has spoilt what its next one would be
+ * compared with, so of what is known the lowest counts. */
+static void note_calm(struct gq_code *live)
+{
+    const uint64_t p99 = live->results >= P99_FROM ? gq_histogram_quantile(live->latency, 0.99) : 0;
+    if (p99 && (live->calm_p99_ns == 0 || p99 < live->calm_p99_ns))
+        live->calm_p99_ns = p99;
+}
+
+/* What the live version has served before counts for nothing, but for what its p99 was. */
 static void take_stock(struct watch *w)
 {
     struct gq_pipeline *p = w->change->p;
-    const struct gq_code *live = p->versions->stage[w->change->stage].live;
+    struct gq_code *live = p->versions->stage[w->change->stage].live;
     tell_lanes(p);
     pthread_mutex_lock(&p->versions->lock);
     w->results_before = live->results;
     w->failed_before = live->failed;
-    if (w->before)
+    if (w->before) {
         *w->before = *live->latency;
+        note_calm(live);
+        w->before_p99_ns = live->calm_p99_ns;
+    }
     pthread_mutex_unlock(&p->versions->lock);
     w->deadline_ns = gq_clock_deadline(w->limits.canary_ms);
 }
 
-static void count_p99(struct served *s)
+/* A thread holds a run of messages from its claim to its end. On a GPU nobody says what its threads hold. */
+static void glance(struct watch *w)
 {
-    s->p99_ns = s->latency && s->results >= P99_FROM ? gq_histogram_quantile(s->latency, 0.99) : 0;
+    const struct gq_worker_page *page = w->change->p->remote->link.worker;
+    const uint32_t threads = gq_page_threads(page);
+    for (uint32_t i = 0; i < threads; i++) {
+        const struct gq_crumb c = gq_page_crumb(page, i);
+        if (c.holds)
+            (c.generation == w->change->code->generation ? &w->canary : &w->live)->held++;
+    }
+}
+
+static void glance_for(struct watch *w, uint32_t us)
+{
+    for (uint32_t passed = 0; passed < us; passed += GLANCE_US) {
+        usleep(GLANCE_US);
+        glance(w);
+    }
+}
+
+/* How long a message of the canary's holds a thread of the worker, in percent of one of the live version's; 0: not
+ * measured. */
+static uint32_t cost(const struct watch *w)
+{
+    const double ours = (double)(w->canary.results - w->canary.unseen),
+                 theirs = (double)(w->live.results - w->live.unseen);
+    if (w->canary.held < HELD_FROM || ours <= 0 || theirs <= 0)
+        return 0;
+    const double percent =
+        100.0 * ((double)w->canary.held / ours) / ((double)(w->live.held ? w->live.held : 1) / theirs);
+    return percent < UINT32_MAX ? (uint32_t)percent : UINT32_MAX;
+}
+
+/* Both wait in the same lanes for the same threads, so a canary that takes them for itself makes the live version as
+ * slow as it is. Then only what was before says how fast it would be. When both are slow and the canary takes no longer
+ * than the live version, it is not its doing. */
+static bool is_costly(const struct watch *w)
+{
+    return w->before_p99_ns && w->change->result->canary_cost > w->limits.canary_p99;
+}
+
+static void count_p99(struct served *s, uint64_t from)
+{
+    s->p99_ns = s->latency && s->results >= from ? gq_histogram_quantile(s->latency, 0.99) : 0;
+}
+
+/* With which p99 the canary's is compared, the lower one if there are two. */
+static void choose_p99(const struct watch *w)
+{
+    const uint64_t beside = w->live.p99_ns;
+    const bool before = is_costly(w) && (beside == 0 || w->before_p99_ns < beside);
+    w->change->result->canary_against = w->canary.p99_ns == 0 ? GQ_P99_NONE
+                                        : before              ? GQ_P99_BEFORE
+                                        : beside              ? GQ_P99_BESIDE
+                                                              : GQ_P99_NONE;
 }
 
 static void look(struct watch *w)
@@ -136,14 +206,17 @@ static void look(struct watch *w)
         gq_histogram_subtract(w->live.latency, w->before);
     }
     pthread_mutex_unlock(&c->p->versions->lock);
-    count_p99(&w->canary);
-    count_p99(&w->live);
+    c->result->canary_cost = cost(w);
+    count_p99(&w->canary, is_costly(w) ? 1 : P99_FROM);
+    count_p99(&w->live, P99_FROM);
+    choose_p99(w);
     c->result->canary_messages = w->canary.results;
     c->result->canary_failed = w->canary.failed;
     c->result->live_messages = w->live.results;
     c->result->live_failed = w->live.failed;
     c->result->canary_p99_ns = w->canary.p99_ns;
     c->result->live_p99_ns = w->live.p99_ns;
+    c->result->before_p99_ns = w->before_p99_ns;
 }
 
 /* --- the verdict ----------------------------------------------------------------------------------------------------
@@ -161,8 +234,24 @@ static bool fails_more(const struct watch *w)
 
 static bool is_slower(const struct watch *w)
 {
-    return w->canary.p99_ns && w->live.p99_ns &&
-           (double)w->canary.p99_ns > (double)w->live.p99_ns * w->limits.canary_p99 / 100.0;
+    const enum gq_p99_against against = w->change->result->canary_against;
+    const uint64_t p99_ns = against == GQ_P99_BEFORE ? w->before_p99_ns : w->live.p99_ns;
+    return against != GQ_P99_NONE && (double)w->canary.p99_ns > (double)p99_ns * w->limits.canary_p99 / 100.0;
+}
+
+static gq_status refuse_slow(const struct watch *w, const char *head)
+{
+    const gq_swap_result *r = w->change->result;
+    const uint32_t live = w->change->p->versions->stage[w->change->stage].live->number;
+    const double ours = (double)w->canary.p99_ns / 1e3;
+    if (r->canary_against == GQ_P99_BESIDE)
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "%s: its p99 is %.1f us, and that of version %u beside it %.1f us; canary_p99 allows %u %%",
+                            head, ours, live, (double)w->live.p99_ns / 1e3, w->limits.canary_p99);
+    return gq_error_set(GQ_ERR_PLUGIN,
+                        "%s: its p99 is %.1f us, and that of version %u before it %.1f us; canary_p99 allows %u %%; "
+                        "what is beside it waits for its messages, each of which takes the worker %.1f times as long",
+                        head, ours, live, (double)w->before_p99_ns / 1e3, w->limits.canary_p99, r->canary_cost / 100.0);
 }
 
 /* GQ_ERR_PLUGIN: what speaks against it. */
@@ -185,9 +274,7 @@ static gq_status judge(struct watch *w)
                               w->live.failed, w->live.results, percent(&w->live),
                               100.0 * w->limits.canary_failures / MILLION);
     else if (is_slower(w))
-        status = gq_error_set(
-            GQ_ERR_PLUGIN, "%s: its p99 is %.1f us, and that of version %u %.1f us; canary_p99 allows %u %%", head,
-            (double)w->canary.p99_ns / 1e3, s->live->number, (double)w->live.p99_ns / 1e3, w->limits.canary_p99);
+        status = refuse_slow(w, head);
     gq_text_finish(&rolled_back);
     w->after = status == GQ_OK ? NULL : "it had not proved itself as a canary";
     return status;
@@ -214,6 +301,9 @@ static gq_status watch(struct watch *w)
 {
     struct gq_pipeline *p = w->change->p;
     const uint32_t enough = w->limits.canary_messages;
+    look(w);
+    w->live.unseen = w->live.results;
+    w->canary.unseen = w->canary.results;
     for (;;) {
         const bool over = gq_clock_past(w->deadline_ns);
         look(w);
@@ -229,7 +319,7 @@ static gq_status watch(struct watch *w)
             return judge(w);
         if (w->canary.results >= FAILURES_FROM && fails_more(w))
             return judge(w);
-        usleep(LOOK_US);
+        glance_for(w, LOOK_US);
     }
 }
 

@@ -17,8 +17,14 @@ const char *gq_swap_step_name(gq_swap_step step)
 const char *gq_version_state_name(gq_version_state state)
 {
     static const char *const words[] = {GQ_VERSION_STATES(WORD)};
-#undef WORD
     return (size_t)state < sizeof words / sizeof *words ? words[state] : "?";
+}
+
+const char *gq_p99_against_name(gq_p99_against against)
+{
+    static const char *const words[] = {GQ_P99_AGAINST(WORD)};
+#undef WORD
+    return (size_t)against < sizeof words / sizeof *words ? words[against] : "?";
 }
 
 /* --- states ------------------------------------------------------------------------------------------------------- */

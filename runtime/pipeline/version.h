@@ -9,7 +9,7 @@
  *     `-> failed       ^                      |
  *     `-> discarded    `----------------------'
  *
- * gq_swap_step_name() and gq_version_state_name() of gpuqueue/swap.h are defined here too.
+ * gq_swap_step_name(), gq_p99_against_name() and gq_version_state_name() of gpuqueue/swap.h are defined here too.
  */
 #ifndef GQ_PIPELINE_VERSION_H
 #define GQ_PIPELINE_VERSION_H
@@ -41,6 +41,7 @@ struct gq_code {
     uint64_t results, failed;
     struct gq_histogram *latency; /* NULL: not measured, or given up */
     uint64_t p99_ns;              /* of one that is given up */
+    uint64_t calm_p99_ns;         /* the lowest before a canary began beside it; 0: not known */
 };
 
 struct gq_stage_code {

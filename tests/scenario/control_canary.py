@@ -13,7 +13,8 @@ from harness import only_on, until
 from operated import Operated
 
 # A device's compiler keeps clocks, and leaves out loops over anything else.
-SLOW = "for (const long long start = clock64(); clock64() - start < 500000;) continue;"
+LOOP = "for (const long long start = clock64(); clock64() - start < {};) continue;"
+SLOW = LOOP.format(500000)
 COUNTS = ("canary_ppm", "canary_messages", "canary_failed", "live_messages", "live_failed")
 
 
@@ -72,7 +73,7 @@ class Canaries(Operated):
     def setUp(self):
         super().setUp()
         self.a, self.b = self.letter("a", "a"), self.letter("b", "b")
-        self.run_ = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, on_error={"retries": 0}))
+        self.run_ = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, on_error={"retries": 0}, cpu={"threads": 2}))
 
     def canary(self, *arguments, file=None, share="50%"):
         """A client that waits for its canary."""
@@ -174,10 +175,43 @@ class Canaries(Operated):
         # What else the machine does makes both slow. A hundredth of the live version's p99 is less than the loop takes, whatever it does.
         answer = self.verdict(self.canary("--canary-for", "60s", "--canary-messages", "4000", "--canary-p99", "1%", file=slow), 65)
         self.assertEqual((answer["step"], answer["live"], answer["canary_failed"]), ("canary", 1, 0))
-        self.assertRegex(answer["error"], r"was rolled back: its p99 is [\d.]+ us, and that of version 1 [\d.]+ us; canary_p99 allows 1 %")
+        self.assertRegex(answer["error"], r"was rolled back: its p99 is [\d.]+ us, and that of version 1 (beside|before) it [\d.]+ us; canary_p99 allows 1 %")
         self.assertGreater(answer["canary_p99_ns"], 100000)
         self.assertGreater(answer["live_p99_ns"], 0)
         self.assertTrue(self.last_letters("a"))
+        self.stop(self.run_)
+
+    def served(self, count):
+        """When the live version has so many results."""
+        self.assertTrue(until(lambda: self.live()["messages"] >= count))
+
+    def test_one_that_makes_the_live_version_as_slow_is_rolled_back(self):
+        slow = self.plugin("slow", LOOP.format(10000000) + "out->out[0] = 's'; *out->out_len = 1;")
+        self.served(2000)
+        for version in (2, 3):  # what the first spoilt is not what the next is compared with
+            code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "1500ms", "a", slow)
+            self.assertEqual((code, out), (65, b""), err)
+            self.assertRegex(err, rf"the canary of stage 'a', version {version}, was rolled back: its p99 is [\d.]+ us, and that of version 1 before it "
+                             r"[\d.]+ us; canary_p99 allows 150 %; what is beside it waits for its messages, each of which takes the worker [\d.]+ times as long\n")
+            self.assertRegex(err, r"\n  before it: p99 [\d.]+ [num]s, which was compared: a message of the canary's takes the worker [\d.]+ times as long\n\Z")
+        for line in self.audit(self.run_, command="swap", count=2):
+            self.assertEqual((line["outcome"], line["canary_against"]), ("refused", "before"))
+        self.assertEqual(self.live()["version"], 1)
+        self.stop(self.run_)
+
+    def test_one_that_is_no_slower_goes_live_however_slow_both_become(self):
+        more = "if ((in.msg_id & 0xffffffffu) > 12000) " + LOOP.format(600000)  # later messages take longer, whoever serves them
+        one, other = (self.plugin(n, f"{more} out->out[0] = '{n}'; *out->out_len = 1;") for n in "mn")
+        self.ask("swap", "a", other)  # built by now, so that its canary begins before that
+        self.stop(self.run_)
+        os.remove(self.out)
+        self.run_ = self.running(self.pipeline([{"name": "a", "plugin": one}], source=self.SOURCE, on_error={"retries": 0}, cpu={"threads": 2}))
+        self.served(2000)
+        answer = self.verdict(self.canary("--canary-for", "60s", "--canary-messages", "10000", "--canary-p99", "200%", file=other), 0)
+        self.assertEqual((answer["live"], answer["canary_against"]), (2, "beside"))
+        self.assertGreater(answer["canary_p99_ns"], 2 * answer["before_p99_ns"])
+        self.assertGreater(answer["canary_cost"], 0)
+        self.assertLess(answer["canary_cost"], 200)
         self.stop(self.run_)
 
     def test_a_rollback_ends_it_and_use_has_it_again(self):

@@ -1,4 +1,5 @@
 #include "control_show.h"
+#include <gpuqueue/swap.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,18 @@ static void add_served(uint64_t messages, uint64_t failed, uint64_t p99_ns, stru
         gq_text_printf(out, ", p99 %s", duration(p99_ns, p99));
 }
 
-/* What was compared: two lines, if there was a canary. */
+/* Who sees two times that are alike is told why they do not count. */
+static void add_before(const struct gq_record *r, struct gq_text *out)
+{
+    char p99[32];
+    if (strcmp(text(r, "canary_against"), gq_p99_against_name(GQ_P99_BEFORE)) == 0)
+        gq_text_printf(
+            out,
+            "\n  before it: p99 %s, which was compared: a message of the canary's takes the worker %.1f times as long",
+            duration(number(r, "before_p99_ns"), p99), (double)number(r, "canary_cost") / 100.0);
+}
+
+/* What was compared: two lines, or three, if there was a canary. */
 static void show_canary(const struct gq_record *r, FILE *to)
 {
     struct gq_text lines = {0};
@@ -52,6 +64,7 @@ static void show_canary(const struct gq_record *r, FILE *to)
     add_served(number(r, "canary_messages"), number(r, "canary_failed"), number(r, "canary_p99_ns"), &lines);
     gq_text_puts(&lines, "\n  beside it: ");
     add_served(number(r, "live_messages"), number(r, "live_failed"), number(r, "live_p99_ns"), &lines);
+    add_before(r, &lines);
     fprintf(to, "%s\n", gq_text_str(&lines));
     gq_text_finish(&lines);
 }

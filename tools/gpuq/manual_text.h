@@ -43,7 +43,8 @@
     "After 10 s, or --canary-for TIME, or when --canary-messages N are its own, it is live for all, or it is rolled "  \
     "back, with exit code 65: if it had no result; if of its results more fail than of the live version's and "        \
     "another 0.1%, or --canary-failures SHARE, which ends it as soon as it has 1000; if its p99 is above 150% of the " \
-    "live version's, or --canary-p99 PERCENT, where latency is measured and both have 1000 results. gpuq rollback "    \
+    "live version's, or --canary-p99 PERCENT, where latency is measured and both have 1000 results. On a CPU one "     \
+    "whose messages take the worker so much longer is compared with the p99 from before it. gpuq rollback "            \
     "STAGE ends it at once, the end of the run does too, and other changes wait for it. On a GPU whole lanes are "     \
     "shared out, so one lane is too few." TEXT_OF_SOCKET
 #define TEXT_rollback                                                                                                  \
