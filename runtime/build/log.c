@@ -1,6 +1,7 @@
 #include "build/log.h"
 #include "build/caret.h"
 #include "build/unit.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,20 @@ struct line {
     const char *text; /* NULL: no such form */
 };
 
+#define CHAIN_MAX 8 /* lines of an include chain that are shown */
+
 struct cleaning {
     const char *path;
     enum gq_image_kind kind;
     const struct gq_scan *scan;
     struct gq_text *out;
-    size_t start;     /* of what this call appends to `out` */
-    struct line from; /* gcc, before an error inside a template: the line that used the template */
-    struct line held; /* clang, before that line: an error inside a template of ours */
+    size_t start;                 /* of what this call appends to `out` */
+    struct gq_text warnings;      /* what is shown behind the errors */
+    struct gq_text *to;           /* where the line at hand goes: one of the two */
+    struct line from;             /* gcc, before an error inside a template: the line that used the template */
+    struct line held;             /* clang, before that line: an error inside a template of ours */
+    struct line chain[CHAIN_MAX]; /* before a diagnostic: who included the file, the last one in the last place */
+    uint32_t chained;             /* how long it is */
 };
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
@@ -57,26 +64,42 @@ static void read_place(struct line *l)
 }
 
 static bool is_ours(const struct line *l) { return begins(l, GQ_UNIT_OURS); }
+static bool is_error(const struct line *l) { return l->text && has(l, " error: "); }
+
+/* gcc indents what led to a diagnostic: FILE:LINE:COLUMN:   required from here. */
+static bool is_use(const struct line *l)
+{
+    return l->text && l->s + l->len - l->text > 3 && memcmp(l->text, "   ", 3) == 0;
+}
 
 /* --- what is left out --------------------------------------------------------------------------------------------- */
 
+static bool is_chain(const struct line *l)
+{
+    return begins(l, "In file included from ") || begins(l, "                 from ");
+}
+
+/* FILE: In member function 'f': the diagnostic behind it has a line. */
+static bool names_function(const struct line *l)
+{
+    return !l->text && has(l, ": In ") && (l->s[l->len - 1] == ':' || l->s[l->len - 1] == ',');
+}
+
 static bool is_noise(const struct line *l)
 {
-    static const char *const starts[] = {"In file included from", "                 from ",
-                                         "collect2:", "cc1plus:", "compilation terminated"};
-    static const char *const parts[] = {
-        ": In function ",      ": In member function ", ": In instantiation of ", ": In lambda function",
-        ": At global scope:",  ": At top level:",       " errors generated.",     " error generated.",
-        " warning generated.", " warnings generated.",  "linker command failed",  ": in function `",
-        "error: ld returned",  ": In substitution of ", ": In constructor "};
+    static const char *const starts[] = {"collect2:", "cc1plus:", "compilation terminated", "    inlined from "};
+    static const char *const parts[] = {": At global scope:",    ": At top level:",     " errors generated.",
+                                        " error generated.",     " warning generated.", " warnings generated.",
+                                        "linker command failed", ": in function `",     "error: ld returned"};
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-        if (begins(l, starts[i]) &&
-            (has(l, GQ_UNIT_OURS) || has(l, "<command-line>") || has(l, "<built-in>") || i >= 2))
+        if (begins(l, starts[i]))
             return true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (has(l, parts[i]))
             return true;
-    return is_ours(l) && (has(l, ": note:") || has(l, ": warning:") || has(l, "required from"));
+    if (is_chain(l))
+        return has(l, GQ_UNIT_OURS) || has(l, "<command-line>") || has(l, "<built-in>");
+    return names_function(l) || (is_ours(l) && (has(l, ": note:") || has(l, ": warning:") || is_use(l)));
 }
 
 /* --- what is said in another way ---------------------------------------------------------------------------------- */
@@ -159,7 +182,7 @@ static void add_caret(struct cleaning *c, const struct line *l)
 {
     const struct gq_text *text = l->text ? gq_scan_text(c->scan, l->s, l->file_len) : NULL;
     if (text)
-        gq_caret_add(c->out, text->data, text->len, l->number, l->column);
+        gq_caret_add(c->to, text->data, text->len, l->number, l->column);
 }
 
 /* As it is, but with control characters shown as '?': the text may quote the plugin. */
@@ -168,42 +191,64 @@ static void add_plain(struct cleaning *c, const struct line *l)
     for (size_t i = 0; i < l->len; i++) {
         unsigned char ch = (unsigned char)l->s[i];
         char shown = (ch < 0x20 && ch != '\t') || ch == 0x7f ? '?' : (char)ch;
-        gq_text_add(c->out, &shown, 1);
+        gq_text_add(c->to, &shown, 1);
     }
-    gq_text_puts(c->out, "\n");
+    gq_text_puts(c->to, "\n");
     add_caret(c, l);
 }
 
 /* What `error` says, at the place of `user`. */
 static void say_at(struct cleaning *c, const struct line *user, const struct line *error)
 {
-    gq_text_printf(c->out, "%.*s:%u:%u:%.*s\n", (int)user->file_len, user->s, user->number, user->column,
+    gq_text_printf(c->to, "%.*s:%u:%u:%.*s\n", (int)user->file_len, user->s, user->number, user->column,
                    (int)(error->s + error->len - error->text), error->text);
     add_caret(c, user);
 }
 
-static bool is_error(const struct line *l) { return l->text && has(l, " error: "); }
-
-/* Lines that were kept back and turned out to be about the user's own templates, or about no place of the user's. */
+/* An error that was kept back and turned out to be about no place of the user's. */
 static void flush(struct cleaning *c)
 {
-    if (c->from.text)
-        add_plain(c, &c->from);
     if (c->held.text)
         add_plain(c, &c->held);
-    c->from.text = c->held.text = NULL;
+    c->held.text = NULL;
+}
+
+/* What led to a diagnostic stands before it in the compiler's words, and behind it here: who reads one line of it, as
+ * in an audit, reads what is wrong. */
+static void add_context(struct cleaning *c)
+{
+    const uint32_t shown = c->chained < CHAIN_MAX ? c->chained : CHAIN_MAX;
+    if (c->from.text)
+        add_plain(c, &c->from);
+    for (uint32_t i = 0; i < shown; i++) {
+        if (i == CHAIN_MAX - 1 && c->chained > CHAIN_MAX)
+            gq_text_printf(c->to, "                 ... (%" PRIu32 " more)\n", c->chained - CHAIN_MAX);
+        add_plain(c, &c->chain[i]);
+    }
+    c->from.text = NULL;
+    c->chained = 0;
+}
+
+static bool keep_chain(struct cleaning *c, const struct line *l)
+{
+    if (is_chain(l)) {
+        c->chain[c->chained < CHAIN_MAX ? c->chained : CHAIN_MAX - 1] = *l;
+        c->chained++;
+    }
+    return is_chain(l);
 }
 
 /* An error inside a template of ours belongs to the line that used it: gcc names that line before, clang after. */
 static bool say_at_user(struct cleaning *c, const struct line *l)
 {
-    if (l->text && !is_ours(l) && has(l, "required from")) {
+    if (is_use(l) && !is_ours(l)) {
         c->from = *l;
         return true;
     }
     if (is_ours(l) && is_error(l) && c->from.text) {
         say_at(c, &c->from, l);
         c->from.text = NULL;
+        add_context(c);
         return true;
     }
     if (is_ours(l) && is_error(l)) {
@@ -214,6 +259,7 @@ static bool say_at_user(struct cleaning *c, const struct line *l)
     if (c->held.text && l->text && !is_ours(l) && has(l, "requested here")) {
         say_at(c, l, &c->held);
         c->held.text = NULL;
+        add_context(c);
         return true;
     }
     return false;
@@ -227,12 +273,21 @@ static void clean_line(struct cleaning *c, struct line *l)
         l->s += 2;
         l->len -= 2;
     }
+    if (l->len == 0)
+        return;
     read_place(l);
-    if (say_at_user(c, l) || l->len == 0 || is_noise(l))
+    if (is_error(l))
+        c->to = c->out;
+    if (say_at_user(c, l) || is_noise(l) || keep_chain(c, l))
         return;
     flush(c);
-    if (!say_undefined(c, l))
-        add_plain(c, l);
+    if (say_undefined(c, l))
+        return;
+    if (l->text && has(l, " warning: "))
+        c->to = &c->warnings;
+    add_plain(c, l);
+    if (l->text)
+        add_context(c);
 }
 
 static void cut(struct gq_text *out, size_t start)
@@ -249,7 +304,7 @@ static void cut(struct gq_text *out, size_t start)
 void gq_log_clean(const char *raw, const char *path, enum gq_image_kind kind, const struct gq_scan *scan,
                   struct gq_text *out)
 {
-    struct cleaning c = {.path = path, .kind = kind, .scan = scan, .out = out, .start = out->len};
+    struct cleaning c = {.path = path, .kind = kind, .scan = scan, .out = out, .start = out->len, .to = out};
     while (*raw && out->len - c.start <= GQ_LOG_BYTES_MAX) {
         const char *end = strchrnul(raw, '\n');
         struct line l = {.s = raw, .len = (size_t)(end - raw)};
@@ -257,5 +312,8 @@ void gq_log_clean(const char *raw, const char *path, enum gq_image_kind kind, co
         raw = *end ? end + 1 : end;
     }
     flush(&c);
+    add_context(&c);
+    gq_text_add(out, gq_text_str(&c.warnings), c.warnings.len);
+    gq_text_finish(&c.warnings);
     cut(out, c.start);
 }

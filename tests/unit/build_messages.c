@@ -149,6 +149,75 @@ START_TEST(headers_beside_the_plugin_are_found_and_shown)
 }
 END_TEST
 
+/* The first line of what each compiler says. */
+static void expect_first(const char *path, const char *gcc, const char *clang)
+{
+    const char *const expected[] = {gcc, clang};
+    for (size_t i = 0; i < 2; i++) {
+        if (!have_compiler(compilers[i]))
+            continue;
+        const char *log = log_of(compilers[i], path, GQ_ERR_PLUGIN);
+        const char *at = strstr(log, expected[i]);
+        ck_assert_msg(at && at < strchrnul(log, '\n'), "%s said:\n%.800s\nexpected first:\n%s", compilers[i], log,
+                      expected[i]);
+    }
+}
+
+#define STAGE "__device__ void process_message(const MsgView &in, ResultView *out) { *out->out_len = in.len; }\n"
+
+START_TEST(an_error_comes_before_those_who_include_its_file)
+{
+    make_test_folder();
+    write_file("mine.h", "bad\n");
+    write_file("outer.h", "#include \"mine.h\"\n");
+    const char *path = write_file("uses.cu", "#include <gpuqueue/plugin.h>\n#include \"outer.h\"\n" STAGE);
+    expect_first(path, "mine.h:1:1: error: 'bad' does not name a type", "mine.h:1:1: error: unknown type name 'bad'");
+    const char *log = log_of("g++", path, GQ_ERR_PLUGIN);
+    ck_assert_msg(strstr(log, "uses.cu:2:\n") > strstr(log, "^\nIn file included from "), "%s", log);
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(a_long_chain_of_includes_is_cut)
+{
+    make_test_folder();
+    const char *path = write_file("self.cu", "#include \"self.cu\"\n" STAGE);
+    expect_first(path, "error: #include nested depth", "error: #include nested too deeply");
+    const char *log = log_of("g++", path, GQ_ERR_PLUGIN);
+    const char *more = strstr(log, " more)\n                 from ");
+    unsigned lines = 0;
+    for (const char *at = log; more && at < more; at = strchr(at, '\n') + 1)
+        lines++;
+    ck_assert_msg(lines == 11, "%u lines in\n%.800s", lines, log);
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(an_error_in_a_template_comes_before_who_used_it)
+{
+    make_test_folder();
+    const char *path = write_file("twice.cu", "#include <gpuqueue/plugin.h>\n"
+                                              "template <class T> __device__ int first(T t) { return t.none; }\n"
+                                              "__device__ int second() { return first(1); }\n" STAGE);
+    expect_first(path, "twice.cu:2:57: error: request for member 'none'", "twice.cu:2:56: error: member reference");
+    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "twice.cu:3:39:   required from here\n"));
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(errors_come_before_warnings)
+{
+    make_test_folder();
+    const char *path = write_file("both.cu", "#include <gpuqueue/plugin.h>\n"
+                                             "__device__ void first() { int unused; }\n"
+                                             "bad;\n" STAGE);
+    expect_first(path, "both.cu:3:1: error:", "both.cu:3:1: error:");
+    ck_assert_ptr_nonnull(
+        strstr(log_of("g++", path, GQ_ERR_PLUGIN), "\n    2 | __device__ void first() { int unused; }\n"));
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(a_byte_order_mark_is_no_error)
 {
     make_test_folder();
@@ -176,6 +245,10 @@ int main(void)
     tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
     tcase_add_test(tests, machine_code_is_refused_by_kind);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
+    tcase_add_test(tests, an_error_comes_before_those_who_include_its_file);
+    tcase_add_test(tests, a_long_chain_of_includes_is_cut);
+    tcase_add_test(tests, an_error_in_a_template_comes_before_who_used_it);
+    tcase_add_test(tests, errors_come_before_warnings);
     tcase_add_test(tests, a_byte_order_mark_is_no_error);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
