@@ -145,6 +145,8 @@ struct gq_host_page {
 
 #define GQ_CRUMB_SOURCE 255u /* gq_crumb.stage while a source plugin makes messages; `current` is then its index */
 
+#define GQ_ADDRESS_UNKNOWN UINT64_MAX /* the signal came without one */
+
 /* What one block does now. A line each: blocks never share one. */
 struct gq_crumb {
     uint64_t holds;      /* messages of the claimed run, 0: none */
@@ -155,7 +157,7 @@ struct gq_crumb {
     uint64_t retries;    /* further attempts of messages that failed */
     uint32_t signal;     /* signal that ended this block, or GQ_FAULT_CUDA and what did; 0 while it lives */
     uint32_t overflow;   /* 1: the signal came because a thread's stack was full */
-    uint64_t address;    /* fault address of that signal */
+    uint64_t address;    /* fault address of that signal, or GQ_ADDRESS_UNKNOWN */
     uint64_t generation; /* of the code that serves the run; 0: not said */
     uint8_t pad0[GQ_LINE_BYTES - 72];
 };

@@ -12,6 +12,10 @@ static _Thread_local struct gq_crumb *own_crumb;
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 
+/* A signal that was sent has no address, nor has a pointer that is no address at all (x86-64: not canonical): there the
+ * kernel says SI_KERNEL and 0, which would be read as a null pointer. */
+static bool has_address(const siginfo_t *info) { return info->si_code > 0 && info->si_code != SI_KERNEL; }
+
 /* Stores only, then the default action: returning runs the faulting instruction again, now without a handler; a signal
  * that was sent (abort), or that came after its instruction (a breakpoint, a refused system call), has to be raised
  * again. */
@@ -19,8 +23,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
     if (own_crumb) {
-        own_crumb->address = (uint64_t)(uintptr_t)info->si_addr;
-        own_crumb->overflow = gq_fiber_overflowed(info->si_addr);
+        own_crumb->address = has_address(info) ? (uint64_t)(uintptr_t)info->si_addr : GQ_ADDRESS_UNKNOWN;
+        own_crumb->overflow = has_address(info) && gq_fiber_overflowed(info->si_addr);
         __atomic_store_n(&own_crumb->signal, (uint32_t)signal_number, __ATOMIC_RELEASE);
     }
     signal(signal_number, SIG_DFL);

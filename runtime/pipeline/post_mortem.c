@@ -59,11 +59,20 @@ static uint32_t find_culprit(const struct gq_worker_page *page, struct gq_crumb 
     return GQ_BLOCKS_MAX;
 }
 
+static void describe_address(const struct gq_crumb *c, struct gq_text *out)
+{
+    if (c->overflow)
+        gq_text_puts(out, " because a CUDA thread's stack was full");
+    else if (c->address == GQ_ADDRESS_UNKNOWN)
+        gq_text_puts(out, " at an address that is not known");
+    else
+        gq_text_printf(out, " at address 0x%" PRIx64, c->address);
+}
+
 static void describe_culprit(const struct scene *scene, const struct gq_crumb *c, bool said, struct gq_text *out)
 {
     if (!said && (c->signal == SIGSEGV || c->signal == SIGBUS))
-        gq_text_printf(out, c->overflow ? " because a CUDA thread's stack was full" : " at address 0x%" PRIx64,
-                       c->address);
+        describe_address(c, out);
     if (!gq_crumb_is_inside(c)) {
         gq_text_puts(out, " in a thread that processed no message");
         return;

@@ -11,6 +11,8 @@ from harness import ECHO, lines
 
 CRASHES = {
     "segv": ("*(volatile int *)8 = 1;", "SIGSEGV at address 0x8"),
+    "wild": ("*(volatile int *)0x4141414141414141ull = 1;", "SIGSEGV at an address that is not known"),
+    "raise": ("raise(SIGSEGV);", "SIGSEGV at an address that is not known"),
     "abort": ("abort();", "SIGABRT"),
     "divide": ("volatile int zero = 0, quotient = 12345 / zero; (void)quotient;", "SIGFPE"),
     "assert": ("assert(in.len == 99999);", "in.len == 99999"),

@@ -106,6 +106,14 @@ START_TEST(a_thread_without_a_message_is_not_blamed_on_one)
 }
 END_TEST
 
+START_TEST(an_address_that_no_one_gave_is_not_0)
+{
+    page->crumb[0] = (struct gq_crumb){.signal = SIGSEGV, .address = GQ_ADDRESS_UNKNOWN};
+    expect(SIGSEGV, "",
+           "the worker was killed by SIGSEGV at an address that is not known in a thread that processed no message");
+}
+END_TEST
+
 START_TEST(garbage_in_the_page_stays_within_bounds)
 {
     memset(page, 0xff, sizeof *page);
@@ -116,9 +124,9 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_crash_names_signal_stage_and_messages, a_crash_is_told_of_the_version_that_ran,
-                                  every_index_of_a_source_is_named_whole,
-                                  a_thread_without_a_message_is_not_blamed_on_one,
-                                  garbage_in_the_page_stays_within_bounds};
+    const TTest *const tests[] = {
+        a_crash_names_signal_stage_and_messages,         a_crash_is_told_of_the_version_that_ran,
+        every_index_of_a_source_is_named_whole,          an_address_that_no_one_gave_is_not_0,
+        a_thread_without_a_message_is_not_blamed_on_one, garbage_in_the_page_stays_within_bounds};
     return unit_run("post mortem", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
