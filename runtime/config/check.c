@@ -164,7 +164,8 @@ static void default_dead_letter_bytes(struct gq_conf *conf)
 static void default_dead_letter(struct gq_reading *r, struct gq_yaml *root)
 {
     struct gq_conf *conf = r->conf;
-    if (conf->sink.kind == GQ_SINK_API || !conf->name || find(root, "on_error.dead_letter"))
+    conf->own_letters = find(root, "on_error.dead_letter") != NULL;
+    if (conf->sink.kind == GQ_SINK_API || !conf->name || conf->own_letters)
         return;
     struct gq_text file = {0};
     gq_text_printf(&file, "%s.dlq", conf->name);

@@ -92,6 +92,7 @@ struct gq_conf {
     struct gq_conf_sink sink;
     enum gq_delivery_kind delivery;
     uint32_t retries;
+    bool own_letters;     /* the file says where failed messages go; else that follows from name and sink */
     char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
     uint64_t dead_bytes;  /* of its file, at most */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */

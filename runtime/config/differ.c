@@ -54,13 +54,23 @@ static bool same_field(const struct gq_schema_row *row, const struct gq_conf *a,
     return same_text(p, q);
 }
 
+static bool is_below(const struct gq_schema_row *row, const char *path)
+{
+    const size_t len = strlen(path);
+    return strncmp(row->path, path, len) == 0 && (!row->path[len] || row->path[len] == '.');
+}
+
+/* A default that follows from other keys changes with them, and they are what the user changed. */
+static bool follows(const struct gq_schema_row *row, const struct gq_conf *a, const struct gq_conf *b)
+{
+    return is_below(row, "on_error.dead_letter") && !a->own_letters && !b->own_letters;
+}
+
 static bool differs_below(const struct gq_schema_row *section, const struct gq_conf *a, const struct gq_conf *b)
 {
-    const size_t len = strlen(section->path);
     for (size_t i = 0; i < gq_schema_count; i++) {
         const struct gq_schema_row *row = &gq_schema_rows[i];
-        const bool below = strncmp(row->path, section->path, len) == 0 && (!row->path[len] || row->path[len] == '.');
-        if (below && row->width > 0 && !same_field(row, a, b))
+        if (is_below(row, section->path) && row->width > 0 && !follows(row, a, b) && !same_field(row, a, b))
             return true;
     }
     return false;

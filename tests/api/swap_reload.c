@@ -119,6 +119,31 @@ START_TEST(what_messages_are_laid_out_for_cannot_change)
 }
 END_TEST
 
+#define FILED HEAD STAGES "source: { generate: { count: 1, bytes: 1 } }\nsink: { null: {} }\n"
+
+/* Dead letters go to NAME.dlq where the file does not say where, and then the name is all that was changed. */
+START_TEST(a_default_that_follows_from_a_change_is_none)
+{
+    static const struct {
+        const char *more, *changed;
+    } rows[] = {{"name: other\n", ": name; restart"},
+                {"name: other\non_error: { retries: 1 }\n", ": name, on_error; restart"},
+                {"on_error: { dead_letter: { file: { path: o.dlq } } }\n", ": on_error; restart"}};
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    gq_pipeline *p = opened(FILED, true);
+    must(gq_start(p));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, FILED "%s", rows[i].more);
+        write_text("swap.yaml", text);
+        ck_assert_int_eq(reload(p, 0), GQ_ERR_CONFIG);
+        ck_assert_msg(strstr(gq_last_error(), rows[i].changed) != NULL, "%s", gq_last_error());
+    }
+    finish(p);
+}
+END_TEST
+
 START_TEST(a_file_with_errors_changes_nothing)
 {
     gq_pipeline *p = started_two();
@@ -160,13 +185,11 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_changed_parameter_is_a_swap_of_its_stage,
-                                  a_changed_plugin_is_a_swap_of_its_stage,
-                                  a_file_that_says_the_same_changes_nothing,
-                                  both_stages_change_or_none,
-                                  what_messages_are_laid_out_for_cannot_change,
-                                  a_file_with_errors_changes_nothing,
-                                  how_swaps_are_done_may_change,
-                                  a_pipeline_that_was_given_as_text_has_no_file};
+    const TTest *const tests[] = {
+        a_changed_parameter_is_a_swap_of_its_stage,   a_changed_plugin_is_a_swap_of_its_stage,
+        a_file_that_says_the_same_changes_nothing,    both_stages_change_or_none,
+        what_messages_are_laid_out_for_cannot_change, a_default_that_follows_from_a_change_is_none,
+        a_file_with_errors_changes_nothing,           how_swaps_are_done_may_change,
+        a_pipeline_that_was_given_as_text_has_no_file};
     return unit_run("reload", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);
 }
