@@ -86,9 +86,9 @@ typedef struct EnqueueItem {
 /* --- lifecycle ------------------------------------------------------------------------------------------------------
  */
 
-/* Opens a queue with one stage and starts it: the plugin named by $GPUQ_PLUGIN (a .cu file), by default `echo`, on the
- * backend named by $GPUQ_BACKEND (auto, cuda, cpu), by default auto. $GPUQ_JOURNAL names its journal, if it is to have
- * one, and $GPUQ_DURABILITY (fdatasync, memory), by default fdatasync, how safe that is. NULL on failure. */
+/* Opens a queue with one stage and starts it: the plugin named by $GPUQ_PLUGIN (a .cu file), by default `builtin:echo`,
+ * on the backend named by $GPUQ_BACKEND (auto, cuda, cpu), by default auto. $GPUQ_JOURNAL names its journal, if it is
+ * to have one, and $GPUQ_DURABILITY (fdatasync, memory), by default fdatasync, how safe that is. NULL on failure. */
 GQ_API GpuQueue *q_init(const QueueConfig *cfg);
 
 /* Opens a queue on a pipeline file whose source and sink are `api: {}` and starts it. NULL on failure. */

@@ -52,17 +52,75 @@ static GpuQueue *run(const gq_open_opts *opts)
     return p->handle;
 }
 
+/* --- q_init ------------------------------------------------------------------------------------------------------- */
+
+/* What the caller of q_init set, for each key of the pipeline that is made of it. */
+static const struct {
+    const char *key, *set_by;
+} sources[] = {{"queue.journal", "GPUQ_JOURNAL"},
+               {"stages[0].plugin", "GPUQ_PLUGIN"},
+               {"queue.capacity", "cfg.capacity"},
+               {"queue.slot_bytes", "cfg.slot_bytes"}};
+
+/* What stands behind "q_init:LINE:COLUMN: error: KEY", and who set that; NULL: the line is no error of a key. */
+static const char *read_error(const char *line, const char **set_by)
+{
+    int end = 0;
+    if (sscanf(line, "q_init:%*u:%*u: error: %n", &end) != 0 || end == 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        const size_t len = strlen(sources[i].key);
+        *set_by = sources[i].set_by;
+        if (strncmp(line + end, sources[i].key, len) == 0 && line[end + (int)len] == ':')
+            return line + end + len;
+    }
+    return NULL;
+}
+
+/* A place in a text that q_init wrote itself helps nobody: each line names what the caller set. */
+static void name_what_was_set(void)
+{
+    char said[GQ_ERROR_TEXT_MAX];
+    const gq_status status = gq_error_status();
+    struct gq_text text = {0};
+    snprintf(said, sizeof said, "%s", gq_error_text());
+    for (const char *line = said; *line;) {
+        const size_t len = strcspn(line, "\n") + (strchr(line, '\n') != NULL);
+        const char *set_by = NULL, *rest = read_error(line, &set_by);
+        if (rest)
+            gq_text_printf(&text, "q_init: %s%.*s", set_by, (int)(line + len - rest), rest);
+        else
+            gq_text_add(&text, line, len);
+        line += len;
+    }
+    if (!text.failed)
+        gq_error_set(status, "%s", gq_text_str(&text));
+    gq_text_finish(&text);
+}
+
+/* A word that is none is refused also where no journal is kept: it was meant for one. */
+static gq_status read_durability(const char **out)
+{
+    const char *set = getenv("GPUQ_DURABILITY");
+    *out = set && *set ? set : "fdatasync";
+    if (strcmp(*out, "fdatasync") == 0 || strcmp(*out, "memory") == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_CONFIG, "q_init: GPUQ_DURABILITY: expected fdatasync or memory, got '%s'", *out);
+}
+
 /* A JSON string is a YAML string. */
 static void put_string(struct gq_text *yaml, const char *s) { gq_text_json(yaml, s, strlen(s)); }
 
 GpuQueue *q_init(const QueueConfig *cfg)
 {
     const char *plugin = getenv("GPUQ_PLUGIN"), *journal = getenv("GPUQ_JOURNAL");
-    const char *durability = getenv("GPUQ_DURABILITY");
+    const char *durability;
     if (!cfg) {
         gq_error_set(GQ_ERR_INVALID_ARG, "q_init: cfg is NULL");
         return NULL;
     }
+    if (read_durability(&durability) != GQ_OK)
+        return NULL;
     struct gq_text yaml = {0};
     gq_text_printf(&yaml, "version: 1\nname: queue\nqueue: { capacity: %" PRIu32 ", slot_bytes: %" PRIu32,
                    cfg->capacity, cfg->slot_bytes);
@@ -70,7 +128,7 @@ GpuQueue *q_init(const QueueConfig *cfg)
         gq_text_puts(&yaml, ", journal: ");
         put_string(&yaml, journal);
         gq_text_puts(&yaml, ", durability: ");
-        put_string(&yaml, durability && *durability ? durability : "fdatasync");
+        put_string(&yaml, durability);
     }
     gq_text_puts(&yaml, " }\nstages:\n  - { name: plugin, plugin: ");
     put_string(&yaml, plugin && *plugin ? plugin : "builtin:echo");
@@ -81,6 +139,8 @@ GpuQueue *q_init(const QueueConfig *cfg)
         gq_error_set(GQ_ERR_NO_MEMORY, "q_init: out of memory");
     else
         q = run(&opts);
+    if (!q)
+        name_what_was_set();
     gq_text_finish(&yaml);
     return q;
 }

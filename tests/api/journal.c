@@ -467,6 +467,34 @@ START_TEST(damage_is_refused_with_its_place)
 }
 END_TEST
 
+/* What is wrong with q_init's environment is said of its variables, not of a text that nobody wrote. */
+START_TEST(a_wrong_variable_is_named)
+{
+    static const struct {
+        const char *name, *value, *said;
+        uint32_t capacity;
+    } rows[] = {
+        {"GPUQ_JOURNAL", ".", "q_init: GPUQ_JOURNAL: '.' is a folder, a file was expected", 16},
+        {"GPUQ_PLUGIN", "nope", "q_init: GPUQ_PLUGIN: cannot read 'nope': No such file or directory", 16},
+        {"GPUQ_DURABILITY", "foo", "q_init: GPUQ_DURABILITY: expected fdatasync or memory, got 'foo'", 16},
+        {"GPUQ_BACKEND", "cpu", "q_init: cfg.capacity: expected a power of two from 2 to 16777216, got '3'", 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const QueueConfig cfg = {.capacity = rows[i].capacity, .slot_bytes = 64};
+        unsetenv("GPUQ_JOURNAL");
+        setenv(rows[i].name, rows[i].value, 1);
+        ck_assert_ptr_null(q_init(&cfg));
+        ck_assert_msg(strncmp(q_last_error(), rows[i].said, strlen(rows[i].said)) == 0, "%s", q_last_error());
+        unsetenv(rows[i].name);
+    }
+    const QueueConfig cfg = {.capacity = 3, .slot_bytes = 64};
+    setenv("GPUQ_JOURNAL", ".", 1);
+    ck_assert_ptr_null(q_init(&cfg));
+    ck_assert_msg(strstr(q_last_error(), "q_init: cfg.capacity: ") &&
+                      strstr(q_last_error(), "\nq_init: GPUQ_JOURNAL: "),
+                  "%s", q_last_error());
+}
+END_TEST
+
 int main(void)
 {
     const TTest *tests[] = {what_was_accepted_comes_with_its_id_in_order,
@@ -480,6 +508,7 @@ int main(void)
                             a_full_disk_accepts_nothing_and_loses_nothing,
                             a_disk_that_fails_ends_the_queue_and_not_what_was_accepted,
                             a_torn_tail_is_cut_and_said_and_statistics_count,
-                            damage_is_refused_with_its_place};
+                            damage_is_refused_with_its_place,
+                            a_wrong_variable_is_named};
     return unit_run("journal", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

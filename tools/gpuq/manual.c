@@ -36,7 +36,7 @@ static const struct variable variables[] = {
     {"GPUQ_BACKEND", "auto, cpu or cuda: wins over the pipeline file and q_init(); --backend wins over it."},
     {"GPUQ_CACHE", "off, or the folder in which compiled plugins are kept."},
     {"GPUQ_CXX", "The C++ compiler of the CPU backend; by default c++, g++ or clang++, the first that is in PATH."},
-    {"GPUQ_PLUGIN", "The plugin that q_init() opens; by default echo."},
+    {"GPUQ_PLUGIN", "The plugin that q_init() opens: a file, or builtin:NAME; by default builtin:echo."},
     {"GPUQ_JOURNAL", "The journal of a queue that q_init() opens; by default none."},
     {"GPUQ_DURABILITY", "How safe that journal is: fdatasync or memory; by default fdatasync."},
     {"GPUQ_WORKER", "The gpuq-worker program, when it is neither beside gpuq nor in the installed folder."},
