@@ -237,3 +237,10 @@ void gq_process_describe(int wait_status, struct gq_text *out)
     else
         gq_text_printf(out, "exited with code %d", WEXITSTATUS(wait_status));
 }
+
+void gq_process_doubt(int wait_status, struct gq_text *out)
+{
+    const char *chosen = secure_getenv("GPUQ_WORKER");
+    if (chosen && WIFEXITED(wait_status))
+        gq_text_printf(out, "; GPUQ_WORKER=%s was started for it, and must be a gpuq-worker of this release", chosen);
+}

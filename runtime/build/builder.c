@@ -243,6 +243,11 @@ static bool template_failed(const struct gq_text *log)
 static gq_status collect(struct builder *b, struct job *job)
 {
     struct gq_text rule = {0};
+    if (access(b->workshop.object, F_OK) != 0 && errno == ENOENT)
+        return gq_error_set(GQ_ERR_UNAVAILABLE,
+                            "the compiler %s ended without an error and made no file; GPUQ_CXX names the C++ compiler, "
+                            "without options",
+                            job->request->program);
     gq_status status = gq_file_read(b->workshop.object, GQ_OBJECT_BYTES_MAX, &job->object);
     if (status == GQ_OK)
         status = gq_file_read(b->workshop.depends, GQ_DEPENDS_BYTES_MAX, &rule);

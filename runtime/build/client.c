@@ -156,13 +156,15 @@ static gq_status lost_builder(struct gq_builder *b, gq_status status)
 {
     struct gq_text how = {0};
     int wait_status;
-    if (status == GQ_ERR_TIMEOUT)
+    if (status == GQ_ERR_TIMEOUT) {
         gq_text_printf(&how, "did not answer within %u ms and was killed", b->timeout_ms + GRACE_MS);
-    else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status))
+    } else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status)) {
         gq_process_describe(wait_status, &how);
-    else
+        gq_process_doubt(wait_status, &how);
+    } else {
         gq_text_printf(&how, "does not answer%s%s", status == GQ_OK ? "" : ": ",
                        status == GQ_OK ? "" : gq_error_text());
+    }
     gq_process_end(&b->process, GRACE_MS); /* for it to take its folder away */
     status = gq_error_set(status == GQ_ERR_TIMEOUT ? GQ_ERR_PLUGIN : GQ_ERR_INTERNAL, "the builder process %s",
                           gq_text_str(&how));

@@ -49,6 +49,7 @@ class Refusals(harness.Scenario):
             got, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), env={"GPUQ_WORKER": other})
             self.assertIn(got, (1, 69, 70), err)
             self.assertIn("gpuq run: ", err)
+            self.assertIn(f"; GPUQ_WORKER={other} was started for it, and must be a gpuq-worker of this release", err)
 
     def test_cuda_without_a_driver_never_falls_back(self):
         cuda = self.pipeline(backend="cuda", source={"stdin": {}})

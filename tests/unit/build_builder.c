@@ -37,7 +37,10 @@ START_TEST(a_builder_that_died_is_started_again)
     make_test_folder();
     setenv("GPUQ_WORKER", "/bin/false", 1); /* a program that ends at once */
     ck_assert_int_eq(build_stage(builder, P("warns.cu"), &image), GQ_ERR_INTERNAL);
-    ck_assert_msg(strstr(gq_error_text(), "the builder process exited with code 1") != NULL, "%s", gq_error_text());
+    ck_assert_msg(strstr(gq_error_text(),
+                         "the builder process exited with code 1; GPUQ_WORKER=/bin/false was started for it, and "
+                         "must be a gpuq-worker of this release") != NULL,
+                  "%s", gq_error_text());
     gq_image_finish(&image);
     setenv("GPUQ_WORKER", program, 1);
     ck_assert_msg(build_stage(builder, P("warns.cu"), &image) == GQ_OK, "%s", gq_error_text());
@@ -106,6 +109,17 @@ START_TEST(a_compiler_that_is_none_is_named)
 }
 END_TEST
 
+/* It has a version, takes every option, and makes nothing. */
+START_TEST(a_compiler_that_makes_no_file_is_named)
+{
+    setenv("GPUQ_CXX", "/bin/true", 1);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
+    ck_assert_str_eq(gq_error_text(),
+                     "building " P("warns.cu") ": the compiler /bin/true ended without an error and made no file; "
+                                               "GPUQ_CXX names the C++ compiler, without options");
+}
+END_TEST
+
 START_TEST(nothing_is_left_behind)
 {
     make_test_folder();
@@ -126,6 +140,7 @@ int main(void)
     tcase_add_test(tests, a_relative_path_is_the_callers);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
+    tcase_add_test(tests, a_compiler_that_makes_no_file_is_named);
     tcase_add_test(tests, nothing_is_left_behind);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
