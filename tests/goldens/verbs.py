@@ -257,6 +257,10 @@ def check_testing():
     report = json.loads(expect("test", "--json", "misfit.cu", code=65).stdout)
     if (report["passed"], report["failed"], len(report["vectors"])) != (2, 8, 10):
         failures.append(f"gpuq plugin test --json misfit.cu: {[(v['name'], v['passed']) for v in report['vectors']]}")
+    for verb, file, code in (("test", "none.cu", 65), ("inspect", "none.cu", 65), ("test", "../../plugins/drops_odd.cu", 65)):
+        answer = json.loads(expect(verb, "--json", file, code=code, err=r"\Agpuq").stdout or b"{}")
+        if answer.get("exit_code") != code or answer.get("status") != "GQ_ERR_PLUGIN" or file not in answer.get("error", ""):
+            failures.append(f"gpuq plugin {verb} --json {file}: {answer}")
     expect("test", "stateful.cu", out="4 of 4 vectors pass")
     expect("test", "endless.cu", "--timeout", "1", code=65, out="did not end within 1 s(.|\n)*ok    ends")
     expect("test", "misfit.cu", "--backend", "cuda", code=69, err="cuda", GPUQ_LIBCUDA="/nowhere")

@@ -146,6 +146,17 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(len(self.read("out.dlq")), len(whole))
         self.assertGreater(end, 0)
 
+    def test_json_is_whole_when_a_file_is_missing_or_damaged(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        whole = self.read("out.dlq")
+        self.write("damaged.dlq", whole[:-10] + b"?" + whole[-9:] + whole[32:])
+        for name, arguments, expected, count in (("none.dlq", ("ls",), 74, None), ("damaged.dlq", ("ls",), 65, 1),
+                                                 ("none.dlq", ("show", "1"), 74, None)):
+            code, out, err = self.gpuq("dlq", *arguments[:1], "--json", self.path(name), *arguments[1:])
+            answer = json.loads(out)
+            self.assertEqual((code, answer["exit_code"], answer["error"] in err), (expected, expected, True), err)
+            self.assertEqual(len(answer["letters"]) if count else None, count, out)
+
     def test_another_kind_of_file_a_later_version_and_a_link_are_refused_before_a_message_is_read(self):
         pipeline = self.failing([b"ok"], dead="x")
         self.run_ok(self.failing([b"f1"], name="first"))

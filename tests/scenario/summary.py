@@ -37,6 +37,25 @@ class Summary(harness.Scenario):
         self.assertEqual((code, summary["status"], summary["messages_out"]), (65, "GQ_ERR_DATA", 1))
         self.assertIn("standard input:2:", summary["error"])
 
+    def test_the_json_of_a_run_that_did_not_start_has_its_sentence(self):
+        wrong = self.write("wrong.yaml", "version: 1\nstagges: []\n")
+        api = self.pipeline(source={"api": {}})
+        for file, expected, name, words in ((wrong, 78, "GQ_ERR_CONFIG", "wrong.yaml:2:1: error: stagges: unknown key"),
+                                            (self.path("none.yaml"), 74, "GQ_ERR_IO", "none.yaml: No such file"),
+                                            (api, 64, "GQ_ERR_INVALID_ARG", "for a program that opens the file")):
+            code, out, err = self.gpuq("run", "--json", file)
+            summary = json.loads(err)
+            self.assertEqual((code, summary["exit_code"], summary["status"], out), (expected, expected, name, b""), err)
+            self.assertIn(words, summary["error"])
+        broken = self.pipeline([{"plugin": self.write("broken.cu", "?\n")}], source={"stdin": {}})
+        code, _, err = self.gpuq("run", "--json", broken)
+        self.assertEqual((code, json.loads(err)["status"]), (65, "GQ_ERR_PLUGIN"), err)
+
+    def test_json_and_quiet_exclude_each_other(self):
+        code, _, err = self.gpuq("run", "--json", "--quiet", self.pipeline(source={"stdin": {}}))
+        self.assertEqual(code, 64, err)
+        self.assertIn("--json and --quiet", err)
+
     def test_the_text_has_them_too_and_standard_output_has_only_data(self):
         code, out, err = self.gpuq("run", self.moody(sink={"stdout": {}}))
         self.assertEqual((code, out), (0, b"one\ntwo\n\n" * 100), err)

@@ -104,6 +104,8 @@ int cmd_bench(int argc, char **argv)
     if (!parse(argc, argv, &b, &json))
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);
     gq_status status = bench_choose(&b);
+    if (status != GQ_OK && json)
+        gpuq_report_json(stdout, "{", status);
     if (status != GQ_OK)
         return gpuq_report("bench", status);
     status = run_cases(&b, argc, argv);

@@ -167,16 +167,9 @@ static void show_json(const struct command *command, const struct gq_answer *ans
 /* Nobody answered: this thread's error. */
 static int fail(const struct command *command, bool json, gq_status status)
 {
-    struct gq_text out = {0};
-    gpuq_report(command->name, status);
-    if (json) {
-        gq_text_printf(&out, "{\"status\": \"%s\", \"exit_code\": %d, \"error\": ", gq_status_name(status),
-                       gq_status_exit_code(status));
-        gq_text_json(&out, gq_error_text(), strlen(gq_error_text()));
-        printf("%s}\n", gq_text_str(&out));
-    }
-    gq_text_finish(&out);
-    return gq_status_exit_code(status);
+    if (json)
+        gpuq_report_json(stdout, "{", status);
+    return gpuq_report(command->name, status);
 }
 
 static int run(const struct command *command, int argc, char **argv)

@@ -181,6 +181,8 @@ int cmd_dlq(int argc, char **argv)
     struct dlq_args args = {0};
     gq_status status = run(argc - 1, argv + 1, &args);
     free(args.picks);
+    if (status != GQ_OK && args.json)
+        gpuq_report_json(stdout, args.listing ? "], " : "{", status);
     if (status != GQ_OK && *gq_error_text())
         gpuq_report("dlq", status);
     return gq_status_exit_code(status);

@@ -31,9 +31,12 @@ static int refuse(const char *name)
 }
 
 /* There is no pipeline file here: an error of the configuration is one of the command line. */
-int plugin_complain(gq_status status)
+int plugin_complain(const struct plugin_args *args, gq_status status)
 {
-    return gpuq_report("plugin", status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status);
+    status = status == GQ_ERR_CONFIG ? GQ_ERR_INVALID_ARG : status;
+    if (args->json)
+        gpuq_report_json(stdout, "{", status);
+    return gpuq_report("plugin", status);
 }
 
 int plugin_pin(const struct plugin_args *args)
@@ -43,7 +46,7 @@ int plugin_pin(const struct plugin_args *args)
     if (status == GQ_OK)
         fputs(gq_text_str(&lines), stdout);
     gq_text_finish(&lines);
-    return status == GQ_OK ? 0 : plugin_complain(status);
+    return status == GQ_OK ? 0 : plugin_complain(args, status);
 }
 
 int cmd_plugin(int argc, char **argv)
@@ -53,7 +56,7 @@ int cmd_plugin(int argc, char **argv)
             continue;
         struct plugin_args args;
         gq_status status = plugin_args_parse(argc - 1, argv + 1, &args);
-        int code = status == GQ_OK ? verbs[i].run(&args) : plugin_complain(status);
+        int code = status == GQ_OK ? verbs[i].run(&args) : plugin_complain(&args, status);
         plugin_args_finish(&args);
         return code;
     }

@@ -170,6 +170,12 @@ static gq_status summary_json(const gq_pipeline *p, const gq_stats *s, gq_status
     return failed && status == GQ_OK ? GQ_ERR_NO_MEMORY : status;
 }
 
+/* Where --json was asked for it is all that stands on standard error, as of a summary. */
+static int complain(const struct run_opts *opts, gq_status status)
+{
+    return opts->json ? gpuq_report_json(stderr, "{", status) : gpuq_report("run", status);
+}
+
 static void tell_note(void *context, const char *sentence)
 {
     (void)context;
@@ -201,7 +207,7 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
     if (status == GQ_OK)
         status = run_control_start(&control, p, opts->watch, p->conf->control_socket != NULL);
     if (status != GQ_OK)
-        return gpuq_report("run", status);
+        return complain(opts, status);
     const uint64_t torn = __atomic_load_n(&p->dead_file.torn_bytes, __ATOMIC_RELAXED);
     if (torn)
         fprintf(stderr,
@@ -272,23 +278,27 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
         fputs("gpuq run: one pipeline file was expected; try `gpuq help run`\n", stderr);
         return false;
     }
+    if (opts->json && opts->quiet) {
+        fputs("gpuq run: --json and --quiet: a summary as JSON or none was expected; leave one out\n", stderr);
+        return false;
+    }
     opts->open.path = argv[optind];
     return true;
 }
 
 /* Where messages come from a program, or results go to one, there is nothing to run without it. */
-static bool for_programs(const gq_pipeline *p, const char *path)
+static gq_status refuse_for_programs(const gq_pipeline *p, const char *path)
 {
     bool source = p->conf->source.kind == GQ_SOURCE_API, sink = p->conf->sink.kind == GQ_SINK_API;
-    if (source || sink)
-        fprintf(stderr,
-                "gpuq run: %s: %s `api`, which is for a program that opens the file with q_open() or gq_open(); name "
-                "another to run it here\n",
-                path,
-                source && sink ? "source and sink are"
-                : source       ? "source is"
-                               : "sink is");
-    return source || sink;
+    if (!source && !sink)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_INVALID_ARG,
+                        "%s: %s `api`, which is for a program that opens the file with q_open() or gq_open(); name "
+                        "another to run it here",
+                        path,
+                        source && sink ? "source and sink are"
+                        : source       ? "source is"
+                                       : "sink is");
 }
 
 int cmd_run(int argc, char **argv)
@@ -298,9 +308,9 @@ int cmd_run(int argc, char **argv)
     if (!parse(argc, argv, &opts))
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);
     gq_status status = gq_open(&opts.open, &p);
-    if (status != GQ_OK)
-        return gpuq_report("run", status);
-    int code = for_programs(p, opts.open.path) ? gq_status_exit_code(GQ_ERR_INVALID_ARG) : run(p, &opts);
+    if (status == GQ_OK)
+        status = refuse_for_programs(p, opts.open.path);
+    const int code = status == GQ_OK ? run(p, &opts) : complain(&opts, status);
     running = NULL;
     gq_close(p);
     return code;

@@ -18,6 +18,7 @@ struct dlq_args {
     const char *verb, *file, *pipeline; /* pipeline: replay */
     const char *backend;
     bool json, raw, all;
+    bool listing; /* ls has begun the JSON object: an error ends it */
     struct dlq_pick *picks;
     size_t pick_count;
 };

@@ -163,6 +163,7 @@ gq_status dlq_ls(struct dlq_args *args)
         gq_text_puts(&out, "{\"file\": ");
         gq_text_json(&out, args->file, strlen(args->file));
         gq_text_puts(&out, ", \"letters\": [");
+        args->listing = true;
     }
     while (status == GQ_OK && (status = end = gq_dead_read(&r, &letter)) == GQ_OK) {
         if (args->json) {
@@ -182,6 +183,8 @@ gq_status dlq_ls(struct dlq_args *args)
             gq_text_printf(&out, "], \"torn_bytes\": %" PRIu64 "}\n", r.torn_bytes);
         status = print(&out);
     }
+    if (status != GQ_OK && out.len > 0 && !out.failed) /* the head of a list without a letter */
+        (void)fwrite(gq_text_str(&out), 1, out.len, stdout);
     return finish(&r, &out, status);
 }
 

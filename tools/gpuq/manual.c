@@ -43,6 +43,11 @@ static const struct variable variables[] = {
 };
 #define VARIABLE_COUNT (sizeof variables / sizeof *variables)
 
+static const char json_of_errors[] =
+    "A command that has --json and fails before it has an answer prints {\"status\", \"exit_code\", \"error\"} in its "
+    "place: the name and the number of this list, and the sentence. gpuq run does so on standard error, as with its "
+    "summary; lint lists the error among the others.";
+
 void gpuq_manual_usage(FILE *out)
 {
     fprintf(out, "gpuq %s - " NAME_TEXT "\n\nusage: gpuq COMMAND [ARGUMENT...]\n\n", GQ_VERSION);
@@ -121,6 +126,7 @@ static void roff_commands(FILE *out)
 static void roff_exit_codes(FILE *out)
 {
     fputs(".SH EXIT STATUS\n", out);
+    roff_text(out, json_of_errors);
     for (int code = 0; code < EXIT_CODE_MAX; code++) {
         const char *separator = "";
         for (size_t i = 0; i < STATUS_COUNT; i++) {

@@ -9,6 +9,7 @@
 #include "plugin_target.h"
 #include "plugin_text.h"
 #include "plugin_verbs.h"
+#include "refuse.h"
 
 #define IMAGE_BYTES_MAX (256u << 20)
 
@@ -42,13 +43,15 @@ static gq_status read_params(const struct plugin_args *args, struct built *b)
 }
 
 /* An error is reported when it is found: the compiler's own text is the sentence, and it may be long. */
-static gq_status complain_with_log(gq_status status, const struct built *b, int *code)
+static gq_status complain_with_log(const struct plugin_args *args, gq_status status, const struct built *b, int *code)
 {
     *code = gq_status_exit_code(status);
+    if (b->image.log.len && args->json)
+        gpuq_report_json(stdout, "{", status);
     if (b->image.log.len)
         fprintf(stderr, "%s%s", b->image.log.data, b->image.log.data[b->image.log.len - 1] == '\n' ? "" : "\n");
     else
-        *code = plugin_complain(status);
+        *code = plugin_complain(args, status);
     return status;
 }
 
@@ -81,11 +84,11 @@ static gq_status make(const struct plugin_args *args, struct built *b, int *code
     if (status == GQ_OK)
         status = read_params(args, b);
     if (status != GQ_OK) {
-        *code = plugin_complain(status);
+        *code = plugin_complain(args, status);
         return status;
     }
     status = build_image(args, b);
-    return status == GQ_OK ? GQ_OK : complain_with_log(status, b, code);
+    return status == GQ_OK ? GQ_OK : complain_with_log(args, status, b, code);
 }
 
 static void finish(struct built *b)
@@ -135,7 +138,7 @@ int plugin_build(const struct plugin_args *args)
     int code = 0;
     gq_status status = make(args, &b, &code);
     if (status == GQ_OK && args->out && (status = write_image(&b.image, args->out)) != GQ_OK)
-        code = plugin_complain(status);
+        code = plugin_complain(args, status);
     if (status == GQ_OK) {
         print_image(args, &b);
         printf(b.image.cached ? "time    0 ms (cached)\n" : "time    %.0f ms\n", b.image.build_ms);
@@ -271,7 +274,7 @@ static int show(const struct plugin_args *args, const struct built *b)
     if (status == GQ_OK)
         status = gq_plugin_params(args->file, &params, &count);
     if (status != GQ_OK)
-        return plugin_complain(status);
+        return plugin_complain(args, status);
     if (args->json) {
         print_json(args, b, &usage, params, count);
     } else {

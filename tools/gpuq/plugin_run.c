@@ -131,10 +131,10 @@ static gq_status run_message(const struct plugin_args *args, enum gq_image_kind 
         return status;
     status = probe_all(args, &probe, message, code);
     if (status != GQ_OK)
-        *code = plugin_complain(status);
+        *code = plugin_complain(args, status);
     const gq_status late = probe_close(&probe);
     if (status == GQ_OK && late != GQ_OK)
-        *code = plugin_complain(late);
+        *code = plugin_complain(args, late);
     return GQ_OK;
 }
 
@@ -151,5 +151,5 @@ int plugin_run(const struct plugin_args *args)
     if (status == GQ_OK)
         status = run_message(args, kind, &message, &code);
     gq_text_finish(&message);
-    return status == GQ_OK ? code : plugin_complain(status);
+    return status == GQ_OK ? code : plugin_complain(args, status);
 }

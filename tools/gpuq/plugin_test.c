@@ -284,13 +284,13 @@ int plugin_test(const struct plugin_args *args)
 {
     char *path = gq_golden_path(args->file);
     if (!path)
-        return plugin_complain(gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a path"));
+        return plugin_complain(args, gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a path"));
     struct test test = {.args = args, .golden_path = path};
     gq_status status = run_test(&test);
-    int code = status == GQ_OK ? summarize(&test) : plugin_complain(status);
+    int code = status == GQ_OK ? 0 : plugin_complain(args, status);
     const gq_status late = close_probe(&test);
-    if (status == GQ_OK && late != GQ_OK)
-        code = plugin_complain(late);
+    if (status == GQ_OK)
+        code = late == GQ_OK ? summarize(&test) : plugin_complain(args, late);
     gq_text_finish(&test.json);
     gq_golden_destroy(test.golden);
     free(path);

@@ -11,7 +11,8 @@ int plugin_pin(const struct plugin_args *args);
 int plugin_run(const struct plugin_args *args);
 int plugin_test(const struct plugin_args *args);
 
-/* Prints the last error's sentence to standard error; returns its exit code. */
-int plugin_complain(gq_status status);
+/* Prints the last error's sentence to standard error, and with --json the object to standard output; returns its exit
+ * code. */
+int plugin_complain(const struct plugin_args *args, gq_status status);
 
 #endif

@@ -1,4 +1,5 @@
 #include "refuse.h"
+#include "base/text.h"
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,5 +28,15 @@ int gpuq_report(const char *command, gq_status status)
     else if (status != GQ_ERR_CONFIG && !strstr(text, ": error:"))
         fprintf(stderr, "gpuq %s: ", command);
     fprintf(stderr, "%s%s", text, len && text[len - 1] == '\n' ? "" : "\n");
+    return gq_status_exit_code(status);
+}
+
+int gpuq_report_json(FILE *out, const char *open, gq_status status)
+{
+    struct gq_text error = {0};
+    gq_text_json(&error, gq_error_text(), strlen(gq_error_text()));
+    fprintf(out, "%s\"status\": \"%s\", \"exit_code\": %d, \"error\": %s}\n", open, gq_status_name(status),
+            gq_status_exit_code(status), error.failed ? "\"out of memory for the error\"" : gq_text_str(&error));
+    gq_text_finish(&error);
     return gq_status_exit_code(status);
 }
