@@ -52,21 +52,55 @@ struct pin {
     char path[PATH_MAX]; /* as written */
 };
 
-/* The next line that is a pin, from *at on; false after the last. Whatever is none is passed over, and pins nothing. */
+/* A line as sha256sum writes it, of text or, with '*', of binary. */
+static bool read_pin(const char *line, size_t len, struct pin *out)
+{
+    if (len < HEX_DIGITS + 3 || len - HEX_DIGITS - 2 >= PATH_MAX || strspn(line, "0123456789abcdef") != HEX_DIGITS ||
+        line[HEX_DIGITS] != ' ' || !strchr(" *", line[HEX_DIGITS + 1]))
+        return false;
+    snprintf(out->hex, sizeof out->hex, "%.*s", HEX_DIGITS, line);
+    snprintf(out->path, sizeof out->path, "%.*s", (int)(len - HEX_DIGITS - 2), line + HEX_DIGITS + 2);
+    return true;
+}
+
+static bool is_remark(const char *line, size_t len)
+{
+    const size_t blanks = strspn(line, " \t\r");
+    return blanks >= len || line[blanks] == '#';
+}
+
+/* The next line that is a pin, from *at on; false after the last. */
 static bool next_pin(const char **at, struct pin *out)
 {
     while (**at) {
         const char *line = *at, *end = strchrnul(line, '\n');
-        size_t len = (size_t)(end - line);
         *at = end + (*end == '\n');
-        if (len < HEX_DIGITS + 3 || len - HEX_DIGITS - 2 >= PATH_MAX ||
-            strspn(line, "0123456789abcdef") != HEX_DIGITS || line[HEX_DIGITS] != ' ')
-            continue;
-        snprintf(out->hex, sizeof out->hex, "%.*s", HEX_DIGITS, line);
-        snprintf(out->path, sizeof out->path, "%.*s", (int)(len - HEX_DIGITS - 2), line + HEX_DIGITS + 2);
-        return true;
+        if (!is_remark(line, (size_t)(end - line)) && read_pin(line, (size_t)(end - line), out))
+            return true;
     }
     return false;
+}
+
+/* A line that is none pins nothing: whoever wrote it meant it to, and is told so. A NUL would end the text for us
+ * alone. */
+static gq_status check_lines(const char *pins, const struct gq_text *text)
+{
+    static _Thread_local struct pin pin;
+    unsigned number = 1;
+    const char *line = gq_text_str(text), *last = line + text->len;
+    for (const char *end; line < last; line = end + 1, number++) {
+        const size_t left = (size_t)(last - line);
+        end = memchr(line, '\n', left);
+        end = end ? end : last;
+        const size_t len = (size_t)(end - line);
+        if (!memchr(line, '\0', len) && (is_remark(line, len) || read_pin(line, len, &pin)))
+            continue;
+        return gq_error_set(GQ_ERR_PLUGIN,
+                            "%s:%u:1: error: this line is no pin: expected 64 digits 0 to 9 and a to f, two blanks and "
+                            "a path, as gpuq plugin pin FILE.cu prints them, or # and a remark",
+                            pins, number);
+    }
+    return GQ_OK;
 }
 
 static bool names(const char *folder, const char *written, const char *real)
@@ -128,6 +162,8 @@ gq_status gq_pins_check(const char *pins, const struct gq_scan *scan)
         status = gq_error_prefix(GQ_ERR_PLUGIN, "plugins are pinned, and the pins cannot be read: ");
     if (status == GQ_OK)
         status = refuse_writable_file(pins);
+    if (status == GQ_OK)
+        status = check_lines(pins, &text);
     for (size_t i = 0; i < scan->file_count && status == GQ_OK; i++)
         status = check_file(pins, gq_text_str(&text), folder, &scan->file[i], plugin);
     if (status == GQ_OK && scan->open_ended)

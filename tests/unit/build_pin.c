@@ -75,6 +75,29 @@ START_TEST(without_a_pin_it_does_not)
 }
 END_TEST
 
+/* A slip of the hand would else pin nothing, without a word. */
+START_TEST(a_line_that_is_no_pin_is_refused_with_its_place)
+{
+    static const char *const wrong[] = {
+        "abc  plugins/p.cu", "plugins/p.cu",
+        "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855  plugins/p.cu",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 plugins/p.cu",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  "};
+    struct gq_text lines = {0};
+    ck_assert_int_eq(gq_pins_print(in_folder("plugins/p.cu"), &lines), GQ_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[4096];
+        snprintf(text, sizeof text, "# of today\n\n%s%s\n", gq_text_str(&lines), wrong[i]);
+        write_file("pins", text);
+        refused("pins:5:1: error: ", "expected 64 digits 0 to 9 and a to f, two blanks and a path");
+    }
+    gq_text_puts(&lines, "\n \n# the end");
+    write_file("pins", gq_text_str(&lines));
+    ck_assert_uint_eq(built(), 3);
+    gq_text_finish(&lines);
+}
+END_TEST
+
 START_TEST(other_bytes_are_refused_with_both_digests)
 {
     char first[HEX_DIGITS + 1], second[HEX_DIGITS + 1];
@@ -227,6 +250,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, what_is_pinned_runs);
     tcase_add_test(tests, without_a_pin_it_does_not);
+    tcase_add_test(tests, a_line_that_is_no_pin_is_refused_with_its_place);
     tcase_add_test(tests, other_bytes_are_refused_with_both_digests);
     tcase_add_test(tests, a_header_is_pinned_as_the_plugin_is);
     tcase_add_test(tests, a_header_replaced_after_the_check_is_not_compiled);
