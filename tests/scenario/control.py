@@ -47,6 +47,14 @@ class Commands(Operated):
             self.said[run.pid].clear()
         self.stop(run)
 
+    def test_a_row_is_one_line_whatever_a_file_is_called(self):
+        run = self.running(self.pipeline([{"name": "a", "plugin": self.letter("odd\n\x1bname", "a")}], source=self.SOURCE))
+        code, out, err = self.gpuq("plugins")
+        self.assertEqual((code, err), (0, ""))
+        _, row = out.decode().splitlines()
+        self.assertTrue(row.endswith("/odd\\x0a\\x1bname.cu"), row)
+        self.stop(run)
+
     def test_nothing_is_said_to_serve_on_when_the_worker_is_gone(self):
         head = "GQ_STATE(8, {0});\n"
         old = self.letter("old", "o", head.format(1))

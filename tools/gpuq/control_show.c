@@ -153,6 +153,21 @@ static const struct {
                       {"FAILED", "failed", true},     {"IN FLIGHT", "in_flight", true},  {"P99", "p99_ns", true},
                       {"GOLDENS", "rehearsed", true}, {"PLUGIN", "plugin", false}};
 
+/* A file may be called anything: a newline in its name is no end of the row, and an escape does nothing to a terminal.
+ */
+static void copy_safe(const char *value, char out[CELL_MAX])
+{
+    size_t len = 0;
+    for (; *value && len + 5 < CELL_MAX; value++) {
+        const unsigned char c = (unsigned char)*value;
+        if (c < 0x20 || c == 0x7f)
+            len += (size_t)snprintf(out + len, CELL_MAX - len, "\\x%02x", c);
+        else
+            out[len++] = *value;
+    }
+    out[len] = '\0';
+}
+
 /* A field as the table has it: "-" where there is nothing to say. */
 static const char *cell(const struct gq_record *r, size_t column, char out[CELL_MAX])
 {
@@ -160,7 +175,7 @@ static const char *cell(const struct gq_record *r, size_t column, char out[CELL_
     char time[32];
     if (strcmp(columns[column].field, "p99_ns") == 0)
         value = number(r, "p99_ns") ? duration(number(r, "p99_ns"), time) : "";
-    snprintf(out, CELL_MAX, "%s", *value ? value : "-");
+    copy_safe(*value ? value : "-", out);
     return out;
 }
 
