@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,6 +66,8 @@ gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
     put(status, format, args);
     va_end(args);
     append(": ", strerror(err));
+    if (err == EFBIG) /* of 100 KiB of shared memory nobody would look for a bound of files */
+        append("", " (RLIMIT_FSIZE, see `ulimit -f`, bounds files and shared memory)");
     return status;
 }
 

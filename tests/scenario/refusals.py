@@ -110,6 +110,7 @@ class Refusals(harness.Scenario):
         code, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), preexec_fn=bound)
         self.assertIn(code, (70, 71, 74), err)
         self.assertRegex(err, r"^gpuq run: \S")
+        self.assertIn("RLIMIT_FSIZE", err)
 
     def test_a_file_that_another_run_writes(self):
         first = self.start("run", self.pipeline(source={"stdin": {}}), stdin=subprocess.PIPE, bufsize=0)

@@ -1,6 +1,7 @@
 /* A thread's error record: sentences that are set, noted for later, wrapped and forgotten. */
 #include "base/error.h"
 #include "unit.h"
+#include <errno.h>
 #include <string.h>
 
 START_TEST(a_noted_sentence_reads_as_a_set_one)
@@ -37,6 +38,16 @@ START_TEST(a_noted_sentence_can_be_wrapped_and_quoted)
 }
 END_TEST
 
+START_TEST(a_bound_that_nobody_thinks_of_is_named)
+{
+    gq_error_errno(GQ_ERR_NO_MEMORY, EFBIG, "making a page");
+    ck_assert_str_eq(gq_error_text(),
+                     "making a page: File too large (RLIMIT_FSIZE, see `ulimit -f`, bounds files and shared memory)");
+    gq_error_errno(GQ_ERR_NO_MEMORY, ENOMEM, "making a page");
+    ck_assert_str_eq(gq_error_text(), "making a page: Cannot allocate memory");
+}
+END_TEST
+
 START_TEST(a_sentence_too_long_is_cut_and_ends)
 {
     char text[2 * GQ_ERROR_TEXT_MAX];
@@ -53,6 +64,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_noted_sentence_reads_as_a_set_one, the_last_sentence_counts_however_it_came,
-                                  a_noted_sentence_can_be_wrapped_and_quoted, a_sentence_too_long_is_cut_and_ends};
+                                  a_noted_sentence_can_be_wrapped_and_quoted, a_bound_that_nobody_thinks_of_is_named,
+                                  a_sentence_too_long_is_cut_and_ends};
     return unit_run("error", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
