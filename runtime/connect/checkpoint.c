@@ -1,16 +1,20 @@
 #include "connect/checkpoint.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/hold.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SUFFIX ".checkpoint"
+#define NEW_SUFFIX ".new"   /* behind it, until it has a record */
 #define MAGIC 0x3250434751u /* "QGCP2", read as a little-endian word */
 #define PLACE_BYTES 4096u   /* what a disk writes at once is no longer */
 #define PLACES 2u
@@ -28,7 +32,7 @@ struct gq_checkpoint {
     int fd;
     char *path;
     uint64_t number; /* of the newest record */
-    bool settled;    /* both files are durable as names in their folder */
+    bool settled;    /* the output and this file are durable as names in their folder */
     uint8_t what[32];
 };
 
@@ -75,8 +79,15 @@ static gq_status read_place(const struct gq_checkpoint *c, unsigned place, struc
     return GQ_OK;
 }
 
-/* The newest whole one; number 0: none was ever written to its end. The first one goes to the second place, so whatever
- * lies in the first place says that there was one. */
+static bool has_bytes(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && info.st_size > 0;
+}
+
+/* The newest whole one; number 0: there is none, and nothing that a run has made would be lost without. The first one
+ * goes to the second place, so whatever lies in the first place says that there was one; and so does an output, for a
+ * checkpoint has a record before the output has a byte. */
 static gq_status read_newest(const struct gq_checkpoint *c, const char *output, struct record *newest)
 {
     static const struct record nothing;
@@ -91,7 +102,7 @@ static gq_status read_newest(const struct gq_checkpoint *c, const char *output, 
         if (is_whole(&r) && r.number > newest->number)
             *newest = r;
     }
-    if (newest->number || !had_one)
+    if (newest->number || (!had_one && !has_bytes(output)))
         return GQ_OK;
     return gq_error_set(
         GQ_ERR_DATA,
@@ -125,11 +136,8 @@ gq_status gq_checkpoint_sync(int fd, const char *name)
                         name, strerror(errno));
 }
 
-static gq_status open_locked(struct gq_checkpoint *c)
+static gq_status lock(const struct gq_checkpoint *c)
 {
-    c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (c->fd < 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path);
     if (flock(c->fd, LOCK_EX | LOCK_NB) == 0)
         return GQ_OK;
     if (errno == EWOULDBLOCK)
@@ -137,17 +145,68 @@ static gq_status open_locked(struct gq_checkpoint *c)
     return gq_error_errno(GQ_ERR_IO, errno, "locking the checkpoint %s", c->path);
 }
 
-static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
+/* A life begins: with the record that says so, and before it has a letter. */
+static gq_status begin(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
+{
+    *from = (struct gq_checkpoint_mark){.life = ((uint32_t)gq_clock_unix_ns() & GQ_LIFE_MAX) | 1};
+    c->settled = true; /* names come later: this file's, and then the output's */
+    const gq_status status = gq_checkpoint_commit(c, from);
+    c->settled = false;
+    return status;
+}
+
+/* Is the file that is locked what its name says, and the other name free? Else another run was here in between. */
+static bool is_ours(const struct gq_checkpoint *c, const char *fresh)
+{
+    struct stat ours, named, other;
+    return fstat(c->fd, &ours) == 0 && stat(fresh, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev && lstat(c->path, &other) != 0 && errno == ENOENT;
+}
+
+/* The file has its name when it has a record: one without is damaged, then, and was not left by a run that was killed.
+ * An output that was there before the first run can thus be told from one that a run made. */
+static gq_status make_as(struct gq_checkpoint *c, const char *fresh, struct gq_checkpoint_mark *from)
+{
+    c->fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (c->fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", fresh);
+    gq_status status = lock(c);
+    if (status != GQ_OK)
+        return status;
+    if (!is_ours(c, fresh))
+        return gq_error_set(GQ_ERR_FULL, "another run began with the checkpoint %s at the same time: try again",
+                            c->path);
+    if (ftruncate(c->fd, 0) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", fresh);
+    status = begin(c, from);
+    if (status == GQ_OK && rename(fresh, c->path) != 0)
+        status = gq_error_errno(GQ_ERR_IO, errno, "naming the checkpoint %s", c->path);
+    return status == GQ_OK ? gq_hold_sync_folder(c->path) : status;
+}
+
+static gq_status make(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
+{
+    struct gq_text fresh = {0};
+    gq_text_printf(&fresh, "%s" NEW_SUFFIX, c->path);
+    gq_status status =
+        fresh.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint") : make_as(c, fresh.data, from);
+    gq_text_finish(&fresh);
+    return status;
+}
+
+static gq_status go_on(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
 {
     struct record newest;
-    gq_status status = describe(conf, c->what);
-    if (status == GQ_OK)
-        status = open_locked(c);
+    gq_status status = lock(c);
     if (status == GQ_OK)
         status = read_newest(c, conf->sink.path, &newest);
     if (status != GQ_OK)
         return status;
-    if (newest.number && memcmp(newest.what, c->what, sizeof c->what) != 0)
+    if (newest.number == 0) {
+        status = begin(c, from);
+        return status == GQ_OK ? gq_hold_sync_folder(c->path) : status;
+    }
+    if (memcmp(newest.what, c->what, sizeof c->what) != 0)
         return gq_error_set(GQ_ERR_CONFIG,
                             "the checkpoint %s was written for another source, split or join; remove it to begin anew, "
                             "which empties %s",
@@ -155,6 +214,17 @@ static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, st
     c->number = newest.number;
     *from = newest.mark;
     return GQ_OK;
+}
+
+static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
+{
+    gq_status status = describe(conf, c->what);
+    if (status != GQ_OK)
+        return status;
+    c->fd = open(c->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (c->fd < 0 && errno == ENOENT)
+        return make(c, from);
+    return c->fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path) : go_on(c, conf, from);
 }
 
 gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **out, struct gq_checkpoint_mark *from)
@@ -174,6 +244,7 @@ gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **
     c->fd = -1;
     gq_status status = take_up(c, conf, from);
     if (status != GQ_OK) {
+        *from = (struct gq_checkpoint_mark){0};
         gq_checkpoint_close(c);
         return status;
     }

@@ -5,7 +5,9 @@
  * lost open:   the newest whole record is where to go on; what the output has beyond it is cut, and made again
  *
  * The file has two places for records, a page each, written in turn: one that was torn leaves the one before. It is
- * locked while a run has it open. Without a whole record a run begins anew, with an empty output.
+ * locked while a run has it open. A run that begins anew, with an empty output, writes the first record before the file
+ * gets its name, and before the output is touched: beside an output with bytes a checkpoint has a whole record, or it
+ * is damaged.
  */
 #ifndef GQ_CONNECT_CHECKPOINT_H
 #define GQ_CONNECT_CHECKPOINT_H
@@ -14,17 +16,20 @@
 #include "base/error.h"
 #include "config/conf.h"
 
+#define GQ_LIFE_MAX 0x7fffffffu /* as many bits as a letter has for it */
+
 struct gq_checkpoint;
 
 struct gq_checkpoint_mark {
     uint64_t position;  /* bytes of the source that are done with */
     uint64_t records;   /* messages in them */
     uint64_t out_bytes; /* length of the output */
-    uint64_t life; /* since it was begun anew, of 31 bits: what the runs' dead letters bear; 0: there is no record */
+    uint64_t life;      /* since it was begun anew, of 31 bits: what the runs' dead letters bear */
 };
 
-/* The file is the sink's path with ".checkpoint" behind it. *from is zero for a run that begins anew. GQ_ERR_FULL:
- * another run has it. GQ_ERR_CONFIG: it was written for another source, or other framings. GQ_ERR_IO. */
+/* The file is the sink's path with ".checkpoint" behind it. *from has no more than a life for a run that begins
+ * anew. GQ_ERR_FULL: another run has it. GQ_ERR_CONFIG: it was written for another source, or other framings.
+ * GQ_ERR_DATA: it has no whole record, and there is something to lose. GQ_ERR_IO. */
 gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **out, struct gq_checkpoint_mark *from);
 /* The output is durable up to mark->out_bytes. GQ_ERR_IO: nobody knows what is on the disk, and the run has to stop;
  * the next one finds out. */

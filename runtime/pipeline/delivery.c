@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #define COMMIT_MS 5u              /* between two records, as long as messages flow */
-#define LIFE_MAX 0x7fffffffu      /* as many bits as a letter has for it */
 #define COMMIT_BYTES (1ull << 20) /* of results between two records, about */
 
 gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
@@ -14,19 +13,8 @@ gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, st
         return GQ_OK;
     gq_status status = gq_checkpoint_open(conf, &d->checkpoint, from);
     d->resumed = from->records;
-    d->life = from->life ? ((uint32_t)from->life & LIFE_MAX) | 1 : 0;
+    d->life = status == GQ_OK ? ((uint32_t)from->life & GQ_LIFE_MAX) | 1 : 0;
     return status;
-}
-
-/* Letters of this life that no record speaks of will be written again. A life that begins is recorded before it has
- * any. */
-static gq_status settle_letters(struct gq_delivery *d)
-{
-    if (d->life)
-        return gq_dead_take_back(d->dead_file);
-    d->life = ((uint32_t)gq_clock_unix_ns() & LIFE_MAX) | 1;
-    const struct gq_checkpoint_mark first = {.life = d->life};
-    return gq_checkpoint_commit(d->checkpoint, &first);
 }
 
 gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_mark *from, struct gq_source *source,
@@ -44,7 +32,8 @@ gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_ma
     gq_status status = source->ops->resume(source, from->position, from->records);
     if (status == GQ_OK)
         status = sink->ops->resume(sink, from->out_bytes);
-    return status == GQ_OK ? settle_letters(d) : status;
+    /* Letters of this life that no record speaks of will be written again. */
+    return status == GQ_OK ? gq_dead_take_back(dead_file) : status;
 }
 
 void gq_delivery_close(struct gq_delivery *d)

@@ -169,6 +169,25 @@ class ExactlyOnce(harness.Scenario):
         self.assertIn("another run has the checkpoint " + self.path("out.checkpoint"), err)
         first.kill()
 
+    def test_a_checkpoint_without_a_record_beside_an_output_is_refused(self):
+        self.finished()
+        for content in (b"", bytes(100), bytes(4096), bytes(4208)):
+            self.write("out.checkpoint", content)
+            code, _, err = self.finish(self.start("run", self.file))
+            self.assertEqual(code, 65, err)
+            self.assertIn("out.checkpoint has no whole record: it is damaged, or another program's; restore it, or remove it to begin anew", err)
+            self.assertEqual(self.read(), self.expected)
+            self.assertEqual(self.read("out.checkpoint"), content)
+        os.remove(self.out)
+        self.assertEqual(self.finished()["messages_in"], len(self.messages))
+        self.assertEqual(self.read(), self.expected)
+
+    def test_an_output_that_was_there_before_the_first_run_is_emptied(self):
+        self.write("out", b"of another program\n")
+        self.finished()
+        self.assertEqual(self.read(), self.expected)
+        self.assertFalse(os.path.exists(self.path("out.checkpoint.new")))
+
     def test_pairs_that_cannot_are_refused_with_those_that_can(self):
         for source, sink, named in (({"stdin": {}}, None, "stdin and file"), (None, {"stdout": {}}, "file and stdout"),
                                     ({"generate": {"count": 1}}, {"null": {}}, "generate and null")):

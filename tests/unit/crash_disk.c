@@ -1,4 +1,5 @@
 #include "crash_disk.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <gpuqueue.h>
 #include <stdarg.h>
@@ -28,6 +29,7 @@ static struct {
     enum loss loss;
     struct file file[FILES];
     char from[256], to[256], before[256]; /* a rename that is not durable: `before` is what had the name */
+    bool was_free;                        /* nothing had it */
 } disk;
 
 ssize_t __real_write(int fd, const void *bytes, size_t len);
@@ -85,7 +87,8 @@ static void lose_name(void)
 {
     if (!*disk.before || disk.loss == ZEROED)
         return;
-    REQUIRE(__real_rename(disk.to, disk.from) == 0 && __real_rename(disk.before, disk.to) == 0, "rename");
+    REQUIRE(__real_rename(disk.to, disk.from) == 0, "rename");
+    REQUIRE(disk.was_free || __real_rename(disk.before, disk.to) == 0, "rename");
     *disk.before = '\0';
 }
 
@@ -169,7 +172,8 @@ int __wrap_rename(const char *from, const char *to)
         snprintf(disk.from, sizeof disk.from, "%s", from);
         snprintf(disk.to, sizeof disk.to, "%s", to);
         snprintf(disk.before, sizeof disk.before, "%s.before", to);
-        REQUIRE(link(to, disk.before) == 0, "link");
+        disk.was_free = link(to, disk.before) != 0;
+        REQUIRE(!disk.was_free || errno == ENOENT, "link");
     }
     return __real_rename(from, to);
 }

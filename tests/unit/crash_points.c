@@ -128,6 +128,7 @@ static void forget(void)
 {
     unlink(in_folder("out.txt"));
     unlink(in_folder("out.txt.checkpoint"));
+    unlink(in_folder("out.txt.checkpoint.new"));
     unlink(in_folder("t.dlq"));
 }
 
@@ -217,6 +218,24 @@ START_TEST(an_end_at_any_call_leaves_what_the_next_run_needs)
     }
     printf("%u points in %u calls\n", points, calls);
     ck_assert_uint_ge(points, 600);
+}
+END_TEST
+
+/* What lay there before the first run is no reason to refuse the next: from the beginning the checkpoint says that it
+ * goes. */
+START_TEST(an_end_at_any_call_of_a_run_over_an_older_output_is_gone_on_with)
+{
+    static const char older[] = "another program's\n";
+    for (int kind = 0; kind < 2 * LOSSES; kind++) {
+        int ended = CRASHED;
+        for (uint32_t call = 0; call < 24 && ended == CRASHED; call++) {
+            forget();
+            ck_assert_int_eq(gq_file_write_atomic(in_folder("out.txt"), older, sizeof older - 1, 0644), GQ_OK);
+            ended = run_until(call, kind & 1, (enum loss)(kind / 2));
+            ck_assert_int_eq(ended, CRASHED);
+            expect_output(call, kind & 1, (enum loss)(kind / 2));
+        }
+    }
 }
 END_TEST
 
@@ -369,11 +388,20 @@ START_TEST(whatever_lies_in_the_checkpoint_is_a_record_or_none)
     expect_damage();
     ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 7), 0);
     expect_damage();
-    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 0), 0);        /* before the first record */
-    ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 4096 + 7), 0); /* in the midst of it */
-    ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
-    ck_assert_uint_eq(from.records + from.position + from.out_bytes, 0); /* none: it begins anew */
-    gq_checkpoint_close(c);
+    static const off_t without[] = {0, 7, 4096, 4096 + 7, 4096 + 112}; /* zeroes */
+    for (size_t i = 0; i < 2 * sizeof without / sizeof *without; i++) {
+        ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), 0), 0);
+        ck_assert_int_eq(truncate(in_folder("out.txt.checkpoint"), without[i / 2]), 0);
+        if (i % 2 == 0) {
+            expect_damage(); /* there is an output */
+            continue;
+        }
+        ck_assert_int_eq(rename(in_folder("out.txt"), in_folder("away.txt")), 0);
+        ck_assert_int_eq(gq_checkpoint_open(conf, &c, &from), GQ_OK);
+        ck_assert_uint_eq(from.records + from.position + from.out_bytes, 0); /* none: it begins anew */
+        gq_checkpoint_close(c);
+        ck_assert_int_eq(rename(in_folder("away.txt"), in_folder("out.txt")), 0);
+    }
     gq_text_finish(&good);
 }
 END_TEST
@@ -381,6 +409,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {an_end_at_any_call_leaves_what_the_next_run_needs,
+                                  an_end_at_any_call_of_a_run_over_an_older_output_is_gone_on_with,
                                   ends_in_a_row_are_as_good_as_one,
                                   what_lies_beyond_the_record_is_cut,
                                   letters_that_are_not_written_again_stay,
