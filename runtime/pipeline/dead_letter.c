@@ -166,29 +166,70 @@ gq_status gq_dead_close(struct gq_dead_file *file)
 
 /* --- written anew ------------------------------------------------------------------------------------------------- */
 
-/* Letters that stay go into `to`; with NULL nowhere. */
-static gq_status go_through(struct gq_dead_file *from, gq_dead_judge stays, void *context, struct gq_dead_file *to)
+/* Whom letters are shown to, and where those go that stay. The new file is made for the first of them. */
+struct rewrite {
+    gq_dead_judge stays;
+    void *context;
+    struct gq_dead_file *fresh; /* NULL: nowhere */
+    char *name;                 /* of the new file */
+};
+
+/* A disk that is full has no room for a second file: who has to make room is told of the way that needs none. */
+static gq_status explain(gq_status status, const struct gq_dead_file *file)
+{
+    if (status != GQ_ERR_IO)
+        return status;
+    char why[GQ_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", gq_error_text());
+    return gq_error_set(
+        status,
+        "%s: the letters that stay are written to a new file beside it first, and that failed: %s; the "
+        "letters are as they were: make room, or let all of them go with `gpuq dlq drop %s --all`, which "
+        "needs none",
+        file->path, why, file->path);
+}
+
+static gq_status make_fresh(struct rewrite *w)
+{
+    if (w->fresh->fd >= 0)
+        return GQ_OK;
+    w->fresh->fd = mkostemp(w->name, O_CLOEXEC | O_APPEND);
+    if (w->fresh->fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", w->name);
+    gq_status status = gq_hold_lock(w->name, w->fresh->fd, &words);
+    return status == GQ_OK ? begin_file(w->fresh) : status;
+}
+
+static gq_status keep(struct rewrite *w, const struct gq_dead_file *from, const struct gq_dead_letter *letter)
+{
+    gq_status status = make_fresh(w);
+    if (status == GQ_OK)
+        status = gq_dead_put(w->fresh, letter);
+    return explain(status, from);
+}
+
+static gq_status go_through(const struct gq_dead_file *from, struct rewrite *w)
 {
     struct gq_dead_reader r;
     struct gq_dead_letter letter;
     gq_status status = gq_dead_reader_begin(&r, from->fd, from->path);
     while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
-        if (stays(&letter, r.name, r.number, context) && to)
-            status = gq_dead_put(to, &letter);
+        if (w->stays(&letter, r.name, r.number, w->context) && w->fresh)
+            status = keep(w, from, &letter);
     gq_dead_reader_close(&r);
     return status == GQ_ERR_NOT_FOUND ? GQ_OK : status;
 }
 
 gq_status gq_dead_walk(struct gq_dead_file *file, gq_dead_judge each, void *context)
 {
-    return go_through(file, each, context, NULL);
+    return go_through(file, &(struct rewrite){.stays = each, .context = context});
 }
 
 /* The new file has the old one's place, its mode, and a lock of its own before anybody can see it. */
 static gq_status take_place(struct gq_dead_file *file, struct gq_dead_file *fresh)
 {
     struct stat info;
-    gq_status status = gq_dead_sync(fresh);
+    gq_status status = explain(gq_dead_sync(fresh), file);
     if (status != GQ_OK)
         return status;
     if (fstat(file->fd, &info) != 0 || fchmod(fresh->fd, info.st_mode & 07777) != 0 ||
@@ -201,22 +242,25 @@ static gq_status take_place(struct gq_dead_file *file, struct gq_dead_file *fres
     return gq_hold_sync_folder(file->path);
 }
 
+/* No letter stays: the header does. A length changes at once, so a crash leaves every letter or none. */
+static gq_status cut_all(struct gq_dead_file *file)
+{
+    if (ftruncate(file->fd, GQ_DEAD_HEADER_BYTES) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s: cutting the letters", file->path);
+    file->bytes = file->kept_bytes = GQ_DEAD_HEADER_BYTES;
+    return gq_dead_sync(file);
+}
+
 gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *context)
 {
     struct gq_text name = {0};
     gq_text_printf(&name, "%s.XXXXXX", file->path);
     if (name.failed)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", file->path);
-    struct gq_dead_file fresh = {.path = name.data, .max_bytes = UINT64_MAX};
-    fresh.fd = mkostemp(name.data, O_CLOEXEC | O_APPEND);
-    gq_status status =
-        fresh.fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "%s", name.data) : gq_hold_lock(name.data, fresh.fd, &words);
+    struct gq_dead_file fresh = {.path = name.data, .max_bytes = UINT64_MAX, .fd = -1};
+    gq_status status = go_through(file, &(struct rewrite){stays, context, &fresh, name.data});
     if (status == GQ_OK)
-        status = begin_file(&fresh);
-    if (status == GQ_OK)
-        status = go_through(file, stays, context, &fresh);
-    if (status == GQ_OK)
-        status = take_place(file, &fresh);
+        status = fresh.fd < 0 ? cut_all(file) : take_place(file, &fresh);
     if (fresh.fd >= 0)
         unlink(name.data);
     let_go(&fresh);

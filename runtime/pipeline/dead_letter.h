@@ -76,8 +76,9 @@ gq_status gq_dead_close(struct gq_dead_file *file);
 typedef bool (*gq_dead_judge)(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context);
 /* Calls `each` with every letter of an open file; what it returns is not asked for. */
 gq_status gq_dead_walk(struct gq_dead_file *file, gq_dead_judge each, void *context);
-/* Writes an open file anew with the letters that stay. Readers and crashes see the old file or the new one, whole; a
- * failure leaves the old one. */
+/* Writes an open file anew with the letters that stay, beside it first; where none does, it is cut to its header, which
+ * needs no room. Crashes leave the old letters or the new ones, whole; a failure leaves the old ones, but for that of
+ * a sync, after which nobody knows. Readers that have the old file open go on in it, unless it is cut. */
 gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *context);
 
 #endif

@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import json
 import os
+import resource
 import time
 import harness
 from dead_letter_file import records
@@ -215,6 +216,23 @@ class DeadLetters(harness.Scenario):
         for wrong in (("drop", file), ("show", file), ("ls",), ("show", file, "x"), ("ls", "--raw", file), ("eat", file), ()):
             self.dlq(*wrong, code=64)
         self.dlq("ls", self.path("none"), code=74)
+        self.run_ok(self.failing([b"f9"]))
+        self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f9"])
+
+    def test_letters_that_filled_the_disk_can_be_dropped(self):
+        self.run_ok(self.failing([b"f1", b"f2", b"f3"]))
+        file, before = self.path("out.dlq"), self.read("out.dlq")
+        # No file takes a byte more; Python leaves the signal for that to be ignored.
+        full = {"restore_signals": False, "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+        code, _, err = self.finish(self.start("dlq", "drop", file, "2", **full))
+        self.assertEqual(code, 74, err)
+        self.assertRegex(err, rf"gpuq dlq: {file}: the letters that stay are written to a new file beside it first, and that failed: .*: "
+                         rf"File too large; the letters are as they were: make room, or let all of them go with `gpuq dlq drop {file} --all`")
+        self.assertEqual(self.read("out.dlq"), before)
+        code, _, err = self.finish(self.start("dlq", "drop", file, "--all", **full))
+        self.assertEqual((code, err), (0, "dropped 3 letters, 0 stay\n"))
+        self.assertEqual(self.letters(), [])
+        self.assertEqual([name for name in os.listdir(self.folder) if "dlq" in name], ["out.dlq"])
         self.run_ok(self.failing([b"f9"]))
         self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f9"])
 

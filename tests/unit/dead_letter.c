@@ -153,6 +153,12 @@ START_TEST(a_header_that_a_crash_lost_is_written_again)
 }
 END_TEST
 
+static bool keep_all(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
+{
+    (void)letter, (void)name, (void)number, (void)context;
+    return true;
+}
+
 static bool leave_all(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
 {
     (void)letter, (void)name, (void)number, (void)context;
@@ -166,26 +172,59 @@ START_TEST(a_rewrite_that_fails_leaves_the_old_file)
     ck_assert_int_eq(put(&file, 1), GQ_OK);
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         *errors[i] = ENOSPC;
-        ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_ERR_IO);
+        ck_assert_int_eq(gq_dead_rewrite(&file, keep_all, NULL), GQ_ERR_IO);
         *errors[i] = 0;
+        ck_assert_int_eq(strncmp(gq_error_text(), path, strlen(path)), 0);
+        ck_assert(gq_error_text()[strlen(path)] == ':'); /* and not the new file's name */
         expect(1, false);
     }
     ck_assert_int_eq(put(&file, 2), GQ_OK);
     expect(2, false);
-    ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_OK);
-    expect(0, false);
-    ck_assert_int_eq(put(&file, 1), GQ_OK); /* the lock and the place are the new file's */
-    expect(1, false);
+    ck_assert_int_eq(gq_dead_rewrite(&file, keep_all, NULL), GQ_OK);
+    expect(2, false);
+    ck_assert_int_eq(put(&file, 3), GQ_OK); /* the lock and the place are the new file's */
+    expect(3, false);
     struct gq_dead_file other = {.path = path, .max_bytes = 1 << 20};
     ck_assert_int_eq(gq_dead_open(&other), GQ_ERR_IO);
     ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
 }
 END_TEST
 
+/* The letters may be what filled the disk. */
+START_TEST(letters_that_all_go_need_no_room)
+{
+    struct gq_dead_file file = open_file();
+    ck_assert_int_eq(put(&file, 1), GQ_OK);
+    ck_assert_int_eq(put(&file, 2), GQ_OK);
+    write_error = ENOSPC;
+    ck_assert_int_eq(gq_dead_rewrite(&file, keep_all, NULL), GQ_ERR_IO);
+    ck_assert_ptr_nonnull(
+        strstr(gq_error_text(), ": the letters that stay are written to a new file beside it first, "));
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "No space left on device"));
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "make room, or let all of them go with `gpuq dlq drop "));
+    truncate_error = EIO;
+    ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_ERR_IO);
+    truncate_error = 0;
+    expect(2, false);
+    ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_OK);
+    expect(0, false);
+    write_error = 0;
+    ck_assert_int_eq(put(&file, 1), GQ_OK); /* behind the header */
+    expect(1, false);
+    sync_error = EIO;
+    ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_ERR_IO);
+    sync_error = 0;
+    ck_assert_int_eq(put(&file, 1), GQ_ERR_IO); /* nobody knows what is on the disk */
+    ck_assert_int_eq(gq_dead_close(&file), GQ_ERR_IO);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
-                                  a_sync_that_fails_is_not_tried_again, a_rewrite_that_fails_leaves_the_old_file,
+                                  a_sync_that_fails_is_not_tried_again,
+                                  a_rewrite_that_fails_leaves_the_old_file,
+                                  letters_that_all_go_need_no_room,
                                   a_letter_keeps_its_life_and_whether_it_has_a_body,
                                   a_header_that_a_crash_lost_is_written_again};
     return unit_run("dead letters", tests, sizeof tests / sizeof *tests, set_up, tear_down);
