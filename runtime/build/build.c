@@ -162,6 +162,7 @@ static bool look_in_cache(struct job *job)
         image->cached = true;
         memcpy(image->digest, entry.digest, sizeof image->digest);
         gq_text_puts(&image->log, entry.log);
+        gq_text_add(&image->headers, entry.headers, entry.headers_len);
     }
     gq_text_finish(&bytes);
     return found;
@@ -326,6 +327,7 @@ static gq_status compile(struct job *job)
     const bool read = gq_cache_digest_headers(headers, job->depends.len, &job->digests, &job->header_count);
     const bool settled = gq_cache_headers_settled(headers, job->depends.len, &job->started, &job->unsettled);
     make_image_digest(job, image->digest);
+    gq_text_add(&image->headers, headers, job->depends.len);
     if (read && settled)
         keep(job);
     return GQ_OK;
@@ -356,6 +358,8 @@ gq_status gq_build(struct gq_builder *builder, const struct gq_build_request *re
     gq_status status = prepare(job);
     if (status == GQ_OK && !look_in_cache(job))
         status = compile(job);
+    for (size_t i = 1; i < job->scan.file_count; i++) /* a compiler that is given pinned headers reads copies */
+        gq_text_add(&out->headers, job->scan.file[i].path, strlen(job->scan.file[i].path) + 1);
     finish_job(job);
     out->build_ms = (double)(gq_clock_ns() - start) / 1e6;
     return status;
@@ -366,5 +370,6 @@ void gq_image_finish(struct gq_image *image)
     if (image->fd >= 0)
         close(image->fd);
     gq_text_finish(&image->log);
+    gq_text_finish(&image->headers);
     *image = (struct gq_image){.fd = -1};
 }

@@ -51,6 +51,7 @@ struct gq_image {
     char digest[GQ_DIGEST_HEX]; /* of everything that reached the compiler */
     struct gq_cpu_image info;   /* as the image exports it; `run` is NULL on this side */
     struct gq_text log;         /* the compiler's messages, at the user's file and line */
+    struct gq_text headers;     /* paths of the headers that were read, a NUL after each; some come twice */
     bool cached;
     double build_ms;
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/assert.h"
 #include "base/file.h"
+#include "config/golden.h"
 #include "config/read.h"
 #include "config/value.h"
 
@@ -182,15 +183,47 @@ static void check_apart(struct gq_reading *r, struct gq_yaml *at, const char *wh
         gq_read_refuse(r, at, false, "%s and %s are one file: name another", what, other_what);
 }
 
+/* The vectors beside a plugin, which need not be there: what is written would be taken for them. */
+static void check_golden(struct gq_reading *r, struct gq_yaml *at, const char *what, const char *path,
+                         const char *plugin)
+{
+    if (!plugin || strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+        return;
+    char *golden = gq_golden_path(plugin);
+    r->no_memory = r->no_memory || !golden;
+    check_apart(r, at, what, path, "a plugin's golden file", golden);
+    free(golden);
+}
+
 /* Nothing that is read may be overwritten. */
 static void check_output(struct gq_reading *r, struct gq_yaml *at, const char *what, const char *path)
 {
     const struct gq_conf *conf = r->conf;
     if (conf->source.kind == GQ_SOURCE_FILE || conf->source.kind == GQ_SOURCE_PLUGIN)
         check_apart(r, at, what, path, "the source", conf->source.path);
-    for (size_t i = 0; i < conf->stage_count; i++)
+    if (conf->source.kind == GQ_SOURCE_PLUGIN)
+        check_golden(r, at, what, path, conf->source.path);
+    for (size_t i = 0; i < conf->stage_count; i++) {
         check_apart(r, at, what, path, "a plugin", conf->stages[i].plugin);
+        check_golden(r, at, what, path, conf->stages[i].plugin);
+    }
+    check_apart(r, at, what, path, "the file of plugins.pins", conf->plugin_pins);
     check_apart(r, at, what, path, "this pipeline file", conf->file);
+}
+
+/* A run writes it where nobody named it. */
+static void check_checkpoint(struct gq_reading *r, struct gq_yaml *sink, struct gq_yaml *letters, const char *more)
+{
+    const struct gq_conf *conf = r->conf;
+    struct gq_text path = {0};
+    if (conf->delivery != GQ_DELIVERY_EXACTLY_ONCE || !conf->sink.path)
+        return;
+    gq_text_printf(&path, "%s" GQ_CHECKPOINT_SUFFIX "%s", conf->sink.path, more);
+    r->no_memory = r->no_memory || path.failed;
+    check_output(r, sink, "the sink's checkpoint", path.failed ? NULL : path.data);
+    check_apart(r, letters && !letters->bad ? letters : sink, "the dead letters", conf->dead_letter,
+                "the sink's checkpoint", path.failed ? NULL : path.data);
+    gq_text_finish(&path);
 }
 
 static void check_files(struct gq_reading *r, struct gq_yaml *root)
@@ -205,6 +238,44 @@ static void check_files(struct gq_reading *r, struct gq_yaml *root)
     check_output(r, sink, "the sink", conf->sink.path);
     check_apart(r, letters && !letters->bad ? letters : sink, "the dead letters", conf->dead_letter, "the sink",
                 conf->sink.path);
+    check_checkpoint(r, sink, letters, "");
+    check_checkpoint(r, sink, letters, GQ_CHECKPOINT_NEW_SUFFIX);
+}
+
+/* One problem is enough for a key, as in the reading of a file. */
+static bool has_problem(const struct gq_problems *problems, const char *key)
+{
+    bool has = false;
+    for (size_t i = 0; i < problems->kept; i++)
+        has |= problems->list[i].path && strcmp(problems->list[i].path, key) == 0;
+    return has;
+}
+
+static void check_read(const char *path, const char *what, const char *written, const char *suffix,
+                       const char *written_what, const char *key, struct gq_mark mark, struct gq_problems *out)
+{
+    struct gq_text name = {0};
+    if (!written || has_problem(out, key))
+        return;
+    gq_text_printf(&name, "%s%s", written, suffix);
+    if (!name.failed && gq_path_same(path, name.data))
+        gq_problem_add(out, mark, key, "%s and %s are one file: name another", written_what, what);
+    gq_text_finish(&name);
+}
+
+void gq_conf_check_read(const struct gq_conf *conf, const char *path, const char *what, struct gq_problems *out)
+{
+    static const char sink[] = "sink.file.path", checkpoint[] = "the sink's checkpoint";
+    const struct gq_mark at = conf->sink.path_mark;
+    check_read(path, what, conf->sink.path, "", "the sink", sink, at, out);
+    if (conf->delivery == GQ_DELIVERY_EXACTLY_ONCE) {
+        check_read(path, what, conf->sink.path, GQ_CHECKPOINT_SUFFIX, checkpoint, sink, at, out);
+        check_read(path, what, conf->sink.path, GQ_CHECKPOINT_SUFFIX GQ_CHECKPOINT_NEW_SUFFIX, checkpoint, sink, at,
+                   out);
+    }
+    check_read(path, what, conf->dead_letter, "", "the dead letters", "on_error.dead_letter.file.path",
+               conf->dead_letter_mark, out);
+    check_read(path, what, conf->journal, "", "the journal", "queue.journal", conf->journal_mark, out);
 }
 
 /* --- delivery ------------------------------------------------------------------------------------------------------

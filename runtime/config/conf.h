@@ -11,6 +11,9 @@
 
 /* A plugin that the library brings along, "builtin:echo", in place of a path. */
 #define GQ_BUILTIN_PREFIX "builtin:"
+/* What lies beside the output of delivery: exactly_once has its path and this; and behind it, until it has a record: */
+#define GQ_CHECKPOINT_SUFFIX ".checkpoint"
+#define GQ_CHECKPOINT_NEW_SUFFIX ".new"
 
 enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
 /* How a side that has nothing to do waits for more. */
@@ -66,6 +69,7 @@ struct gq_conf_source {
 struct gq_conf_sink {
     enum gq_sink_kind kind;
     char *path;
+    struct gq_mark path_mark;
     enum gq_framing join;
 };
 
@@ -87,13 +91,15 @@ struct gq_conf {
     enum gq_poll poll;
     enum gq_durability durability;
     char *journal; /* path; NULL: durability is none */
+    struct gq_mark journal_mark;
     struct gq_conf_stage *stages;
     size_t stage_count;
     struct gq_conf_sink sink;
     enum gq_delivery_kind delivery;
     uint32_t retries;
-    bool own_letters;     /* the file says where failed messages go; else that follows from name and sink */
-    char *dead_letter;    /* path; NULL: failed messages go to the caller (sink api) */
+    bool own_letters;  /* the file says where failed messages go; else that follows from name and sink */
+    char *dead_letter; /* path; NULL: failed messages go to the caller (sink api) */
+    struct gq_mark dead_letter_mark;
     uint64_t dead_bytes;  /* of its file, at most */
     uint32_t cpu_threads; /* cpu.threads; 0: one for each processor */
     uint32_t spare;       /* spare: a worker waits for the one that serves to die, where a start takes long */
@@ -108,6 +114,10 @@ struct gq_conf {
 const char *gq_conf_stage_name(const struct gq_conf *conf, uint64_t stage);
 /* No control socket: the file says so. */
 bool gq_conf_control_off(const struct gq_conf *conf);
+
+/* Adds a problem, at the key that names it, where the run writes a file that a plugin's build reads; `what` is that
+ * file in the sentence. Files that the pipeline file names were checked with it. */
+void gq_conf_check_read(const struct gq_conf *conf, const char *path, const char *what, struct gq_problems *out);
 
 /* Reads and checks a pipeline file, or `text` (of `len` bytes) as if it were the file `path`. On failure every error
  * found is appended to `errors`, one `file:line:column: error: ...` a line, and the status is GQ_ERR_CONFIG (GQ_ERR_IO

@@ -109,7 +109,7 @@ const struct gq_schema_row gq_schema_rows[] = {
      .sentence = "how host and workers wait for messages: spin answers soonest and never rests, sleep takes the least power"},
     {"queue.durability", GQ_SCHEMA_WORD, .fallback = "none", .words = durabilities, AT(durability),
      .sentence = "how safe an accepted message is: fdatasync, on the disk; memory, it survives the application, not a power loss"},
-    {"queue.journal", GQ_SCHEMA_OUTPUT, .otherwise = "none", AT(journal), .example = "queue.journal",
+    {"queue.journal", GQ_SCHEMA_OUTPUT, .otherwise = "none", AT(journal), BESIDE(journal_mark), .example = "queue.journal",
      .sentence = "the file that keeps accepted messages until their results are taken; for source and sink api, on the CPU"},
 
     {"stages", GQ_SCHEMA_LIST, .required = true, .min = 1, .max = GQ_STAGES_MAX, AT(stages), BESIDE(stage_count),
@@ -128,7 +128,7 @@ const struct gq_schema_row gq_schema_rows[] = {
 
     {"sink", GQ_SCHEMA_CHOICE, .fallback = "api", AT(sink.kind), .sentence = "where results go"},
     {"sink.file", GQ_SCHEMA_MAP, .sentence = "results are written to a file, which is emptied first"},
-    {"sink.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(sink.path), .example = "out.txt",
+    {"sink.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(sink.path), BESIDE(sink.path_mark), .example = "out.txt",
      .sentence = "the file to write"},
     {"sink.file.join", GQ_SCHEMA_WORD, .fallback = "lines", .words = joins, AT(sink.join), .sentence = TEXT_JOIN},
     {"sink.stdout", GQ_SCHEMA_MAP, .sentence = "results are written to standard output"},
@@ -146,7 +146,7 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"on_error.dead_letter", GQ_SCHEMA_CHOICE, .otherwise = "a file NAME.dlq beside the pipeline file; none with sink api",
      .sentence = "where a message goes that failed to the end"},
     {"on_error.dead_letter.file", GQ_SCHEMA_MAP, .sentence = "into a file, with its error"},
-    {"on_error.dead_letter.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(dead_letter), .example = "out.dlq",
+    {"on_error.dead_letter.file.path", GQ_SCHEMA_OUTPUT, .required = true, AT(dead_letter), BESIDE(dead_letter_mark), .example = "out.dlq",
      .sentence = "the file to append to"},
     {"on_error.dead_letter.file.max_bytes", GQ_SCHEMA_SIZE, .fallback = "1GiB", .min = DEAD_LETTER_BYTES_MIN,
      .max = DEAD_LETTER_BYTES_MAX, AT(dead_bytes), .sentence = TEXT_DEAD_LETTER_BYTES},

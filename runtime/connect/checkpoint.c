@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SUFFIX ".checkpoint"
-#define NEW_SUFFIX ".new"   /* behind it, until it has a record */
 #define MAGIC 0x3250434751u /* "QGCP2", read as a little-endian word */
 #define PLACE_BYTES 4096u   /* what a disk writes at once is no longer */
 #define PLACES 2u
@@ -187,7 +185,7 @@ static gq_status make_as(struct gq_checkpoint *c, const char *fresh, struct gq_c
 static gq_status make(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
 {
     struct gq_text fresh = {0};
-    gq_text_printf(&fresh, "%s" NEW_SUFFIX, c->path);
+    gq_text_printf(&fresh, "%s" GQ_CHECKPOINT_NEW_SUFFIX, c->path);
     gq_status status =
         fresh.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint") : make_as(c, fresh.data, from);
     gq_text_finish(&fresh);
@@ -234,13 +232,13 @@ gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **
     *from = (struct gq_checkpoint_mark){0};
     *out = NULL;
     if (c)
-        c->path = malloc(len + sizeof SUFFIX);
+        c->path = malloc(len + sizeof GQ_CHECKPOINT_SUFFIX);
     if (!c || !c->path) {
         free(c);
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint");
     }
     memcpy(c->path, conf->sink.path, len);
-    memcpy(c->path + len, SUFFIX, sizeof SUFFIX);
+    memcpy(c->path + len, GQ_CHECKPOINT_SUFFIX, sizeof GQ_CHECKPOINT_SUFFIX);
     c->fd = -1;
     gq_status status = take_up(c, conf, from);
     if (status != GQ_OK) {

@@ -135,6 +135,11 @@ static gq_status build(struct gq_change *c)
     c->result->cached = image.cached;
     set_log(c->result, gq_text_str(&image.log));
     gq_text_clear(&image.log); /* the result has it */
+    if (status == GQ_OK) {
+        status = gq_pipeline_check_reads(c->p, c->plugin, &image);
+        if (status != GQ_OK)
+            gq_image_finish(&image); /* no version that is known already is given up for it */
+    }
     status = status == GQ_OK ? add_version(c, &image) : refuse_build(c, status, &image);
     gq_image_finish(&image);
     if (status == GQ_OK)

@@ -96,6 +96,28 @@ struct gq_build_request gq_pipeline_request(const struct gq_pipeline *p, enum gq
                                      .packs = p->arch && p->conf->source.kind == GQ_SOURCE_PLUGIN};
 }
 
+gq_status gq_pipeline_check_reads(const struct gq_pipeline *p, const char *plugin, struct gq_image *image)
+{
+    struct gq_problems problems = {0};
+    struct gq_text text = {0};
+    const struct gq_text *headers = &image->headers;
+    gq_status status = GQ_OK;
+    if (strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) != 0)
+        gq_conf_check_read(p->conf, plugin, "a plugin", &problems);
+    for (size_t at = 0; at < headers->len && problems.count == 0; at += strlen(headers->data + at) + 1)
+        gq_conf_check_read(p->conf, headers->data + at, "a header of a plugin", &problems);
+    if (problems.kept) {
+        gq_problems_print(&problems, p->conf->file, &text);
+        status = gq_error_set(GQ_ERR_CONFIG, "%.*s", (int)strcspn(gq_text_str(&text), "\n"), gq_text_str(&text));
+    } else if (headers->failed || problems.failed) {
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "plugin %s: out of memory for what it reads", plugin);
+    }
+    gq_problems_finish(&problems);
+    gq_text_finish(&text);
+    gq_text_finish(&image->headers); /* nobody asks again */
+    return status;
+}
+
 static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
 {
     const struct gq_conf_stage *s = &p->conf->stages[i];
@@ -105,6 +127,8 @@ static gq_status build_stage(struct gq_pipeline *p, uint32_t i)
     struct gq_code *first;
     p->versions->stage[i].name = s->name;
     gq_status status = gq_build(p->builder, &request, &image);
+    if (status == GQ_OK)
+        status = gq_pipeline_check_reads(p, s->plugin, &image);
     if (status == GQ_OK)
         status = check_delivery(p, s, &image);
     if (status == GQ_OK)
@@ -121,6 +145,8 @@ static gq_status build_all(struct gq_pipeline *p)
         const struct gq_build_request source = gq_pipeline_request(
             p, GQ_IMAGE_SOURCE, conf->source.path, conf->source.params, conf->source.param_count, conf->file);
         status = gq_build(p->builder, &source, &p->source_image);
+        if (status == GQ_OK)
+            status = gq_pipeline_check_reads(p, conf->source.path, &p->source_image);
     }
     for (uint32_t i = 0; i < conf->stage_count && status == GQ_OK; i++)
         status = build_stage(p, i);

@@ -93,6 +93,9 @@ struct gq_build_request gq_pipeline_request(const struct gq_pipeline *p, enum gq
                                             const struct gq_conf_param *params, size_t param_count,
                                             const char *conf_file);
 
+/* GQ_ERR_CONFIG: the run writes a file that this image was built from. Takes the image's list of headers. */
+gq_status gq_pipeline_check_reads(const struct gq_pipeline *p, const char *plugin, struct gq_image *image);
+
 /* choose.c: sets backend, backend_reason and arch. */
 gq_status gq_pipeline_choose(struct gq_pipeline *p, const char *asked);
 /* The GPU's architecture (90 for sm_90) and name; GQ_ERR_UNAVAILABLE: why there is none. `keep` as for gq_remote_probe.

@@ -112,6 +112,18 @@ class Commands(Operated):
         self.assertEqual(self.live()["version"], 1)
         self.stop(run)
 
+    def test_code_that_reads_what_the_run_writes_is_refused(self):
+        drops = self.plugin("drops", "gq_drop(out);")
+        run = self.running(self.pipeline([{"name": "a", "plugin": drops}], source=self.SOURCE))
+        self.assertTrue(until(lambda: os.path.exists(self.out)))
+        reads = self.letter("reads", "r", '#include "out"\n')
+        code, out, err = self.gpuq("swap", "a", reads)
+        self.assertEqual((code, out), (78, b""), err)
+        self.assertIn("sink.file.path: the sink and a header of a plugin are one file: name another", err)
+        self.assertIn("gpuq swap: refused at step build; version 1 of a serves on\n", err)
+        self.assertEqual(self.live()["version"], 1)
+        self.stop(run)
+
     def test_a_golden_vector_that_differs_is_shown(self):
         run = self.running(self.file)
         self.write("b.golden.yaml", "[{ name: hello, in: hello, out: a }]\n")

@@ -31,6 +31,51 @@ class Refusals(harness.Scenario):
         self.assertRegex(err, rf"\A{re.escape(name)}:4:\d+: error: ")
         self.assertNotIn("\n\n", err)
 
+    # --- files that are read and written ---------------------------------------------------------------------------
+
+    def including(self, line, **keys):
+        """A pipeline whose plugin has this line, and a header of which nothing may be lost."""
+        self.write("header.h", "#define LENGTH in.len\n")
+        plugin = self.plugin("includes", harness.ECHO + " *out->out_len = LENGTH;", line + "\n")
+        stages = [{"plugin": plugin}, {"name": "again", "plugin": plugin}]  # it is said once
+        return self.pipeline(stages, source={"file": {"path": self.write("in", "one\n")}}, **keys)
+
+    def assert_kept(self, pipeline, key, what, lint=78):
+        sentence = f"{key}: {what} and a header of a plugin are one file: name another\n"
+        code, out, err = self.gpuq("lint", pipeline)
+        self.assertEqual(code, lint, out + err.encode())
+        said = self.refused(78, sentence, pipeline=pipeline)
+        self.assertRegex(said, rf"\A{re.escape(pipeline)}:1:\d+: error: ")
+        if lint:
+            self.assertEqual(out.decode(), said)
+        self.assertEqual(self.read("header.h"), b"#define LENGTH in.len\n")
+
+    def test_a_header_is_not_written_over(self):
+        header, letters = {"path": self.path("header.h")}, "on_error.dead_letter.file.path"
+        for include in ('#include "header.h"', '#include "tmp/../header.h"'):
+            self.run_ok(self.including(include))  # it comes from the cache then
+            os.remove(self.out)
+            self.assert_kept(self.including(include, sink={"file": header}), "sink.file.path", "the sink")
+            self.assert_kept(self.including(include, on_error={"dead_letter": {"file": header}}), letters, "the dead letters")
+            os.link(self.path("header.h"), self.path("out.checkpoint"))
+            self.assert_kept(self.including(include, delivery="exactly_once"), "sink.file.path", "the sink's checkpoint")
+            os.remove(self.path("out.checkpoint"))
+
+    @harness.only_on("cpu", "NVRTC does not say what it read")
+    def test_a_header_that_only_the_compiler_finds_is_not_written_over(self):
+        include = '#define NAME "header.h"\n#include NAME'
+        self.run_ok(self.including(include))
+        os.remove(self.out)
+        self.assert_kept(self.including(include, sink={"file": {"path": self.path("header.h")}}), "sink.file.path", "the sink", lint=0)
+
+    def test_pinned_headers_are_not_written_over(self):
+        pipeline = self.including('#include "header.h"', sink={"file": {"path": self.path("header.h")}}, plugins={"pins": "pins"})
+        os.chmod(self.folder, 0o700)
+        self.write("pins", self.gpuq("plugin", "pin", self.path("includes.cu"))[1])
+        for name in ("pins", "header.h", "includes.cu"):
+            os.chmod(self.path(name), 0o600)
+        self.assert_kept(pipeline, "sink.file.path", "the sink")
+
     def test_a_plugin_without_process_message(self):
         name = self.write("empty.cu", harness.PLUGIN)
         self.refused(65, "empty.cu", "process_message", pipeline=self.pipeline([{"plugin": name}], source={"stdin": {}}))

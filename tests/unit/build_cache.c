@@ -67,6 +67,30 @@ START_TEST(the_second_build_is_a_hit_with_the_same_digest)
 }
 END_TEST
 
+static bool names(const struct gq_image *image, const char *path)
+{
+    for (size_t at = 0; at < image->headers.len; at += strlen(image->headers.data + at) + 1)
+        if (strcmp(image->headers.data + at, path) == 0)
+            return true;
+    return false;
+}
+
+/* Those of the user's, and those that the compiler alone found. */
+START_TEST(an_image_names_its_headers_wherever_it_comes_from)
+{
+    struct gq_image first, second;
+    ck_assert_int_eq(build_stage(builder, in_folder("p.cu"), &first), GQ_OK);
+    ck_assert_int_eq(build_stage(builder, in_folder("p.cu"), &second), GQ_OK);
+    ck_assert(!first.cached && second.cached);
+    ck_assert(names(&first, in_folder("size.h")));
+    ck_assert_uint_gt(first.headers.len, 2 * strlen(in_folder("size.h")));
+    ck_assert_uint_eq(first.headers.len, second.headers.len);
+    ck_assert_mem_eq(first.headers.data, second.headers.data, first.headers.len);
+    gq_image_finish(&first);
+    gq_image_finish(&second);
+}
+END_TEST
+
 START_TEST(a_changed_header_is_a_miss)
 {
     bool cached;
@@ -201,6 +225,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, the_second_build_is_a_hit_with_the_same_digest);
+    tcase_add_test(tests, an_image_names_its_headers_wherever_it_comes_from);
     tcase_add_test(tests, a_changed_header_is_a_miss);
     tcase_add_test(tests, a_new_header_that_hides_another_is_a_miss);
     tcase_add_test(tests, a_plugin_that_asks_which_headers_there_are_is_built_every_time);

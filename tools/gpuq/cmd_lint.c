@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/error.h"
+#include "base/file.h"
 #include "build/build.h"
 #include "config/conf.h"
 
@@ -51,13 +52,29 @@ static void lint_params(const char *path, struct gq_mark mark, const struct gq_c
         gq_plugin_params_destroy(known, known_count);
 }
 
+/* Headers that the run would overwrite; the plugin itself was checked with the pipeline file. */
+static void lint_headers(const struct gq_conf *conf, const char *plugin, struct gq_problems *out)
+{
+    struct gq_text paths = {0};
+    gq_plugin_files(plugin, 0, &paths);
+    for (size_t at = 0; at < paths.len; at += strlen(paths.data + at) + 1)
+        if (at > 0 && gq_file_exists(paths.data + at))
+            gq_conf_check_read(conf, paths.data + at, "a header of a plugin", out);
+    out->failed = out->failed || paths.failed;
+    gq_text_finish(&paths);
+}
+
 static gq_status lint_plugins(const struct gq_conf *conf, struct gq_problems *out)
 {
-    if (conf->source.kind == GQ_SOURCE_PLUGIN)
+    if (conf->source.kind == GQ_SOURCE_PLUGIN) {
         lint_params(conf->source.path, conf->source.path_mark, conf->source.params, conf->source.param_count, out);
-    for (size_t i = 0; i < conf->stage_count; i++)
+        lint_headers(conf, conf->source.path, out);
+    }
+    for (size_t i = 0; i < conf->stage_count; i++) {
         lint_params(conf->stages[i].plugin, conf->stages[i].plugin_mark, conf->stages[i].params,
                     conf->stages[i].param_count, out);
+        lint_headers(conf, conf->stages[i].plugin, out);
+    }
     gq_problems_sort(out);
     return out->count ? GQ_ERR_CONFIG : GQ_OK;
 }
