@@ -115,7 +115,8 @@ __device__ gq_migrate_none gq_migrate(gq_anything, gq_anything, gq_anything, gq_
 
 /* The message ends here without a result; or it fails with a code of the plugin's own (0 to 65535), is tried again
  * on_error.retries times and then goes to the dead letters. Both are recorded in *out->out_len, as lengths that no
- * mistake leads to: one subtracted from nothing, 0xffffffff, is a result that does not fit. Return after calling one. */
+ * mistake leads to: one subtracted from nothing, 0xffffffff, is a result that does not fit. Return after calling one.
+ */
 #define GQ_LEN_DROPPED 0x80010000u
 #define GQ_LEN_FAILED 0x80000000u
 __device__ inline void gq_drop(ResultView *out) { *out->out_len = GQ_LEN_DROPPED; }

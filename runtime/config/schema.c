@@ -155,8 +155,7 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"cpu.threads", GQ_SCHEMA_COUNT, .fallback = "auto", .min = 1, .max = GQ_BLOCKS_MAX, .words = automatic, AT(cpu_threads),
      .sentence = "threads that run plugins; auto is one for each processor"},
     {"spare", GQ_SCHEMA_WORD, .fallback = "on", .words = switches, AT(spare),
-     .sentence = "on a GPU: whether a worker waits to take the place of one that dies, with some 500 MiB of its memory; "
-                 "four, once a message has ended one"},
+     .sentence = "on a GPU: whether a worker waits to take the place of one that dies, with 500 MiB of it; four after a fault"},
     {"drain", GQ_SCHEMA_DURATION, .fallback = "10s", .max = DRAIN_MAX, AT(drain_ms),
      .sentence = "how long a stop waits for messages in flight"},
 
