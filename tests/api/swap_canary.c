@@ -463,6 +463,31 @@ START_TEST(a_rollback_ends_it_and_not_the_swap_behind_it)
 }
 END_TEST
 
+/* Who wants to end a canary that has just ended by itself does not lose the good version beside it. */
+START_TEST(a_rollback_behind_a_canary_that_was_rolled_back_takes_nothing_away_unasked)
+{
+    write_tagger("v1.cu", 'a');
+    write_tagger("v2.cu", 'b');
+    gq_pipeline *p = started("");
+    must(swap_to(p, "s", in_folder("v2.cu")));
+    const gq_swap_opts opts = {.size = sizeof opts,
+                               .plugin = write_tagger("v3.cu", 'c'),
+                               .canary_ppm = 500000,
+                               .canary_ms = 50}; /* without a message it has proved nothing */
+    ck_assert_int_eq(gq_swap(p, "s", &opts, &result), GQ_ERR_PLUGIN);
+    ck_assert_int_eq(gq_rollback(p, "s", &result), GQ_ERR_NOT_FOUND);
+    ck_assert_str_eq(gq_last_error(),
+                     "version 3 of stage 's' was rolled back already, after it had not proved itself as "
+                     "a canary; version 2 is live, and ask once more to go to version 1, which was live "
+                     "before it");
+    ck_assert_uint_eq(result.live, 2);
+    expect_answer(p, "xb", 4);
+    must(gq_rollback(p, "s", &result));
+    expect_answer(p, "xa", 5);
+    finish(p);
+}
+END_TEST
+
 START_TEST(an_interrupt_ends_it)
 {
     gq_pipeline *p = two_versions();
@@ -575,6 +600,7 @@ int main(void)
                                   another_state_is_refused_before_anything_changes,
                                   a_rollback_ends_it,
                                   a_rollback_ends_it_and_not_the_swap_behind_it,
+                                  a_rollback_behind_a_canary_that_was_rolled_back_takes_nothing_away_unasked,
                                   an_interrupt_ends_it,
                                   an_interrupt_refuses_the_swaps_behind_it,
                                   a_stop_does_not_wait_for_it,
