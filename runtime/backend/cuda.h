@@ -106,7 +106,8 @@ enum gq_pulse_is {
 /* A thread that calls the driver, as NVML's thread looks at it. */
 struct gq_cuda_caller {
     uint64_t inside_ns; /* atomic: since when it is inside of the driver, which never keeps it for long; 0: it is not */
-    uint64_t found_ns;  /* that, as it was seen last, */
+    bool reads;         /* atomic: code, which takes longer the more there is of it */
+    uint64_t found_ns;  /* `inside_ns`, as it was seen last, */
     uint32_t looks;     /* and how many looks before that had seen the same */
 };
 
@@ -219,6 +220,8 @@ gq_status gq_cuda_pulse_open(struct gq_cuda *c);
 void gq_cuda_pulse_close(struct gq_cuda *c);
 /* Grids were launched: does an event come beside them? Under `grids`. */
 void gq_cuda_pulse_try(struct gq_cuda *c);
+/* Until it is known, or for as long as no event takes. Under `grids`. */
+gq_status gq_cuda_pulse_await(struct gq_cuda *c);
 /* Somebody changes the grids: silence counts from the next look on. */
 void gq_cuda_pulse_wait(struct gq_cuda *c);
 /* Grids run, under `grids`: GQ_OK unless an Xid was told of and the device has been silent since. Does not wait. */
@@ -263,6 +266,8 @@ gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, siz
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);
+/* So many of the first lanes are the grids' from here on. Does not wait. */
+gq_status gq_cuda_show_lanes(struct gq_cuda *c, uint32_t count);
 /* Grids that are launched now may meet messages that came before this worker. */
 bool gq_cuda_meets_old(const struct gq_cuda *c);
 void gq_cuda_free_lanes(struct gq_cuda *c);

@@ -318,24 +318,42 @@ static void *ring_the_bell(void *arg)
     return NULL;
 }
 
+static gq_status start_bell(struct gq_cuda *c)
+{
+    if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
+    c->bell_runs = true;
+    gq_xid_call(gq_cuda_pulse_watch, c);
+    return GQ_OK;
+}
+
+/* A message that is tried may fault at once. Who is to notice comes first: NVML's thread, which is told of nothing that
+ * was before, an event beside the grids, which would not come after it, and the bell. */
+static gq_status launch_watched(struct gq_cuda *c)
+{
+    gq_xid_await(WATCH_MS);
+    gq_status status = gq_cuda_show_lanes(c, 0);
+    if (status == GQ_OK)
+        status = gq_cuda_launch(c);
+    return status == GQ_OK ? gq_cuda_pulse_await(c) : status;
+}
+
 static gq_status cuda_start(struct gq_backend *backend)
 {
     struct gq_cuda *c = cuda_of(backend);
     gq_assert(c->steps > 0 && !c->running);
-    if (c->setup.single) /* a message that is tried may fault at once, and of what was before NVML does not tell */
-        gq_xid_await(WATCH_MS);
     c->setup.link->worker->threads = 1;
     c->setup.link->worker->runs = GQ_RUNS_MAX;
     pthread_mutex_lock(&c->grids);
-    gq_status status = gq_cuda_launch(c);
+    gq_status status = c->setup.single ? launch_watched(c) : gq_cuda_launch(c);
     pthread_mutex_unlock(&c->grids);
-    if (status != GQ_OK || c->bell_runs)
-        return status; /* it goes on after a pause */
-    if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
-        status = gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
-    c->bell_runs = status == GQ_OK;
-    if (status == GQ_OK)
-        gq_xid_call(gq_cuda_pulse_watch, c);
+    if (status == GQ_OK && !c->bell_runs) /* it goes on after a pause */
+        status = start_bell(c);
+    if (status == GQ_OK && c->setup.single) {
+        pthread_mutex_lock(&c->grids);
+        status = gq_cuda_show_lanes(c, c->lane_count);
+        pthread_mutex_unlock(&c->grids);
+    }
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,12 +357,14 @@ static gq_status await_told(struct gq_cuda *c, uint64_t deadline)
 
 static bool await_all(struct gq_cuda *c, uint64_t deadline)
 {
-    bool left;
-    do {
+    for (;;) {
         gq_cuda_enter(&c->pulse.change); /* each look counts for itself: a message may take long */
-        left = gq_cuda_grids_left(c);
-    } while (left && !gq_clock_past(deadline));
-    return !left;
+        const bool left = gq_cuda_grids_left(c);
+        gq_cuda_leave(&c->pulse.change);
+        if (!left || gq_clock_past(deadline))
+            return !left;
+        sched_yield(); /* who has to wait for a processor had better do so here, and not inside */
+    }
 }
 
 /* All grids leave. False: one does not, in time. */
@@ -373,9 +376,7 @@ static bool leave(struct gq_cuda *c, uint64_t deadline)
         status = tell(c, i, 0);
     if (status != GQ_OK)
         gq_cuda_die(c);
-    const bool all = await_all(c, deadline);
-    gq_cuda_leave(&c->pulse.change);
-    if (!all)
+    if (!await_all(c, deadline))
         return false;
     if (gq_cuda_check_left(c) != GQ_OK)
         gq_cuda_die(c);
@@ -414,8 +415,8 @@ gq_status gq_cuda_park_behind(struct gq_cuda *c, uint32_t step)
     while (status == GQ_OK && there > 0 && !gq_clock_past(deadline)) {
         gq_cuda_enter(&c->pulse.change);
         status = count_told(c, step, &there);
+        gq_cuda_leave(&c->pulse.change);
     }
-    gq_cuda_leave(&c->pulse.change);
     if (status == GQ_OK && there == 0)
         return GQ_OK;
     if (status == GQ_OK)

@@ -87,14 +87,18 @@ static struct gq_lane_view device_view(const struct gq_lane_view *v, gq_cu_ptr i
     return d;
 }
 
+gq_status gq_cuda_show_lanes(struct gq_cuda *c, uint32_t count)
+{
+    return GQ_CU(c, write_value32(c->copy, c->shared + offsetof(struct gq_grid_shared, lane_count), count, 0));
+}
+
 static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 {
     gq_cu_ptr at = c->lanes + (size_t)c->lane_count * sizeof *lane;
     gq_status status = gq_cuda_copy_in(c, at, lane, sizeof *lane);
     /* A value written by the stream is fenced behind the copy; a second copy would not be. */
     if (status == GQ_OK)
-        status = GQ_CU(
-            c, write_value32(c->copy, c->shared + offsetof(struct gq_grid_shared, lane_count), c->lane_count + 1, 0));
+        status = gq_cuda_show_lanes(c, c->lane_count + 1);
     return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
 }
 

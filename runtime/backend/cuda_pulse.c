@@ -9,6 +9,7 @@
 #include "backend/cuda.h"
 #include "base/clock.h"
 
+#define READ_LOOKS 40u /* the same of who reads code */
 #define STUCK_LOOKS 6u /* of NVML's thread, 5 ms apart */
 #define SILENT_MS 50u  /* an event takes some microseconds */
 
@@ -91,6 +92,15 @@ gq_status gq_cuda_pulse_look(struct gq_cuda *c)
     }
 }
 
+gq_status gq_cuda_pulse_await(struct gq_cuda *c)
+{
+    const uint64_t deadline = gq_clock_deadline(SILENT_MS);
+    gq_status status = GQ_OK;
+    while (status == GQ_OK && c->pulse.is != GQ_PULSE_KNOWN && !gq_clock_past(deadline))
+        status = gq_cuda_pulse_look(c);
+    return status;
+}
+
 /* Somebody else has `grids`: a change may keep the bell waiting inside of the driver. */
 static bool is_changing(struct gq_cuda *c)
 {
@@ -118,7 +128,7 @@ static bool is_stuck(const struct gq_cuda *c, struct gq_cuda_caller *caller, boo
     const bool same = inside && inside == caller->found_ns && !excused && !all_are_judged(c);
     caller->looks = same ? caller->looks + 1 : 0;
     caller->found_ns = inside;
-    return caller->looks > STUCK_LOOKS;
+    return caller->looks > (__atomic_load_n(&caller->reads, __ATOMIC_RELAXED) ? READ_LOOKS : STUCK_LOOKS);
 }
 
 /* A change that brings code to the device, or waits for a message, may take its time, and says so by being outside. */

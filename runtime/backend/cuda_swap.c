@@ -259,9 +259,11 @@ static gq_status open_image(struct gq_cuda *c, struct gq_cuda_step *s, const str
     if (c->canary.image)
         return gq_error_set(GQ_ERR_INTERNAL, "a canary runs: one of its two versions is to be used first");
     pthread_mutex_lock(&c->grids); /* the driver may keep others waiting: that is no sign of a device that stopped */
+    __atomic_store_n(&c->pulse.change.reads, true, __ATOMIC_RELAXED);
     gq_cuda_enter(&c->pulse.change);
     gq_status status = gq_cuda_image_open(c, s, image, out);
     gq_cuda_leave(&c->pulse.change);
+    __atomic_store_n(&c->pulse.change.reads, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&c->grids);
     return status;
 }

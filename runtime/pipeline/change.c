@@ -150,12 +150,18 @@ static gq_status build(struct gq_change *c)
 /* --- inspect and rehearse --------------------------------------------------------------------------------------------
  */
 
+static bool has_same_state(const struct gq_change *c)
+{
+    const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
+    const struct gq_cpu_image *info = &c->code->image.info;
+    return info->state_bytes == s->state_bytes && info->state_version == s->state_version;
+}
+
 static gq_status check_state(const struct gq_change *c)
 {
     const struct gq_stage_code *s = &c->p->versions->stage[c->stage];
     const struct gq_cpu_image *info = &c->code->image.info;
-    const bool same = info->state_bytes == s->state_bytes && info->state_version == s->state_version;
-    if (info->state_bytes == 0 || same)
+    if (info->state_bytes == 0 || has_same_state(c))
         return GQ_OK;
     if (c->share)
         return gq_error_set(
@@ -315,7 +321,8 @@ struct gq_remote_change gq_change_for_remote(const struct gq_change *c, uint32_t
                                      .version = c->code->number,
                                      .generation = generation,
                                      .share = c->share,
-                                     .blocks = c->conf->blocks};
+                                     .blocks = c->conf->blocks,
+                                     .migrates = c->code->image.info.state_bytes > 0 && !has_same_state(c)};
 }
 
 /* A canary that proves itself is two changes for the worker. */
@@ -339,9 +346,10 @@ void gq_change_undo(struct gq_change *c, uint32_t deaths)
 }
 
 /* A worker that died as soon as it had answered may have been replaced by one with the code before. */
-static gq_status make_sure(struct gq_change *c, const struct gq_remote_change *change, uint32_t deaths)
+static gq_status make_sure(struct gq_change *c, const struct gq_remote_change *change)
 {
     gq_status status = GQ_OK;
+    uint32_t deaths = c->p->remote->change_deaths;
     struct gq_swap_times times;
     for (uint32_t now; status == GQ_OK && (now = gq_remote_deaths(c->p->remote)) != deaths; deaths = now)
         status = gq_remote_use(c->p->remote, &c->code->image, change, &times);
@@ -365,7 +373,7 @@ gq_status gq_change_switch(struct gq_change *c)
     if (status == GQ_OK) {
         const uint32_t lanes = gq_change_note_switch(c, generation, until);
         gq_versions_went_live(p->versions, c->stage, c->code, until, lanes);
-        (void)make_sure(c, &change, deaths); /* if not even this serves, whoever takes results hears of it */
+        (void)make_sure(c, &change); /* if not even this serves, whoever takes results hears of it */
         gq_change_prune(p, c->stage);
         return GQ_OK;
     }

@@ -101,9 +101,15 @@ gq_status gq_pipeline_check_reads(const struct gq_pipeline *p, const char *plugi
     struct gq_problems problems = {0};
     struct gq_text text = {0};
     const struct gq_text *headers = &image->headers;
+    const bool of_ours = strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    char *golden = of_ours ? NULL : gq_golden_path(plugin);
     gq_status status = GQ_OK;
-    if (strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) != 0)
+    if (!of_ours)
         gq_conf_check_read(p->conf, plugin, "a plugin", &problems);
+    if (golden)
+        gq_conf_check_read(p->conf, golden, "a plugin's golden file", &problems);
+    problems.failed |= !of_ours && !golden;
+    free(golden);
     for (size_t at = 0; at < headers->len && problems.count == 0; at += strlen(headers->data + at) + 1)
         gq_conf_check_read(p->conf, headers->data + at, "a header of a plugin", &problems);
     if (problems.kept) {

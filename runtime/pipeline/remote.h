@@ -37,16 +37,17 @@ struct gq_remote {
     const struct gq_remote_keeper *keeper; /* not owned; NULL: the death of the worker is the end */
     enum gq_backend_kind backend;
     uint32_t threads;
-    pthread_cond_t renewed;             /* `away` has ended */
-    bool away;                          /* under `lock`: a worker has died, and another is being made ready */
-    pthread_t renewer;                  /* while away: who does so */
-    enum gq_turn turn;                  /* under `lock`: of a change */
-    pthread_t changer;                  /* whose turn it is, or is to be */
-    bool turn_failed;                   /* under `lock`: the worker ended over it */
-    uint32_t deaths;                    /* atomic: workers that were buried */
-    uint64_t restarts, retries;         /* atomic: workers that took over; further attempts in those that died */
-    int wait_status;                    /* of the last one */
-    struct gq_dying dying;              /* it was given up before its process ended */
+    pthread_cond_t renewed;     /* `away` has ended */
+    bool away;                  /* under `lock`: a worker has died, and another is being made ready */
+    pthread_t renewer;          /* while away: who does so */
+    enum gq_turn turn;          /* under `lock`: of a change */
+    pthread_t changer;          /* whose turn it is, or is to be */
+    bool turn_failed;           /* under `lock`: the worker ended over it */
+    uint32_t change_deaths;     /* the changer's: deaths before the worker that made the last change was asked */
+    uint32_t deaths;            /* atomic: workers that were buried */
+    uint64_t restarts, retries; /* atomic: workers that took over; further attempts in those that died */
+    int wait_status;            /* of the last one */
+    struct gq_dying dying;      /* it was given up before its process ended */
     struct gq_lane *lane[GQ_LANES_MAX]; /* added under `lock`: for who takes over */
     uint32_t lane_count;                /* atomic */
     uint32_t lanes_given;               /* the renewer's: to the worker that takes over */
@@ -72,6 +73,8 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);
 /* For the keeper: another worker takes over. Counted before a lane is given on, which shows the results of trials, and
  * before it serves, so that whoever has a result that was waited for sees the count. */
 void gq_remote_count_restart(struct gq_remote *remote);
+/* For the keeper: is a change under way, of which a worker may have ended that met no message? */
+bool gq_remote_is_changing(struct gq_remote *remote);
 /* For the keeper, when it is ready to serve: a change that was asked for comes first, and is over when this returns. */
 void gq_remote_give_turn(struct gq_remote *remote);
 /* For the keeper: it serves from here on. It may meet the next message that ends it before it can answer: that is a
@@ -119,6 +122,7 @@ struct gq_remote_change {
     uint32_t share;  /* of a canary: of a million messages, how many */
     uint32_t blocks; /* of a grid; 0: as many as fit */
     bool fresh;      /* the stage's memory is zero again */
+    bool migrates;   /* the new code takes over memory of the old one's */
 };
 /* Loads `image` as that version and makes it live; returns when it serves. `times->step` says how far it came. */
 gq_status gq_remote_swap(struct gq_remote *remote, const struct gq_image *image, const struct gq_remote_change *change,

@@ -68,18 +68,29 @@ void gq_remote_give_turn(struct gq_remote *remote)
 typedef gq_status gq_attempt(struct gq_remote *remote, const struct gq_image *image,
                              const struct gq_remote_change *change, struct gq_swap_times *times);
 
+bool gq_remote_is_changing(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    const bool is = remote->turn != GQ_TURN_NONE;
+    pthread_mutex_unlock(&remote->lock);
+    return is;
+}
+
 /* Code that ends its workers is what people want to change most. A worker that ended over a message in place of an
- * answer says nothing about the change, so the next one is asked before it serves: what that ends of is the change. */
+ * answer says nothing about the change, so the next one is asked before it serves: what that ends of is the change. But
+ * not where memory was to be taken over, of which the worker may have ended: the next one has none. */
 static gq_status ask_twice(struct gq_remote *remote, gq_attempt *attempt, const struct gq_image *image,
                            const struct gq_remote_change *change, struct gq_swap_times *times)
 {
     want_turn(remote);
     uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = attempt(remote, image, change, times);
-    if (status == GQ_ERR_DEVICE && gq_remote_deaths(remote) != deaths && await_turn(remote)) {
+    const bool again = status == GQ_ERR_DEVICE && gq_remote_deaths(remote) != deaths && !change->migrates;
+    if (again && await_turn(remote)) {
         deaths = gq_remote_deaths(remote);
         status = attempt(remote, image, change, times);
     }
+    remote->change_deaths = deaths;
     return end_turn(remote) ? gq_remote_explain_death(remote, status, deaths) : status;
 }
 

@@ -1,5 +1,7 @@
 #include "pipeline/reserve.h"
 #include "base/assert.h"
+#include "base/channel.h"
+#include "base/clock.h"
 #include "pipeline/remote.h"
 #include "pipeline/reply.h"
 #include "ring/packets.h"
@@ -41,15 +43,16 @@ static struct gq_process remove_at(struct gq_reserve *reserve, uint32_t at)
     return removed;
 }
 
-/* False: it ended in place of that, and is gone. */
-static bool await_one(struct gq_reserve *reserve, uint32_t at)
+/* False: it has ended, or does not come, and is gone. */
+static bool await_one(struct gq_reserve *reserve, uint32_t at, uint64_t deadline)
 {
     struct gq_packet reply;
     bool astray;
     struct gq_reserved *one = &reserve->waits[at];
+    const uint32_t left_ms = (uint32_t)gq_clock_poll_ms(deadline);
     if (!one->ready)
-        one->ready = gq_reply_receive(one->process.channel, GQ_PACKET_WARM, READY_MS, &reply, &astray) == GQ_OK;
-    if (one->ready)
+        one->ready = gq_reply_receive(one->process.channel, GQ_PACKET_WARM, left_ms, &reply, &astray) == GQ_OK;
+    if (one->ready && !gq_channel_is_cut(one->process.channel))
         return true;
     struct gq_process failed = remove_at(reserve, at);
     gq_process_end(&failed, 0);
@@ -58,14 +61,16 @@ static bool await_one(struct gq_reserve *reserve, uint32_t at)
 
 void gq_reserve_await(struct gq_reserve *reserve)
 {
+    const uint64_t deadline = gq_clock_deadline(READY_MS);
     for (uint32_t at = 0; at < reserve->count;)
-        at += await_one(reserve, at);
+        at += await_one(reserve, at, deadline);
 }
 
 struct gq_process gq_reserve_take(struct gq_reserve *reserve)
 {
+    const uint64_t deadline = gq_clock_deadline(READY_MS);
     while (reserve->count > 0)
-        if (await_one(reserve, 0))
+        if (await_one(reserve, 0, deadline))
             return remove_at(reserve, 0);
     return (struct gq_process){.channel = -1};
 }

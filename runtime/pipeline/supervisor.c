@@ -269,6 +269,8 @@ static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
     const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
     const bool any = ended > s->ended;
     s->ended = any ? ended : s->ended;
+    if (!suspects && !any && gq_remote_is_changing(s->p->remote))
+        return false; /* no more than two of a change: it is refused then */
     if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
         s->fruitless = 0;
         s->fruitless_since_ns = now;

@@ -341,7 +341,7 @@ uint32_t gq_versions_before(struct gq_versions *v, uint32_t stage)
     uint32_t number = s->live->before;
     for (uint32_t i = 0; i < s->count && number != s->live->number; i++) {
         const struct gq_code *code = gq_versions_find(v, stage, number);
-        if (!code || !code->unfit)
+        if (!code || !code->unfit) /* one that has left the list is refused by name */
             return number;
         number = code->before;
     }

@@ -70,6 +70,21 @@ class Commands(Operated):
         self.assertEqual(set(self.read().split()), {b"o"})
         self.stop(run)
 
+    def test_a_migration_that_ends_its_worker_is_refused_also_where_the_next_worker_has_nothing_to_migrate(self):
+        head = "GQ_STATE(8, {0});\n"
+        old = self.plugin("old", "*(unsigned *)gq_state(8) = 1; out->out[0] = 'o'; *out->out_len = 1;", head.format(1))
+        new = self.letter("new", "n", head.format(2) + "__device__ void gq_migrate(const void *was, uint32_t, uint32_t, void *)\n"
+                                                       "{ if (*(const volatile unsigned *)was) *(volatile int *)64 = 1; }\n")
+        run = self.running(self.pipeline([{"plugin": old}], source=self.SOURCE))
+        for _ in range(6):  # more than workers may end in a row without a message
+            size = len(self.read()) if os.path.exists(self.out) else 0
+            self.assertTrue(until(lambda: os.path.exists(self.out) and len(self.read()) > size + 20))  # pylint: disable=cell-var-from-loop
+            code, _, err = self.gpuq("swap", "old", new)
+            self.assertEqual(code, 1, err)
+            self.assertIn("gpuq swap: failed at step ", err)
+        self.assertEqual(set(self.read().split()), {b"o"})
+        self.stop(run)
+
     def test_a_swap_makes_new_code_live(self):
         run = self.running(self.file)
         self.assertTrue(self.last_letters("a"))
@@ -121,6 +136,12 @@ class Commands(Operated):
         self.assertEqual((code, out), (78, b""), err)
         self.assertIn("sink.file.path: the sink and a header of a plugin are one file: name another", err)
         self.assertIn("gpuq swap: refused at step build; version 1 of a serves on\n", err)
+        vectors = self.letter("vectors", "v")
+        os.symlink(self.out, self.path("vectors.golden.yaml"))
+        for rehearse in "on", "off":
+            code, out, err = self.gpuq("swap", "--rehearse", rehearse, "a", vectors)
+            self.assertEqual((code, out), (78, b""), err)
+            self.assertIn("sink.file.path: the sink and a plugin's golden file are one file: name another", err)
         self.assertEqual(self.live()["version"], 1)
         self.stop(run)
 
