@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BLOCKS_AN_SM 2 /* more warps than this do not make the bus faster */
-#define PARK_MS 5000u  /* what one message may take before a change gives up */
+#define BLOCKS_AN_SM 2    /* more warps than this do not make the bus faster */
+#define PARK_MS 5000u     /* what one message may take before a change gives up */
+#define EAGER_LOOKS 1000u /* for grids that leave as soon as they can: messages wait */
 
 /* --- how large ------------------------------------------------------------------------------------------------------
  */
@@ -357,13 +358,14 @@ static gq_status await_told(struct gq_cuda *c, uint64_t deadline)
 
 static bool await_all(struct gq_cuda *c, uint64_t deadline)
 {
-    for (;;) {
+    for (uint32_t looks = 0;; looks++) {
         gq_cuda_enter(&c->pulse.change); /* each look counts for itself: a message may take long */
         const bool left = gq_cuda_grids_left(c);
         gq_cuda_leave(&c->pulse.change);
         if (!left || gq_clock_past(deadline))
             return !left;
-        sched_yield(); /* who has to wait for a processor had better do so here, and not inside */
+        if (looks > EAGER_LOOKS)
+            sched_yield(); /* who has to wait for a processor had better do so here, and not inside */
     }
 }
 
