@@ -67,9 +67,9 @@ class Storm(harness.Scenario):
         self.done = collections.Counter()
         hangs, self.messages = 0, []
         for i in range(MESSAGES):
-            kind = b"."
+            kind = b"f" if i == MESSAGES // 2 else b"."  # one letter at least
             if self.dice.randrange(POISON_EVERY) == 0:
-                kind = bytes([self.dice.choice(KINDS + b"h" * (hangs < HANGS))])
+                kind = bytes([self.dice.choice(KINDS + b"h" * (hangs < HANGS))]) if kind == b"." else kind
                 hangs += kind == b"h"
             self.messages.append(kind + b"%07d" % i + b"x" * self.dice.randrange(60))
         plugin = self.plugin("suffer", WORK, OUTSIDE.replace("FOLDER", self.folder))
