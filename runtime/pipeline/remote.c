@@ -1,4 +1,3 @@
-#include "pipeline/remote.h"
 #include "pipeline/remote_ask.h"
 #include "pipeline/budget.h"
 #include "pipeline/reply.h"
@@ -53,7 +52,9 @@ static bool has_turn(const struct gq_remote *remote)
     return remote->turn == GQ_TURN_GIVEN && pthread_equal(remote->changer, pthread_self());
 }
 
-void gq_remote_wait(struct gq_remote *remote)
+/* With the lock. While one worker takes another's place, only who sees to that has anything to ask, and a change when
+ * it is its turn. */
+static void wait_for_worker(struct gq_remote *remote)
 {
     while (remote->away && !pthread_equal(remote->renewer, pthread_self()) && !has_turn(remote))
         pthread_cond_wait(&remote->renewed, &remote->lock);
@@ -92,7 +93,7 @@ bool gq_remote_was_replaced(struct gq_remote *remote, uint32_t deaths)
     if (gq_remote_deaths(remote) == deaths)
         return false;
     pthread_mutex_lock(&remote->lock);
-    gq_remote_wait(remote);
+    wait_for_worker(remote);
     pthread_mutex_unlock(&remote->lock);
     return !gq_link_dead(&remote->link);
 }
@@ -117,7 +118,7 @@ gq_status gq_remote_ask(struct gq_remote *remote, const struct gq_packet *packet
                         struct gq_packet *reply)
 {
     pthread_mutex_lock(&remote->lock);
-    gq_remote_wait(remote);
+    wait_for_worker(remote);
     const uint32_t deaths = gq_remote_deaths(remote);
     const bool watched = remote->watched && !remote->away;
     gq_status status = ask_locked(remote, packet, fds, fd_count, reply);

@@ -33,15 +33,6 @@ static void want_turn(struct gq_remote *remote)
     pthread_mutex_unlock(&remote->lock);
 }
 
-/* False: there is no next worker. */
-static bool await_turn(struct gq_remote *remote)
-{
-    pthread_mutex_lock(&remote->lock);
-    gq_remote_wait(remote);
-    pthread_mutex_unlock(&remote->lock);
-    return !gq_link_dead(&remote->link);
-}
-
 /* Returns whether a worker ended over it. */
 static bool end_turn(struct gq_remote *remote)
 {
@@ -85,8 +76,7 @@ static gq_status ask_twice(struct gq_remote *remote, gq_attempt *attempt, const 
     want_turn(remote);
     uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = attempt(remote, image, change, times);
-    const bool again = status == GQ_ERR_DEVICE && gq_remote_deaths(remote) != deaths && !change->migrates;
-    if (again && await_turn(remote)) {
+    if (status == GQ_ERR_DEVICE && !change->migrates && gq_remote_was_replaced(remote, deaths)) {
         deaths = gq_remote_deaths(remote);
         status = attempt(remote, image, change, times);
     }
