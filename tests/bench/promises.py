@@ -31,8 +31,9 @@ TABLE = {
     "gap in service, 64 B at full rate": ["gpuqueue, code never loaded", "gpuqueue, the same, rehearsed",
                                           "gpuqueue, a version that is loaded", "gpuqueue, code never loaded, 500 KB of it",
                                           "close the queue, open it again"],
-    "from a changed file to live, under load": ["gpuqueue, from the cache", "gpuqueue, from the cache, rehearsed",
-                                                "gpuqueue, a warm builder", "gpuqueue, a warm builder, rehearsed"],
+    "from a changed file to live, 64 B at full rate": ["gpuqueue, from the cache", "gpuqueue, from the cache, rehearsed",
+                                                       "gpuqueue, a warm builder", "gpuqueue, a warm builder, rehearsed"],
+    "gap in service, 64 B at 50 M/s": [RIVALS],
     "sha256 1 KiB": COUNTS + ["same function, plain loop", RIVALS],
     "bus": [RIVALS],
 }

@@ -106,6 +106,13 @@ uint32_t bench_load_send(struct bench_load *l, uint32_t want, uint64_t now_ns)
     return (uint32_t)n;
 }
 
+void bench_load_send_due(struct bench_load *l, uint64_t start_ns, double gap_ns, uint64_t now_ns)
+{
+    const uint64_t due = ((uint64_t)((double)(now_ns - start_ns) / gap_ns) + 1) * BENCH_BURST;
+    if (due > l->sent)
+        bench_load_send(l, due - l->sent < BENCH_BATCH ? (uint32_t)(due - l->sent) : BENCH_BATCH, now_ns);
+}
+
 static void check(struct bench_load *l, const QResult *r)
 {
     uint64_t n = l->taken;

@@ -7,6 +7,8 @@
 #define BENCH_BATCH 256u     /* messages claimed, or results peeked, at a time */
 #define BENCH_FULL_CHECK 64u /* every so many replies one is compared in full, and one timed */
 #define BENCH_MESSAGE_MAX 4096u
+#define BENCH_BURST 32u            /* messages that are due at the same moment, where there is a pace */
+#define BENCH_PACE_A_PRODUCER 25e6 /* messages a second that one thread sends and checks with time to spare */
 
 enum bench_reply {
     BENCH_ECHO,  /* the message */
@@ -34,6 +36,8 @@ void bench_load_finish(struct bench_load *l);
 
 /* Sends up to `want` messages, at most BENCH_BATCH, as the lane has room; how many. */
 uint32_t bench_load_send(struct bench_load *l, uint32_t want, uint64_t now_ns);
+/* One burst is due every `gap_ns` from `start_ns` on. Sends up to a batch of what is due; the rest stays due. */
+void bench_load_send_due(struct bench_load *l, uint64_t start_ns, double gap_ns, uint64_t now_ns);
 /* Takes up to BENCH_BATCH replies and checks them; how many. */
 uint32_t bench_load_take(struct bench_load *l, uint32_t timeout_ms);
 /* Keeps the lane full for `seconds`; the rate of replies. */

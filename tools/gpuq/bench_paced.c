@@ -8,9 +8,7 @@
 
 #define CAPACITY 4096u
 
-#define BURST 32u /* messages that are due at the same moment */
 #define SETTLE_NS 100000000u
-#define PACE_A_PRODUCER 25e6 /* messages a second that one thread sends and checks with time to spare */
 
 /* Burst k of a producer is due at start + k * gap, sent or not: its latency counts from there. A pace that waited for
  * the queue would measure nothing while the queue stands still. */
@@ -40,20 +38,12 @@ static void take_paced(struct pace *p, uint32_t timeout_ms)
     uint64_t from = p->load.taken;
     bench_load_take(&p->load, timeout_ms);
     while (from < p->load.taken) {
-        uint64_t next = (from / BURST + 1) * BURST;
+        uint64_t next = (from / BENCH_BURST + 1) * BENCH_BURST;
         if (next > p->load.taken)
             next = p->load.taken;
-        count_burst(p, from / BURST, next - from);
+        count_burst(p, from / BENCH_BURST, next - from);
         from = next;
     }
-}
-
-/* Up to a batch of what is due; the rest stays due. */
-static void send_due(struct pace *p, uint64_t now)
-{
-    uint64_t bursts = (uint64_t)((double)(now - p->start_ns) / p->gap_ns) + 1, due = bursts * BURST;
-    if (due > p->load.sent)
-        bench_load_send(&p->load, due - p->load.sent < BENCH_BATCH ? (uint32_t)(due - p->load.sent) : BENCH_BATCH, now);
 }
 
 static void *pace_main(void *arg)
@@ -63,7 +53,7 @@ static void *pace_main(void *arg)
     while ((now = gq_clock_ns()) < p->start_ns)
         gq_cpu_relax();
     for (; now < p->end_ns; now = gq_clock_ns()) {
-        send_due(p, now);
+        bench_load_send_due(&p->load, p->start_ns, p->gap_ns, now);
         take_paced(p, 0);
     }
     for (uint64_t deadline = gq_clock_deadline(10000); p->load.taken < p->load.sent && !gq_clock_past(deadline);)
@@ -80,7 +70,7 @@ static gq_status start_pace(struct pace *p, GpuQueue *q, double rate, uint64_t s
         return status;
     free(p->load.due_ns); /* times are counted here */
     p->load.due_ns = NULL;
-    p->gap_ns = BURST * 1e9 / rate;
+    p->gap_ns = BENCH_BURST * 1e9 / rate;
     p->start_ns = start_ns;
     p->end_ns = start_ns + SETTLE_NS + (uint64_t)(seconds * 1e9);
     if (pthread_create(&p->thread, NULL, pace_main, p) != 0)
@@ -141,7 +131,7 @@ gq_status bench_pace(struct bench *b, uint32_t producers, double rate, struct be
 
 static gq_status paced_at(struct bench *b, double rate, bool device)
 {
-    uint32_t count = rate > PACE_A_PRODUCER ? (uint32_t)(rate / PACE_A_PRODUCER) : 1;
+    uint32_t count = rate > BENCH_PACE_A_PRODUCER ? (uint32_t)(rate / BENCH_PACE_A_PRODUCER) : 1;
     struct bench_row row = {0};
     gq_status status = GQ_OK;
     snprintf(row.test, sizeof row.test, "paced 64 B, %.0f M/s", rate / 1e6);

@@ -17,8 +17,7 @@
 #define SETTLE_US 2000u /* between two changes, for lanes to fill again */
 #define PADDING 62500u  /* words: half a megabyte */
 
-#define GAP "gap in service, 64 B at full rate"
-#define LIVE "from a changed file to live, under load"
+#define PACE 50e6 /* messages a second of all lanes */
 
 /* Messages are copied sixteen bytes at a time, as plugins/echo.cu does. No message has the length that tells codes
  * apart. */
@@ -37,6 +36,7 @@ static const char golden_text[] = "- { name: one line, in: \"sixteen letters.\",
 struct lane {
     struct bench_load load;
     pthread_t thread;
+    double gap_ns;   /* between two bursts; 0: as many messages as the lane takes */
     const bool *end; /* atomic */
     gq_status status;
     char why[256];
@@ -47,6 +47,7 @@ struct swapping {
     gq_pipeline *p;
     struct bench_plugin plugin;
     char cache[128], golden[128];
+    double pace; /* 0: lanes are full */
     uint32_t padding, count;
     struct lane lane[BENCH_PRODUCERS_MAX];
     bool end;
@@ -89,11 +90,18 @@ static gq_status make_files(struct swapping *s)
 /* --- load ------------------------------------------------------------------------------------------------------------
  */
 
+static void keep_pace(struct lane *l, uint64_t start_ns)
+{
+    bench_load_send_due(&l->load, start_ns, l->gap_ns, gq_clock_ns());
+    bench_load_take(&l->load, 0);
+}
+
 static void *keep_busy(void *arg)
 {
     struct lane *l = arg;
+    const uint64_t start = gq_clock_ns();
     while (!__atomic_load_n(l->end, __ATOMIC_ACQUIRE))
-        bench_load_drive(&l->load, 0.001);
+        l->gap_ns > 0 ? keep_pace(l, start) : (void)bench_load_drive(&l->load, 0.001);
     l->status = bench_load_drain(&l->load);
     snprintf(l->why, sizeof l->why, "%s", l->status == GQ_OK ? "" : gq_error_text());
     return NULL;
@@ -102,10 +110,10 @@ static void *keep_busy(void *arg)
 static gq_status start_lanes(struct swapping *s)
 {
     gq_status status = GQ_OK;
-    const uint32_t wanted = bench_most_producers(s->b);
+    const uint32_t wanted = s->pace > 0 ? (uint32_t)(s->pace / BENCH_PACE_A_PRODUCER) : bench_most_producers(s->b);
     for (s->count = 0; s->count < wanted && status == GQ_OK; s->count += status == GQ_OK) {
         struct lane *l = &s->lane[s->count];
-        *l = (struct lane){.end = &s->end};
+        *l = (struct lane){.end = &s->end, .gap_ns = s->pace > 0 ? wanted * BENCH_BURST * 1e9 / s->pace : 0};
         status = bench_load_init(&l->load, gq_queue(s->p), 64, CAPACITY, BENCH_ECHO, false);
         if (status == GQ_OK && pthread_create(&l->thread, NULL, keep_busy, l) != 0)
             status = gq_error_set(GQ_ERR_NO_MEMORY, "bench: no thread could be started");
@@ -164,14 +172,15 @@ static gq_status changes(struct swapping *s, enum way way, bool rehearse, struct
     return status;
 }
 
-static void add_row(struct bench *b, const char *test, const char *what, const struct bench_times *times, double rate)
+static void add_row(const struct swapping *s, const char *test, const char *what, const struct bench_times *times,
+                    double rate)
 {
     struct bench_row row = {.rate_per_s = rate};
-    snprintf(row.test, sizeof row.test, "%s", test);
+    snprintf(row.test, sizeof row.test, "%s, 64 B at %s", test, s->pace > 0 ? "50 M/s" : "full rate");
     snprintf(row.what, sizeof row.what, "%s", what);
     snprintf(row.note, sizeof row.note, "max %.0f us, n %" PRIu64, (double)times->max * 1e-3, times->total);
     bench_row_times(&row, times);
-    bench_add(b, row);
+    bench_add(s->b, row);
 }
 
 /* NULL for a row that is not wanted. The first of these changes is not measured: spare and builder are warm after it.
@@ -195,9 +204,9 @@ static gq_status measure(struct swapping *s, enum way way, bool rehearse, const 
         for (uint32_t i = 1; i < BENCH_PRODUCERS_MAX; i++)
             bench_times_merge(&gaps[0], &gaps[i]);
         if (status == GQ_OK && gap_row)
-            add_row(s->b, GAP, gap_row, gaps, rate);
+            add_row(s, "gap in service", gap_row, gaps, rate);
         if (status == GQ_OK && live_row)
-            add_row(s->b, LIVE, live_row, live, 0);
+            add_row(s, "from a changed file to live", live_row, live, 0);
     }
     free(gaps);
     free(live);
@@ -243,9 +252,10 @@ static gq_status large_code(struct swapping *s)
     return measure(s, AGAIN, false, "gpuqueue, code never loaded, 500 KB of it", NULL);
 }
 
-/* `cases` on a pipeline of its own, whose lanes are full. */
-static gq_status with_load(struct swapping *s, uint32_t padding, gq_status (*cases)(struct swapping *s))
+/* `cases` on a pipeline of its own. */
+static gq_status with_load(struct swapping *s, double pace, uint32_t padding, gq_status (*cases)(struct swapping *s))
 {
+    s->pace = pace;
     s->padding = padding;
     s->turn = 0;
     gq_status status = write_code(s, CODES - 1);
@@ -300,13 +310,18 @@ static gq_status restarts(struct swapping *s)
     while (status == GQ_OK && (times->total < LEAST || gq_clock_ns() < end))
         status = restart(s, times);
     if (status == GQ_OK) {
-        add_row(s->b, GAP, "close the queue, open it again", times, 0);
+        add_row(s, "gap in service", "close the queue, open it again", times, 0);
         s->b->rows[s->b->row_count - 1].competitor = true;
     }
     free(times);
     status = bench_close(s->p, status);
     s->p = NULL;
     return status;
+}
+
+static bool keeps_pace(const struct bench *b)
+{
+    return b->cuda && bench_most_producers(b) >= (uint32_t)(PACE / BENCH_PACE_A_PRODUCER);
 }
 
 gq_status bench_swap(struct bench *b)
@@ -317,12 +332,18 @@ gq_status bench_swap(struct bench *b)
     if (status != GQ_OK)
         return status;
     b->cache_folder = s.cache;
-    status = with_load(&s, 1, small_code);
+    status = with_load(&s, 0, 1, small_code);
     if (status == GQ_OK)
         status = restarts(&s);
     if (status == GQ_OK)
-        status = with_load(&s, PADDING, large_code);
+        status = with_load(&s, 0, PADDING, large_code);
+    if (status == GQ_OK && keeps_pace(b))
+        status = with_load(&s, PACE, 1, small_code);
+    if (status == GQ_OK && keeps_pace(b))
+        status = with_load(&s, PACE, PADDING, large_code);
     b->cache_folder = NULL;
     bench_plugin_remove(&s.plugin);
+    if (status == GQ_OK)
+        bench_rivals(b, "swap", "gap in service, 64 B at 50 M/s");
     return status;
 }
