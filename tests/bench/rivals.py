@@ -17,6 +17,7 @@ ROWS = {
              [(f"echo {size}", "kernel copies host memory", False) for size in ("256 B", "1 KiB", "4 KiB")],
     "oneway": [("one way in, 4 KiB", "kernel reads host memory", False)],
     "sha256": [("sha256 1 KiB", "same function, plain kernel", False)],
+    "swap": [("gap in service, 64 B at 50 M/s", "unload, load, launch", True)],
     "bus": [("bus", f"copy engine, {way}", False) for way in ("in", "out", "both ways")] +
            [("bus", f"kernel {verb} host memory", False) for verb in ("reads", "writes", "copies")],
 }
@@ -34,7 +35,7 @@ def check_rows(case):
     assert len(rows) == len(ROWS[case]), rows
     for row, (test, what, times) in zip(rows, ROWS[case]):
         assert len(row) == 7 and row[0] == test and row[1].startswith(what), (row, test, what)
-        assert float(row[2]) > 0 and (row[3] != "") == (row[4] != "") == times, row
+        assert (float(row[2]) > 0) == (case != "swap") and (row[3] != "") == (row[4] != "") == times, row
 
 
 def check_wrong_replies(case, sentence):
@@ -59,3 +60,4 @@ check_failures("echo", range(1, 40))
 check_failures("sizes", range(OPENING, 70))
 check_failures("latency", range(OPENING, 30))
 check_failures("oneway", range(OPENING, 24))
+check_failures("swap", range(OPENING, 44))

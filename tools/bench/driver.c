@@ -26,7 +26,7 @@ static gq_status look_up(struct rival_api *out)
     return status == GQ_OK ? GQ_OK : gq_error_prefix(GQ_ERR_UNAVAILABLE, "no usable NVIDIA driver: ");
 }
 
-static gq_status open_device(struct rival *r, uint32_t *arch)
+static gq_status open_device(struct rival *r)
 {
     int major = 0, minor = 0;
     gq_status status = rival_check(r, r->cu.init(0), "cuInit");
@@ -44,11 +44,11 @@ static gq_status open_device(struct rival *r, uint32_t *arch)
     r->retained = status == GQ_OK;
     if (status == GQ_OK)
         status = rival_check(r, r->cu.set_current(r->context), "cuCtxSetCurrent");
-    *arch = (uint32_t)(major * 10 + minor);
+    r->arch = (uint32_t)(major * 10 + minor);
     return status;
 }
 
-static gq_status load_kernels(struct rival *r, uint32_t arch)
+static gq_status load_kernels(struct rival *r)
 {
     const struct {
         const char *name;
@@ -56,7 +56,7 @@ static gq_status load_kernels(struct rival *r, uint32_t arch)
     } kernels[] = {
         {"rival_echo", &r->echo}, {"rival_touch", &r->touch}, {"rival_flag", &r->flag}, {"rival_sha256", &r->sha256}};
     void *cubin = NULL;
-    gq_status status = rival_compile(arch, &cubin);
+    gq_status status = rival_compile(r->arch, &cubin);
     if (status == GQ_OK)
         status = rival_check(r, r->cu.module_load(&r->module, cubin), "cuModuleLoadData");
     free(cubin);
@@ -68,13 +68,12 @@ static gq_status load_kernels(struct rival *r, uint32_t arch)
 
 gq_status rival_open(struct rival *r)
 {
-    uint32_t arch = 0;
-    setenv("CUDA_MODULE_LOADING", "EAGER",
-           1); /* a kernel that is loaded while a stream is captured may end the capture */
+    /* A kernel that is loaded while a stream is captured may end the capture. */
+    setenv("CUDA_MODULE_LOADING", r->lazy ? "LAZY" : "EAGER", 1);
     gq_status status = look_up(&r->cu);
     if (status == GQ_OK)
-        status = open_device(r, &arch);
-    return status == GQ_OK ? load_kernels(r, arch) : status;
+        status = open_device(r);
+    return status == GQ_OK ? load_kernels(r) : status;
 }
 
 void rival_close(struct rival *r)

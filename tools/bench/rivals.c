@@ -8,14 +8,16 @@
 /* What each case of gpuq bench is shown beside. */
 static const struct {
     const char *name;
+    bool lazy; /* struct rival */
     gq_status (*run[3])(struct rival *r);
 } cases[] = {
-    {"echo", {rival_batches}},
-    {"latency", {rival_flags, rival_per_message}},
-    {"sizes", {rival_many_graphs, rival_zero_copy_both}},
-    {"oneway", {rival_zero_copy_read}},
-    {"sha256", {rival_hash}},
-    {"bus", {rival_copy_engine, rival_zero_copy}},
+    {"echo", false, {rival_batches}},
+    {"latency", false, {rival_flags, rival_per_message}},
+    {"sizes", false, {rival_many_graphs, rival_zero_copy_both}},
+    {"oneway", false, {rival_zero_copy_read}},
+    {"sha256", false, {rival_hash}},
+    {"swap", true, {rival_load}},
+    {"bus", false, {rival_copy_engine, rival_zero_copy}},
 };
 #define CASES (sizeof cases / sizeof *cases)
 
@@ -44,6 +46,7 @@ static int fail(gq_status status)
 
 static int measure(struct rival *r, size_t at)
 {
+    r->lazy = cases[at].lazy;
     gq_status status = rival_open(r);
     for (size_t i = 0; i < sizeof cases[at].run / sizeof *cases[at].run && cases[at].run[i] && status == GQ_OK; i++)
         status = cases[at].run[i](r);

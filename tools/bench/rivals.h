@@ -35,6 +35,12 @@ enum {
     X(module_load, cuModuleLoadData, (gq_cu_module * module, const void *image))                                       \
     X(module_unload, cuModuleUnload, (gq_cu_module module))                                                            \
     X(module_function, cuModuleGetFunction, (gq_cu_function * function, gq_cu_module module, const char *name))        \
+    X(library_load, cuLibraryLoadData,                                                                                 \
+      (gq_cu_library * library, const void *image, void *jit_options, void **jit_values, unsigned jit_count,           \
+       void *options, void **values, unsigned count))                                                                  \
+    X(library_unload, cuLibraryUnload, (gq_cu_library library))                                                        \
+    X(library_kernel, cuLibraryGetKernel, (gq_cu_kernel * kernel, gq_cu_library library, const char *name))            \
+    X(kernel_function, cuKernelGetFunction, (gq_cu_function * function, gq_cu_kernel kernel))                          \
     X(mem_alloc, cuMemAlloc_v2, (gq_cu_ptr * ptr, size_t bytes))                                                       \
     X(mem_free, cuMemFree_v2, (gq_cu_ptr ptr))                                                                         \
     X(host_register, cuMemHostRegister_v2, (void *ptr, size_t bytes, unsigned flags))                                  \
@@ -68,6 +74,8 @@ struct rival_api {
 struct rival {
     struct rival_api cu;
     int device, processors; /* multiprocessors */
+    uint32_t arch;
+    bool lazy; /* code goes to the device when it is asked for, as in gpuqueue */
     bool retained;
     gq_cu_context context;
     gq_cu_module module;
@@ -97,7 +105,8 @@ gq_status rival_launch(const struct rival *r, gq_cu_function function, uint32_t 
                        gq_cu_stream stream, void **params);
 
 /* kernels.c */
-gq_status rival_compile(uint32_t arch, void **cubin); /* to be freed */
+gq_status rival_compile(uint32_t arch, void **cubin);      /* to be freed */
+gq_status rival_compile_ours(uint32_t arch, void **cubin); /* gpuqueue's own image of builtin:echo; to be freed */
 
 /* A row, as bench_rivals.c reads it: 0 where nothing was measured. */
 void rival_row(const char *test, const char *what, double rate, const struct bench_times *times, uint32_t bytes,
@@ -115,5 +124,7 @@ gq_status rival_zero_copy_both(struct rival *r); /* beside echo */
 /* rival_plain.c */
 gq_status rival_flags(struct rival *r);
 gq_status rival_hash(struct rival *r);
+/* rival_load.c */
+gq_status rival_load(struct rival *r);
 
 #endif
