@@ -32,7 +32,7 @@ static void add_scan(const char *path, enum gq_scan_target target, size_t from, 
 void gq_plugin_files(const char *path, uint32_t arch, struct gq_text *out)
 {
     size_t from = out->len;
-    if (strncmp(path, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+    if (gq_builtin_name(path))
         return;
     add(out, from, path);
     add_scan(path, arch ? GQ_SCAN_CUDA : GQ_SCAN_CPU, from, out);

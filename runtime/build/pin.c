@@ -153,7 +153,7 @@ gq_status gq_pins_check(const char *pins, const struct gq_scan *scan)
 {
     struct gq_text text = {0};
     const char *plugin = scan->file[0].path;
-    if (strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+    if (gq_builtin_name(plugin))
         return GQ_OK;
     char *folder = gq_path_folder(pins);
     gq_status status =

@@ -104,10 +104,10 @@ static gq_status read_plugin(const char *path, struct gq_text *out, enum gq_orig
 
 gq_status gq_source_read(const char *path, struct gq_text *out, enum gq_origin *origin)
 {
-    const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
+    const char *builtin = gq_builtin_name(path);
     *origin = GQ_ORIGIN_SOURCE;
-    if (strncmp(path, GQ_BUILTIN_PREFIX, prefix) == 0)
-        return read_builtin(path, path + prefix, out);
+    if (builtin)
+        return read_builtin(path, builtin, out);
     gq_status status = read_plugin(path, out, origin);
     if (status == GQ_ERR_IO)
         return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");

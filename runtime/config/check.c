@@ -103,8 +103,8 @@ static void check_memory(struct gq_reading *r, struct gq_yaml *root)
 
 static char *name_of_file(const char *path)
 {
-    const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
-    char *stem = gq_path_stem(strncmp(path, GQ_BUILTIN_PREFIX, prefix) == 0 ? path + prefix : path);
+    const char *builtin = gq_builtin_name(path);
+    char *stem = gq_path_stem(builtin ? builtin : path);
     char *name = stem ? gq_value_make_name(stem) : NULL;
     free(stem);
     return name;
@@ -187,7 +187,7 @@ static void check_apart(struct gq_reading *r, struct gq_yaml *at, const char *wh
 static void check_golden(struct gq_reading *r, struct gq_yaml *at, const char *what, const char *path,
                          const char *plugin)
 {
-    if (!plugin || strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+    if (!plugin || gq_builtin_name(plugin))
         return;
     char *golden = gq_golden_path(plugin);
     r->no_memory = r->no_memory || !golden;

@@ -8,6 +8,12 @@
 #include "config/read.h"
 #include "config/schema.h"
 
+const char *gq_builtin_name(const char *plugin)
+{
+    const size_t prefix = sizeof GQ_BUILTIN_PREFIX - 1;
+    return strncmp(plugin, GQ_BUILTIN_PREFIX, prefix) == 0 ? plugin + prefix : NULL;
+}
+
 void gq_conf_params_destroy(struct gq_conf_param *params, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

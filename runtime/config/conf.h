@@ -11,6 +11,7 @@
 
 /* A plugin that the library brings along, "builtin:echo", in place of a path. */
 #define GQ_BUILTIN_PREFIX "builtin:"
+const char *gq_builtin_name(const char *plugin); /* "builtin:echo" -> "echo"; NULL: it is a path */
 /* What lies beside the output of delivery: exactly_once has its path and this; and behind it, until it has a record: */
 #define GQ_CHECKPOINT_SUFFIX ".checkpoint"
 #define GQ_CHECKPOINT_NEW_SUFFIX ".new"

@@ -169,7 +169,7 @@ static bool is_no_path(const struct gq_schema_row *row, const char *text)
 {
     if (row->type == GQ_SCHEMA_SOCKET)
         return strcmp(text, GQ_SOCKET_OFF) == 0;
-    return row->type == GQ_SCHEMA_PLUGIN && strncmp(text, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    return row->type == GQ_SCHEMA_PLUGIN && gq_builtin_name(text);
 }
 
 static void read_path(struct gq_reading *r, const struct gq_schema_row *row, struct gq_yaml *node, const char *text,

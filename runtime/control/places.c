@@ -4,8 +4,6 @@
 #include "base/file.h"
 #include "control/control.h"
 
-static bool is_builtin(const char *path) { return strncmp(path, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0; }
-
 /* Does `path` lie in `folder` or below it? Both are resolved. The folder itself does: what is wrong with it is not its
  * place. */
 static bool lies_in(const char *path, const char *folder)
@@ -46,7 +44,7 @@ static const char *as_named(const struct gq_conf *conf, const char *resolved)
     char other[PATH_MAX];
     for (size_t i = 0; i < conf->stage_count; i++) {
         const char *plugin = conf->stages[i].plugin;
-        if (!is_builtin(plugin) && realpath(plugin, other) && strcmp(other, resolved) == 0)
+        if (!gq_builtin_name(plugin) && realpath(plugin, other) && strcmp(other, resolved) == 0)
             return plugin;
     }
     return resolved;
@@ -57,7 +55,7 @@ static bool lies_in_a_place(const struct gq_conf *conf, const char *resolved, st
     char folder[PATH_MAX];
     bool found = resolve_folder(conf->folder, folder) && allows(resolved, folder, all);
     for (size_t i = 0; i < conf->stage_count && !found; i++)
-        found = !is_builtin(conf->stages[i].plugin) && resolve_folder_of(conf->stages[i].plugin, folder) &&
+        found = !gq_builtin_name(conf->stages[i].plugin) && resolve_folder_of(conf->stages[i].plugin, folder) &&
                 allows(resolved, folder, all);
     return found;
 }
@@ -79,7 +77,7 @@ gq_status gq_places_check(const struct gq_conf *conf, const char *file, char out
 {
     char resolved[PATH_MAX];
     struct gq_text folders = {0};
-    if (is_builtin(file) && strlen(file) < PATH_MAX) {
+    if (gq_builtin_name(file) && strlen(file) < PATH_MAX) {
         memcpy(out, file, strlen(file) + 1);
         return GQ_OK;
     }

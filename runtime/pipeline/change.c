@@ -77,7 +77,7 @@ static gq_status resolve(struct gq_change *c)
     struct gq_text text = {0};
     enum gq_origin origin;
     c->result->step = GQ_STEP_RESOLVE;
-    if (strncmp(c->plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0)
+    if (gq_builtin_name(c->plugin))
         return GQ_OK;
     gq_status status = gq_source_read(c->plugin, &text, &origin);
     gq_text_finish(&text);

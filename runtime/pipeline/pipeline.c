@@ -101,7 +101,7 @@ gq_status gq_pipeline_check_reads(const struct gq_pipeline *p, const char *plugi
     struct gq_problems problems = {0};
     struct gq_text text = {0};
     const struct gq_text *headers = &image->headers;
-    const bool of_ours = strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    const bool of_ours = gq_builtin_name(plugin) != NULL;
     char *golden = of_ours ? NULL : gq_golden_path(plugin);
     gq_status status = GQ_OK;
     if (!of_ours)

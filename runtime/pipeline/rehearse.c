@@ -148,7 +148,7 @@ static gq_status read_golden(struct rehearsing *n)
 static gq_status run_all(struct rehearsing *n, struct gq_text *log)
 {
     const char *plugin = n->r->request->path;
-    const bool builtin = strncmp(plugin, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    const bool builtin = gq_builtin_name(plugin) != NULL;
     gq_status status = GQ_OK;
     if (!builtin && !(n->path = gq_golden_path(plugin)))
         status = gq_error_set(GQ_ERR_NO_MEMORY, "memory ran out for a path");

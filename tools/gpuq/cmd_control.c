@@ -86,7 +86,7 @@ static gq_status add_file(const char *file, struct gq_text *request)
 {
     char folder[PATH_MAX];
     struct gq_text path = {0};
-    bool whole = file[0] == '/' || strncmp(file, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    bool whole = file[0] == '/' || gq_builtin_name(file);
     if (!whole && !getcwd(folder, sizeof folder))
         return gq_error_set(GQ_ERR_IO, "the working directory is gone; give an absolute path");
     if (!whole)

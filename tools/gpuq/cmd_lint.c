@@ -38,7 +38,7 @@ static void lint_params(const char *path, struct gq_mark mark, const struct gq_c
 {
     struct gq_plugin_param *known;
     size_t known_count;
-    const bool builtin = strncmp(path, GQ_BUILTIN_PREFIX, sizeof GQ_BUILTIN_PREFIX - 1) == 0;
+    const bool builtin = gq_builtin_name(path) != NULL;
     bool readable = (count || builtin) && gq_plugin_params(path, &known, &known_count) == GQ_OK;
     if (builtin && !readable)
         gq_problem_add(out, mark, "", "%s", gq_error_text());
