@@ -112,6 +112,18 @@ class Frame(unittest.TestCase):
             command = words.split()[0]
             self.assertEqual(run.stderr, f"gpuq {command}: {why}; try `gpuq help {command}`\n")
 
+    def test_a_command_line_that_is_refused_is_refused_in_json_wherever_that_is_asked_for(self):
+        for words, why in (("run --json --nope f", "unknown option '--nope'"), ("run --nope f --json", "unknown option '--nope'"),
+                           ("run --json", "one pipeline file was expected"), ("run --threads 0 -j f", "--threads 0: a number from 1 to 1024"),
+                           ("bench --nope --json", "unknown option '--nope'"), ("bench --json --seconds 0", "--seconds takes 0.01 to 3600"),
+                           ("bench nope --json", "there is no case 'nope'; there are:\n"), ("stats --nope --json", "unknown option '--nope'"),
+                           ("swap --json", "which stage?"), ("dlq ls --nope --json", "unknown option '--nope'"),
+                           ("dlq ls --all --json f", "ls does not take --all")):
+            run = gpuq(*words.split())
+            answer = json.loads(run.stderr if words[:3] == "run" else run.stdout)
+            self.assertEqual((run.returncode, answer["status"], answer["exit_code"]), (64, "GQ_ERR_INVALID_ARG", 64), words)
+            self.assertTrue(answer["error"].startswith(why), (words, answer))
+
     def test_help_refuses_what_it_does_not_know(self):
         self.assertEqual(gpuq("help", "nothing").returncode, 64)
         self.assertEqual(gpuq("help", "--completion", "fish").returncode, 64)

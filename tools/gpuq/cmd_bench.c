@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 
 static const struct {
     const char *name, *text;
@@ -24,15 +25,20 @@ static uint32_t processors(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 }
 
-static bool known(const char *name)
+static gq_status check_name(const char *name)
 {
-    for (size_t i = 0; i < CASE_COUNT; i++)
-        if (strcmp(cases[i].name, name) == 0)
-            return true;
-    fprintf(stderr, "gpuq bench: there is no case '%s'; there are:\n", name);
-    for (size_t i = 0; i < CASE_COUNT; i++)
-        fprintf(stderr, "  %-10s %s\n", cases[i].name, cases[i].text);
-    return false;
+    struct gq_text names = {0};
+    for (size_t i = 0; i < CASE_COUNT; i++) {
+        if (strcmp(cases[i].name, name) == 0) {
+            gq_text_finish(&names);
+            return GQ_OK;
+        }
+        gq_text_printf(&names, "\n  %-10s %s", cases[i].name, cases[i].text);
+    }
+    gq_status status =
+        gq_error_set(GQ_ERR_INVALID_ARG, "there is no case '%s'; there are:%s", name, gq_text_str(&names));
+    gq_text_finish(&names);
+    return status;
 }
 
 static bool chosen(const char *name, int argc, char **argv)
@@ -43,39 +49,43 @@ static bool chosen(const char *name, int argc, char **argv)
     return optind == argc;
 }
 
-static bool parse(int argc, char **argv, struct bench *b, bool *json)
+static gq_status take_option(int option, char **argv, struct bench *b)
+{
+    char *end = "";
+    if (option == 'b')
+        b->backend = optarg;
+    else if (option == 's')
+        b->seconds = strtod(optarg, &end);
+    else if (option == 't')
+        b->threads = (uint32_t)strtoul(optarg, &end, 10);
+    else
+        return gpuq_refuse_option("bench", argv);
+    if (*end || b->seconds < 0.01 || b->seconds > 3600 || b->threads < 1 || b->threads > 1024)
+        return gq_error_set(GQ_ERR_INVALID_ARG,
+                            "--seconds takes 0.01 to 3600, --threads 1 to 1024; try `gpuq help bench`");
+    return GQ_OK;
+}
+
+/* --json counts behind an option that is refused, too: it says how. */
+static gq_status parse(int argc, char **argv, struct bench *b, bool *json)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"backend", required_argument, NULL, 'b'},
                                             {"seconds", required_argument, NULL, 's'},
                                             {"threads", required_argument, NULL, 't'},
                                             {0}};
-    char *end = "";
-    int c;
+    gq_status status = GQ_OK;
     optind = 1;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "jb:s:t:", options, NULL)) != -1) {
+    for (int c; (c = getopt_long(argc, argv, "jb:s:t:", options, NULL)) != -1;) {
         if (c == 'j')
             *json = true;
-        else if (c == 'b')
-            b->backend = optarg;
-        else if (c == 's')
-            b->seconds = strtod(optarg, &end);
-        else if (c == 't')
-            b->threads = (uint32_t)strtoul(optarg, &end, 10);
-        if (c == '?') {
-            gpuq_report("bench", gpuq_refuse_option("bench", argv));
-            return false;
-        }
-        if (*end || b->seconds < 0.01 || b->seconds > 3600 || b->threads < 1 || b->threads > 1024) {
-            fputs("gpuq bench: --seconds takes 0.01 to 3600, --threads 1 to 1024; try `gpuq help bench`\n", stderr);
-            return false;
-        }
+        else if (status == GQ_OK)
+            status = take_option(c, argv, b);
     }
-    for (int i = optind; i < argc; i++)
-        if (!known(argv[i]))
-            return false;
-    return true;
+    for (int i = optind; i < argc && status == GQ_OK; i++)
+        status = check_name(argv[i]);
+    return status;
 }
 
 /* Runs the cases chosen; one that fails leaves a row that says so, and the others are measured all the same. */
@@ -101,9 +111,9 @@ int cmd_bench(int argc, char **argv)
     static struct bench b;
     bool json = false;
     b = (struct bench){.seconds = 1, .threads = processors(), .processors = processors()};
-    if (!parse(argc, argv, &b, &json))
-        return gq_status_exit_code(GQ_ERR_INVALID_ARG);
-    gq_status status = bench_choose(&b);
+    gq_status status = parse(argc, argv, &b, &json);
+    if (status == GQ_OK)
+        status = bench_choose(&b);
     if (status != GQ_OK && json)
         gpuq_report_json(stdout, "{", status);
     if (status != GQ_OK)

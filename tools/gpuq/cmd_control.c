@@ -60,9 +60,11 @@ static gq_status parse(const struct command *command, int argc, char **argv, str
     *o = (struct options){0};
     optind = 1;
     opterr = 0;
-    while (status == GQ_OK && (c = getopt_long(argc, argv, "j", options, &option)) != -1) {
+    while ((c = getopt_long(argc, argv, "j", options, &option)) != -1) {
         if (c == 'j')
             o->json = true;
+        else if (status != GQ_OK)
+            continue; /* what is refused is refused in JSON wherever --json stands */
         else if (c == 's')
             o->socket = optarg;
         else if (c == 'r' && (command->takes & GQ_TAKES_REHEARSE))

@@ -127,21 +127,24 @@ static gq_status read_pick(const char *word, struct dlq_pick *pick)
 
 static gq_status take_options(int argc, char **argv, const char *allowed, struct dlq_args *args)
 {
+    gq_status status = GQ_OK;
     opterr = 0;
     optind = 1;
     for (int c, option; (c = getopt_long(argc, argv, "", options, &option)) != -1;) {
+        args->json = args->json || (c == 'j' && strchr(allowed, c));
+        if (status != GQ_OK)
+            continue; /* what is refused is refused in JSON wherever --json stands */
         if (c == '?')
-            return gpuq_refuse_option("dlq", argv);
-        if (!strchr(allowed, c))
-            return gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take --%s; try `gpuq help dlq`", args->verb,
-                                options[option].name);
-        args->json = args->json || c == 'j';
+            status = gpuq_refuse_option("dlq", argv);
+        else if (!strchr(allowed, c))
+            status = gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take --%s; try `gpuq help dlq`", args->verb,
+                                  options[option].name);
         args->raw = args->raw || c == 'r';
         args->all = args->all || c == 'a';
         if (c == 'b')
             args->backend = optarg;
     }
-    return GQ_OK;
+    return status;
 }
 
 static gq_status take_words(int count, char **words, struct dlq_args *args)

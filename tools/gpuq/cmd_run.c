@@ -229,7 +229,40 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
     return gq_status_exit_code(status);
 }
 
-static bool parse(int argc, char **argv, struct run_opts *opts)
+static gq_status take_threads(const char *text, uint32_t *out)
+{
+    char *end;
+    const unsigned long threads = strtoul(text, &end, 10);
+    if (*end || threads == 0 || threads > 1024)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "--threads %s: a number from 1 to 1024 was expected", text);
+    *out = (uint32_t)threads;
+    return GQ_OK;
+}
+
+static gq_status take_option(int option, char **argv, struct run_opts *opts)
+{
+    switch (option) {
+    case 'b':
+        opts->open.backend = optarg;
+        return GQ_OK;
+    case 't':
+        return take_threads(optarg, &opts->open.cpu_threads);
+    case 'n':
+        opts->open.no_cache = 1;
+        return GQ_OK;
+    case 'q':
+        opts->quiet = true;
+        return GQ_OK;
+    case 'w':
+        opts->watch = true;
+        return GQ_OK;
+    default:
+        return gpuq_refuse_option("run", argv);
+    }
+}
+
+/* --json counts behind an option that is refused, too: it says how. */
+static gq_status parse(int argc, char **argv, struct run_opts *opts)
 {
     static const struct option options[] = {{"backend", required_argument, NULL, 'b'},
                                             {"threads", required_argument, NULL, 't'},
@@ -238,52 +271,25 @@ static bool parse(int argc, char **argv, struct run_opts *opts)
                                             {"quiet", no_argument, NULL, 'q'},
                                             {"watch", no_argument, NULL, 'w'},
                                             {0}};
-    char *end;
-    unsigned long threads;
-    int c;
+    gq_status status = GQ_OK;
     *opts = (struct run_opts){.open = {.size = sizeof opts->open, .note = tell_note}};
     optind = 1;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "b:t:njqw", options, NULL)) != -1) {
-        switch (c) {
-        case 'b':
-            opts->open.backend = optarg;
-            break;
-        case 't':
-            threads = strtoul(optarg, &end, 10);
-            if (*end || threads == 0 || threads > 1024) {
-                fprintf(stderr, "gpuq run: --threads %s: a number from 1 to 1024 was expected\n", optarg);
-                return false;
-            }
-            opts->open.cpu_threads = (uint32_t)threads;
-            break;
-        case 'n':
-            opts->open.no_cache = 1;
-            break;
-        case 'j':
+    for (int c; (c = getopt_long(argc, argv, "b:t:njqw", options, NULL)) != -1;) {
+        if (c == 'j')
             opts->json = true;
-            break;
-        case 'q':
-            opts->quiet = true;
-            break;
-        case 'w':
-            opts->watch = true;
-            break;
-        default:
-            gpuq_report("run", gpuq_refuse_option("run", argv));
-            return false;
-        }
+        else if (status == GQ_OK)
+            status = take_option(c, argv, opts);
     }
-    if (argc - optind != 1) {
-        fputs("gpuq run: one pipeline file was expected; try `gpuq help run`\n", stderr);
-        return false;
-    }
-    if (opts->json && opts->quiet) {
-        fputs("gpuq run: --json and --quiet: a summary as JSON or none was expected; leave one out\n", stderr);
-        return false;
-    }
+    if (status != GQ_OK)
+        return status;
+    if (argc - optind != 1)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "one pipeline file was expected; try `gpuq help run`");
+    if (opts->json && opts->quiet)
+        return gq_error_set(GQ_ERR_INVALID_ARG,
+                            "--json and --quiet: a summary as JSON or none was expected; leave one out");
     opts->open.path = argv[optind];
-    return true;
+    return GQ_OK;
 }
 
 /* Where messages come from a program, or results go to one, there is nothing to run without it. */
@@ -305,9 +311,9 @@ int cmd_run(int argc, char **argv)
 {
     struct run_opts opts;
     gq_pipeline *p = NULL;
-    if (!parse(argc, argv, &opts))
-        return gq_status_exit_code(GQ_ERR_INVALID_ARG);
-    gq_status status = gq_open(&opts.open, &p);
+    gq_status status = parse(argc, argv, &opts);
+    if (status == GQ_OK)
+        status = gq_open(&opts.open, &p);
     if (status == GQ_OK)
         status = refuse_for_programs(p, opts.open.path);
     const int code = status == GQ_OK ? run(p, &opts) : complain(&opts, status);
