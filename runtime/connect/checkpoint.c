@@ -153,17 +153,38 @@ static gq_status begin(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
     return status;
 }
 
-/* Is the file that is locked what its name says, and the other name free? Else another run was here in between. */
+/* Is the file that is locked what its name says? */
+static bool is_named(const struct gq_checkpoint *c, const char *fresh)
+{
+    struct stat ours, named;
+    return fstat(c->fd, &ours) == 0 && stat(fresh, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
+}
+
+/* And is the other name free? Else another run was here in between. */
 static bool is_ours(const struct gq_checkpoint *c, const char *fresh)
 {
-    struct stat ours, named, other;
-    return fstat(c->fd, &ours) == 0 && stat(fresh, &named) == 0 && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev && lstat(c->path, &other) != 0 && errno == ENOENT;
+    struct stat other;
+    return is_named(c, fresh) && lstat(c->path, &other) != 0 && errno == ENOENT;
 }
 
 /* The file has its name when it has a record: one without is damaged, then, and was not left by a run that was killed.
  * An output that was there before the first run can thus be told from one that a run made. */
-static gq_status make_as(struct gq_checkpoint *c, const char *fresh, struct gq_checkpoint_mark *from)
+static gq_status name_it(struct gq_checkpoint *c, const char *fresh, struct gq_checkpoint_mark *from)
+{
+    if (!is_ours(c, fresh))
+        return gq_error_set(GQ_ERR_FULL, "another run began with the checkpoint %s at the same time: try again",
+                            c->path);
+    if (ftruncate(c->fd, 0) != 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", fresh);
+    gq_status status = begin(c, from);
+    if (status == GQ_OK && rename(fresh, c->path) != 0)
+        status = gq_error_errno(GQ_ERR_IO, errno, "naming the checkpoint %s", c->path);
+    return status == GQ_OK ? gq_hold_sync_folder(c->path) : status;
+}
+
+/* One that comes to nothing is removed, while it is locked: another run may have the name as soon as it is not. */
+static gq_status make(struct gq_checkpoint *c, const char *fresh, struct gq_checkpoint_mark *from)
 {
     c->fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (c->fd < 0)
@@ -171,24 +192,9 @@ static gq_status make_as(struct gq_checkpoint *c, const char *fresh, struct gq_c
     gq_status status = lock(c);
     if (status != GQ_OK)
         return status;
-    if (!is_ours(c, fresh))
-        return gq_error_set(GQ_ERR_FULL, "another run began with the checkpoint %s at the same time: try again",
-                            c->path);
-    if (ftruncate(c->fd, 0) != 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", fresh);
-    status = begin(c, from);
-    if (status == GQ_OK && rename(fresh, c->path) != 0)
-        status = gq_error_errno(GQ_ERR_IO, errno, "naming the checkpoint %s", c->path);
-    return status == GQ_OK ? gq_hold_sync_folder(c->path) : status;
-}
-
-static gq_status make(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
-{
-    struct gq_text fresh = {0};
-    gq_text_printf(&fresh, "%s" GQ_CHECKPOINT_NEW_SUFFIX, c->path);
-    gq_status status =
-        fresh.failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint") : make_as(c, fresh.data, from);
-    gq_text_finish(&fresh);
+    status = name_it(c, fresh, from);
+    if (status != GQ_OK && is_named(c, fresh))
+        (void)unlink(fresh);
     return status;
 }
 
@@ -214,15 +220,31 @@ static gq_status go_on(struct gq_checkpoint *c, const struct gq_conf *conf, stru
     return GQ_OK;
 }
 
-static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
+static gq_status make_or_go_on(struct gq_checkpoint *c, const struct gq_conf *conf, const char *fresh,
+                               struct gq_checkpoint_mark *from)
 {
-    gq_status status = describe(conf, c->what);
-    if (status != GQ_OK)
-        return status;
     c->fd = open(c->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (c->fd < 0 && errno == ENOENT)
-        return make(c, from);
-    return c->fd < 0 ? gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path) : go_on(c, conf, from);
+        return make(c, fresh, from);
+    if (c->fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path);
+    const gq_status status = go_on(c, conf, from);
+    if (status == GQ_OK)
+        (void)unlink(fresh); /* of a run that was killed, where a checkpoint was put in its place since */
+    return status;
+}
+
+static gq_status take_up(struct gq_checkpoint *c, const struct gq_conf *conf, struct gq_checkpoint_mark *from)
+{
+    struct gq_text fresh = {0};
+    gq_status status = describe(conf, c->what);
+    gq_text_printf(&fresh, "%s" GQ_CHECKPOINT_NEW_SUFFIX, c->path);
+    if (status == GQ_OK && fresh.failed)
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint");
+    if (status == GQ_OK)
+        status = make_or_go_on(c, conf, fresh.data, from);
+    gq_text_finish(&fresh);
+    return status;
 }
 
 gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **out, struct gq_checkpoint_mark *from)

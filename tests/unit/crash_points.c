@@ -5,9 +5,11 @@
  * The connectors and the order of commits are the pipeline's own; what is between them is left out.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "crash_disk.h"
@@ -357,6 +359,38 @@ START_TEST(a_checkpoint_belongs_to_one_run_and_one_source)
 }
 END_TEST
 
+static bool has_new_checkpoint(void) { return access(in_folder("out.txt.checkpoint.new"), F_OK) == 0; }
+
+/* A run that is refused leaves no half-made checkpoint, and one that a killed run left is used or removed by the next.
+ */
+START_TEST(a_checkpoint_that_was_half_made_does_not_stay)
+{
+    struct gq_checkpoint *c;
+    struct gq_checkpoint_mark from;
+    struct rlimit before, little = {.rlim_cur = 100};
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    little.rlim_max = before.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+    const gq_status refused = gq_checkpoint_open(conf, &c, &from);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(refused, GQ_ERR_IO);
+    ck_assert(!has_new_checkpoint());
+    uint32_t killed = 0;
+    for (uint32_t call = 0; call < 24; call++) {
+        forget();
+        ck_assert_int_eq(run_until(call, false, KEPT), CRASHED);
+        killed += has_new_checkpoint();
+        ck_assert_int_eq(run(), GQ_OK);
+        ck_assert(!has_new_checkpoint());
+    }
+    ck_assert_uint_gt(killed, 0);
+    ck_assert_int_eq(gq_file_write_atomic(in_folder("out.txt.checkpoint.new"), "half", 4, 0644), GQ_OK);
+    ck_assert_int_eq(run(), GQ_OK);
+    ck_assert(!has_new_checkpoint());
+}
+END_TEST
+
 static void expect_damage(void)
 {
     struct gq_checkpoint *c;
@@ -415,6 +449,7 @@ int main(void)
                                   letters_that_are_not_written_again_stay,
                                   files_that_were_changed_meanwhile_are_refused,
                                   a_checkpoint_belongs_to_one_run_and_one_source,
+                                  a_checkpoint_that_was_half_made_does_not_stay,
                                   whatever_lies_in_the_checkpoint_is_a_record_or_none};
     return unit_run("crash points", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
