@@ -12,6 +12,10 @@ enum {
     GQ_TAKES_CANARY = 16,  /* the numbers below; may be left out */
 };
 
+/* A change waits for the one before it, and for a canary as long as it is watched: as many as may wait at a time leave
+ * room for those that look on. A rollback is let in, too, for it ends the wait for a canary. */
+enum { GQ_AT_ONCE, GQ_MAY_WAIT };
+
 /* The numbers of a canary: their names in a request and in gq_swap_opts, the option of gpuq that sets them, how people
  * write it (tools/gpuq/canary_args.c), the least and the most. What is left out is 0. */
 #define GQ_CANARY_FIELDS(X)                                     \
@@ -21,18 +25,22 @@ enum {
     X(canary_failures, "canary-failures", SHARE, 1, 1000000)    \
     X(canary_p99, "canary-p99", PERCENT, 1, 100000)
 
-/* name, arguments as help shows them, one sentence, what it takes. */
+/* name, arguments as help shows them, one sentence, what it takes, whether it may wait. */
 #define GQ_CONTROL_COMMANDS(X)                                                                                        \
-    X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0)                \
+    X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0, GQ_AT_ONCE)    \
     X(swap,                                                                                                           \
       "[--rehearse on|off] [--canary SHARE [--canary-for TIME] [--canary-messages N] [--canary-failures SHARE] "      \
       "[--canary-p99 PERCENT]] [--json] [--socket PATH] STAGE [FILE]",                                                \
       "build a plugin, run its goldens, and make it a running stage's code",                                          \
-      GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE | GQ_TAKES_CANARY)                                           \
-    X(rollback, "[--json] [--socket PATH] STAGE", "make the version live that was live before", GQ_TAKES_STAGE)       \
-    X(use, "[--json] [--socket PATH] STAGE VERSION", "make a kept version live", GQ_TAKES_STAGE | GQ_TAKES_VERSION)   \
-    X(discard, "[--json] [--socket PATH] STAGE VERSION", "give a kept version up", GQ_TAKES_STAGE | GQ_TAKES_VERSION) \
-    X(reload, "[--json] [--socket PATH]", "read the pipeline file again and swap the stages that differ", 0)          \
-    X(stats, "[--json] [--socket PATH]", "print the counters of a running pipeline", 0)
+      GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE | GQ_TAKES_CANARY, GQ_MAY_WAIT)                              \
+    X(rollback, "[--json] [--socket PATH] STAGE", "make the version live that was live before", GQ_TAKES_STAGE,       \
+      GQ_AT_ONCE)                                                                                                     \
+    X(use, "[--json] [--socket PATH] STAGE VERSION", "make a kept version live", GQ_TAKES_STAGE | GQ_TAKES_VERSION,   \
+      GQ_MAY_WAIT)                                                                                                    \
+    X(discard, "[--json] [--socket PATH] STAGE VERSION", "give a kept version up", GQ_TAKES_STAGE | GQ_TAKES_VERSION, \
+      GQ_MAY_WAIT)                                                                                                    \
+    X(reload, "[--json] [--socket PATH]", "read the pipeline file again and swap the stages that differ", 0,          \
+      GQ_MAY_WAIT)                                                                                                    \
+    X(stats, "[--json] [--socket PATH]", "print the counters of a running pipeline", 0, GQ_AT_ONCE)
 
 #endif

@@ -154,9 +154,10 @@ static void serve_stats(struct call *call)
 static const struct command {
     const char *name;
     unsigned takes;
+    bool may_wait;
     void (*serve)(struct call *call);
 } commands[] = {
-#define ROW(name, arguments, sentence, takes) {#name, takes, serve_##name},
+#define ROW(name, arguments, sentence, takes, waits) {#name, takes, waits == GQ_MAY_WAIT, serve_##name},
     GQ_CONTROL_COMMANDS(ROW)
 #undef ROW
 };
@@ -207,17 +208,10 @@ static gq_status check_fields(const struct gq_record *request, const struct comm
                : gq_error_set(GQ_ERR_INVALID_ARG, "%s does not take all of the fields given", command->name);
 }
 
-/* A change waits for the one before it, and for a canary as long as it is watched. */
-static bool may_wait(const struct command *command)
-{
-    return command->serve == serve_swap || command->serve == serve_use || command->serve == serve_discard ||
-           command->serve == serve_reload;
-}
-
 static gq_status serve(struct call *call, const struct command *command)
 {
     gq_status status = GQ_OK;
-    if (!may_wait(command)) {
+    if (!command->may_wait) {
         command->serve(call);
         return GQ_OK;
     }

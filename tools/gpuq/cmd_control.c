@@ -192,7 +192,7 @@ static int run(const struct command *command, int argc, char **argv)
     return code;
 }
 
-#define CONTROL_COMMAND(name, arguments, sentence, takes) \
+#define CONTROL_COMMAND(name, arguments, sentence, takes, waits) \
     int cmd_##name(int argc, char **argv) { return run(&(const struct command){#name, takes}, argc, argv); }
 GQ_CONTROL_COMMANDS(CONTROL_COMMAND)
 #undef CONTROL_COMMAND
