@@ -17,30 +17,21 @@
 #define MESSAGES 10u
 #define HUNG 5u
 #define PARK_MS 5000u /* how long a change waits for a message */
-#define SLOW_MS 7000u
+#define SLOW_NS "7000000000ull" /* more than that, in the plugin */
 
 static char folder[64];
 
-/* 'h' never ends, and 's' takes SLOW_MS. */
+/* 'h' never ends, and 's' takes SLOW_NS. */
 static const char plugin[] = "#include <gpuqueue/plugin.h>\n"
                              "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
                              "    while (*(volatile const uint8_t *)in.payload == 'h') {}\n"
                              "#if defined(__CUDA_ARCH__)\n"
                              "    uint64_t now = 0, start;\n"
                              "    asm volatile(\"mov.u64 %0, %%globaltimer;\" : \"=l\"(start));\n"
-                             "    while (in.payload[0] == 's' && now < start + SLOW_MS * 1000000ull)\n"
+                             "    while (in.payload[0] == 's' && now < start + " SLOW_NS ")\n"
                              "        asm volatile(\"mov.u64 %0, %%globaltimer;\" : \"=l\"(now));\n"
                              "#endif\n"
                              "    out->out[0] = CODE;\n    *out->out_len = 1;\n}\n";
-
-static void write_plugin(char code)
-{
-    char name[16];
-    snprintf(name, sizeof name, "%c.cu", code);
-    FILE *file = poison_create(folder, name);
-    fprintf(file, "#define CODE '%c'\n#define SLOW_MS %u\n%s", code, SLOW_MS, plugin);
-    REQUIRE(fclose(file) == 0, "%s", name);
-}
 
 static gq_pipeline *open_pipeline(const char *timeout)
 {
@@ -136,8 +127,8 @@ static void beside_one_that_takes_long(void)
 int main(void)
 {
     REQUIRE(place_make(folder, sizeof folder, "gpuq-hung-swap"), "a folder");
-    write_plugin('a');
-    write_plugin('b');
+    poison_write_text(folder, 'a', plugin);
+    poison_write_text(folder, 'b', plugin);
     alarm(ROUND_S);
     beside_one_that_never_ends();
     if (fault_on_gpu() && !getenv("GPUQ_FAKE_CUDA"))

@@ -27,15 +27,6 @@ static const char plugin[] = "#include <gpuqueue/plugin.h>\n"
                              "    while (in.payload[0] == 'l' && access(FOLDER \"/over\", F_OK) != 0) usleep(1000);\n"
                              "    out->out[0] = in.payload[0];\n    *out->out_len = 1;\n}\n";
 
-static void write_plugin(char code)
-{
-    char name[16];
-    snprintf(name, sizeof name, "%c.cu", code);
-    FILE *file = poison_create(folder, name);
-    fprintf(file, "#define CODE '%c'\n#define FOLDER \"%s\"\n%s", code, folder, plugin);
-    REQUIRE(fclose(file) == 0, "%s", name);
-}
-
 static gq_pipeline *open_pipeline(void)
 {
     char text[512];
@@ -173,8 +164,8 @@ static void a_stop_does_not_wait_for_the_code_before(void)
 int main(void)
 {
     REQUIRE(place_make(folder, sizeof folder, "gpuq-long-trial"), "a folder");
-    write_plugin('a');
-    write_plugin('b');
+    poison_write_text(folder, 'a', plugin);
+    poison_write_text(folder, 'b', plugin);
     alarm(ROUND_S);
     a_thread_that_comes_is_not_held_up();
     a_stop_does_not_wait_for_a_change();

@@ -94,6 +94,16 @@ static inline FILE *poison_create(const char *folder, const char *name)
     return file;
 }
 
+/* CODE.cu in the folder: this text, which knows both by these names. */
+static inline void poison_write_text(const char *folder, char code, const char *text)
+{
+    char file_name[16];
+    snprintf(file_name, sizeof file_name, "%c.cu", code);
+    FILE *file = poison_create(folder, file_name);
+    fprintf(file, "#define CODE '%c'\n#define FOLDER \"%s\"\n%s", code, folder, text);
+    REQUIRE(fclose(file) == 0, "%s", file_name);
+}
+
 /* NAME.cu in the folder, where also is remembered which messages were met once. */
 static inline void poison_write_plugin(const char *folder, const char *name, uint32_t tag)
 {

@@ -35,15 +35,6 @@ static const char *in_folder(const char *name)
     return path;
 }
 
-static void write_plugin(char name)
-{
-    char file_name[16];
-    snprintf(file_name, sizeof file_name, "%c.cu", name);
-    FILE *file = poison_create(folder, file_name);
-    fprintf(file, "/* %c */\n#define FOLDER \"%s\"\n%s", name, folder, plugin);
-    REQUIRE(fclose(file) == 0, "%s", file_name);
-}
-
 /* Beside the worker that it started and that ended, it lives on until there is a file. */
 static void write_slow_worker(const char *worker)
 {
@@ -193,8 +184,8 @@ static void one_dies_before_it_starts(void)
 int main(void)
 {
     REQUIRE(place_make(folder, sizeof folder, "gpuq-slow-death"), "a folder");
-    write_plugin('f');
-    write_plugin('g');
+    poison_write_text(folder, 'f', plugin);
+    poison_write_text(folder, 'g', plugin);
     alarm(ROUND_S);
     a_worker_ends_slowly();
     a_child_holds_the_channel();
