@@ -9,6 +9,11 @@
 #include "base/assert.h"
 #include "pipeline/dead_letter_format.h"
 
+static gq_status was_cut(const struct gq_dead_reader *r)
+{
+    return gq_error_set(GQ_ERR_IO, "%s: was cut while it was read: read it again", r->path);
+}
+
 /* All `len` bytes: the file was that long a moment ago. */
 static gq_status read_at(const struct gq_dead_reader *r, uint64_t at, void *bytes, size_t len)
 {
@@ -20,7 +25,7 @@ static gq_status read_at(const struct gq_dead_reader *r, uint64_t at, void *byte
         if (n < 0)
             return gq_error_errno(GQ_ERR_IO, errno, "%s: reading", r->path);
         if (n == 0)
-            return gq_error_set(GQ_ERR_IO, "%s: was cut while it was read: read it again", r->path);
+            return was_cut(r);
         to += n;
         at += (uint64_t)n;
         len -= (size_t)n;
@@ -109,7 +114,7 @@ static gq_status reserve(struct gq_dead_reader *r, uint32_t len)
     return r->body ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory for a letter", r->path);
 }
 
-gq_status gq_dead_read(struct gq_dead_reader *r, struct gq_dead_letter *out)
+static gq_status read_letter(struct gq_dead_reader *r, struct gq_dead_letter *out)
 {
     uint8_t frame[GQ_DEAD_FRAME_BYTES];
     uint32_t len;
@@ -136,6 +141,29 @@ gq_status gq_dead_read(struct gq_dead_reader *r, struct gq_dead_letter *out)
     r->number++;
     r->name = name;
     return GQ_OK;
+}
+
+/* Who looks on holds no lock, which would keep a pipeline from its letters. Where the file was cut and has other
+ * letters since, the place in it is inside of one of them; it is damaged if what was read still leads to the same
+ * place. */
+static gq_status look_again(const struct gq_dead_reader *r)
+{
+    struct gq_dead_reader again;
+    struct gq_dead_letter letter;
+    gq_status status = gq_dead_reader_begin(&again, r->fd, r->path);
+    while (status == GQ_OK && again.number < r->number)
+        status = read_letter(&again, &letter);
+    const bool same = status == GQ_OK && again.at == r->at && again.name == r->name;
+    if (same)
+        status = read_letter(&again, &letter);
+    gq_dead_reader_close(&again);
+    return status == GQ_ERR_NO_MEMORY || (same && status == GQ_ERR_DATA) ? status : was_cut(r);
+}
+
+gq_status gq_dead_read(struct gq_dead_reader *r, struct gq_dead_letter *out)
+{
+    const gq_status status = read_letter(r, out);
+    return status == GQ_ERR_DATA ? look_again(r) : status;
 }
 
 void gq_dead_reader_close(struct gq_dead_reader *r)

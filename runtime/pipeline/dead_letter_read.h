@@ -22,7 +22,8 @@ gq_status gq_dead_reader_open(struct gq_dead_reader *r, const char *path);
 /* The same on a descriptor that stays the caller's. */
 gq_status gq_dead_reader_begin(struct gq_dead_reader *r, int fd, const char *path);
 /* The letter is valid until the next call. GQ_ERR_NOT_FOUND, without a sentence: that was all, but for torn_bytes that
- * a crash left behind. GQ_ERR_DATA: the file is damaged here; there is no way on. */
+ * a crash left behind. GQ_ERR_DATA: the file is damaged here; there is no way on. GQ_ERR_IO: also that it was cut, and
+ * perhaps written on, since the reader began. */
 gq_status gq_dead_read(struct gq_dead_reader *r, struct gq_dead_letter *out);
 void gq_dead_reader_close(struct gq_dead_reader *r);
 

@@ -190,6 +190,44 @@ START_TEST(a_rewrite_that_fails_leaves_the_old_file)
 }
 END_TEST
 
+/* Letters with a reason as long as that, one after another. */
+static void put_long(struct gq_dead_file *file, int count, size_t reason_len)
+{
+    char reason[512];
+    memset(reason, 'r', reason_len);
+    reason[reason_len] = '\0';
+    const struct gq_dead_letter letter = {.stage_name = "s", .plugin = "p", .digest = "d", .reason = reason};
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(gq_dead_put(file, &letter), GQ_OK);
+}
+
+START_TEST(a_file_that_is_cut_while_somebody_looks_on_is_not_damaged)
+{
+    for (int read = 0; read < 8; read++)
+        for (int written = 0; written < 16; written++) {
+            struct gq_dead_file file = open_file();
+            struct gq_dead_reader r;
+            struct gq_dead_letter letter;
+            put_long(&file, 8, 100);
+            ck_assert_int_eq(gq_dead_reader_open(&r, path), GQ_OK);
+            for (int i = 0; i < read; i++)
+                ck_assert_int_eq(gq_dead_read(&r, &letter), GQ_OK);
+            ck_assert_int_eq(gq_dead_rewrite(&file, leave_all, NULL), GQ_OK);
+            put_long(&file, written, 333);
+            gq_status status;
+            while ((status = gq_dead_read(&r, &letter)) == GQ_OK)
+                continue;
+            ck_assert_msg(status != GQ_ERR_DATA, "%d, %d: %s", read, written, gq_error_text());
+            if (status == GQ_ERR_IO)
+                ck_assert_ptr_nonnull(strstr(gq_error_text(), "was cut while it was read: read it again"));
+            ck_assert(status == GQ_ERR_IO || read == 0); /* then all letters are new ones */
+            gq_dead_reader_close(&r);
+            ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+            unlink(path);
+        }
+}
+END_TEST
+
 /* The letters may be what filled the disk. */
 START_TEST(letters_that_all_go_need_no_room)
 {
@@ -224,6 +262,7 @@ int main(void)
     const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
                                   a_sync_that_fails_is_not_tried_again,
                                   a_rewrite_that_fails_leaves_the_old_file,
+                                  a_file_that_is_cut_while_somebody_looks_on_is_not_damaged,
                                   letters_that_all_go_need_no_room,
                                   a_letter_keeps_its_life_and_whether_it_has_a_body,
                                   a_header_that_a_crash_lost_is_written_again};
