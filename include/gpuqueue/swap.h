@@ -99,12 +99,13 @@ typedef struct gq_swap_opts {
     uint32_t rehearse;  /* 0: as the pipeline file's swap.rehearse says; 1: on; 2: off */
     /* A canary: the new version first serves a share of the messages beside the live one, and then either all or none.
      * None, with GQ_ERR_PLUGIN and a sentence, if of its results more fail than canary_failures allows (at the end, or
-     * as soon as it has 1,000), if its p99 is worse than canary_p99 allows (at the end, where there is a measurement
-     * and both have 1,000 results), if it had no result at all, or if gq_rollback() of its stage asks for it; with
-     * GQ_ERR_SHUTDOWN if the pipeline is interrupted before it is decided. The p99 is compared with the live version's
-     * in the same time. If a message of the canary's takes the worker longer than canary_p99 percent of one of the live
-     * version's, that one is slow because it waits, and its p99 from before counts, where it had 1,000 results (CPU
-     * backend: on a GPU each has its own lanes).
+     * as soon as it has 1,000), if its p99 is worse than canary_p99 allows (where there is a measurement and both
+     * have 1,000 results: at the end, or as soon as most of its results took longer than that in five twentieths of
+     * the watch in a row, each with 1,000 of them), if it had no result at all, or if gq_rollback() of its stage asks
+     * for it; with GQ_ERR_SHUTDOWN if the pipeline is interrupted before it is decided. The p99 is compared with the
+     * live version's in the same time. If a message of the canary's takes the worker longer than canary_p99 percent of
+     * one of the live version's, that one is slow because it waits, and its p99 from before counts, where it had 1,000
+     * results (CPU backend: on a GPU each has its own lanes).
      *
      * While both serve, and until what they were given has ended, generations may fall within a lane. On the CPU
      * backend a hash of a lane and its run of 64 messages says whose they are. On a GPU whole lanes are shared out, and

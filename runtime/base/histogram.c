@@ -41,6 +41,14 @@ void gq_histogram_subtract(struct gq_histogram *h, const struct gq_histogram *ea
     h->total -= earlier->total;
 }
 
+uint64_t gq_histogram_above(const struct gq_histogram *h, uint64_t value)
+{
+    uint64_t above = 0;
+    for (unsigned i = bucket_of(value) + 1; i < GQ_HISTOGRAM_BUCKETS; i++)
+        above += h->count[i];
+    return above;
+}
+
 uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q)
 {
     if (h->total == 0)

@@ -16,6 +16,8 @@ void gq_histogram_add(struct gq_histogram *h, uint64_t value, uint64_t times);
 void gq_histogram_merge(struct gq_histogram *into, const struct gq_histogram *from);
 /* Takes away what it held earlier; `max` stays. */
 void gq_histogram_subtract(struct gq_histogram *h, const struct gq_histogram *earlier);
+/* How many were more than that, those left out that share a bucket with it. */
+uint64_t gq_histogram_above(const struct gq_histogram *h, uint64_t value);
 /* The upper end of the bucket in which quantile q (0 to 1) lies; 0 for an empty histogram. */
 uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q);
 

@@ -18,6 +18,8 @@
 #define P99_PERCENT 150u    /* and how much slower they may be */
 #define FAILURES_FROM 1000u /* of its results, before the end of the watch: fewer could be bad luck */
 #define P99_FROM 1000u      /* of both: a 99th percentile of fewer is the slowest of ten */
+#define PARTS 20u           /* of a watch, of which each is looked at for a canary that is slow beyond doubt: */
+#define SLOW_PARTS 5u       /* so many in a row in which most of its messages were */
 #define MILLION 1000000u
 
 /* What a version has served while both were watched. */
@@ -35,6 +37,8 @@ struct watch {
     uint64_t deadline_ns;
     struct served live, canary;
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
+    struct gq_histogram *seen;   /* the canary's, when its last part ended; NULL: not measured */
+    uint32_t part, slow_parts;   /* and how many of the last ones were too slow */
     uint64_t results_before, failed_before;
     uint64_t before_p99_ns; /* the live version's, before this; 0: not known */
     uint32_t deaths;        /* of workers, before it was launched */
@@ -94,7 +98,8 @@ static gq_status begin_watch(struct watch *w, struct gq_change *c, const gq_swap
     w->before = calloc(1, sizeof *w->before);
     w->live.latency = calloc(1, sizeof *w->live.latency);
     w->canary.latency = calloc(1, sizeof *w->canary.latency);
-    return w->before && w->live.latency && w->canary.latency
+    w->seen = calloc(1, sizeof *w->seen);
+    return w->before && w->live.latency && w->canary.latency && w->seen
                ? GQ_OK
                : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the counters of a canary");
 }
@@ -104,6 +109,7 @@ static void end_watch(struct watch *w)
     free(w->before);
     free(w->live.latency);
     free(w->canary.latency);
+    free(w->seen);
 }
 
 /* The p99 of a version that no canary has slowed down. A canary that was too slow has spoilt what its next one would be
@@ -232,11 +238,49 @@ static bool fails_more(const struct watch *w)
     return percent(&w->canary) > percent(&w->live) + 100.0 * w->limits.canary_failures / MILLION;
 }
 
+static double limit_ns(const struct watch *w)
+{
+    const bool before = w->change->result->canary_against == GQ_P99_BEFORE;
+    return (double)(before ? w->before_p99_ns : w->live.p99_ns) * w->limits.canary_p99 / 100.0;
+}
+
 static bool is_slower(const struct watch *w)
 {
-    const enum gq_p99_against against = w->change->result->canary_against;
-    const uint64_t p99_ns = against == GQ_P99_BEFORE ? w->before_p99_ns : w->live.p99_ns;
-    return against != GQ_P99_NONE && (double)w->canary.p99_ns > (double)p99_ns * w->limits.canary_p99 / 100.0;
+    return w->change->result->canary_against != GQ_P99_NONE && (double)w->canary.p99_ns > limit_ns(w);
+}
+
+/* How much of the watch is over, from 0 to 1. */
+static double gone(const struct watch *w)
+{
+    const uint64_t now = gq_clock_ns(), left = w->deadline_ns > now ? w->deadline_ns - now : 0;
+    const double time = 1.0 - (double)left / 1e6 / w->limits.canary_ms;
+    const double messages =
+        w->limits.canary_messages ? (double)w->canary.results / (double)w->limits.canary_messages : 0.0;
+    return time > messages ? time : messages;
+}
+
+/* What it costs may be measured a little wrong, and decides what it is compared with. */
+static bool is_clearly_compared(const struct watch *w)
+{
+    const gq_swap_result *r = w->change->result;
+    return r->canary_against != GQ_P99_BEFORE || r->canary_cost > 2.0 * w->limits.canary_p99;
+}
+
+/* Most of its messages, each of which may take as long as one in a hundred of the live version's, take longer, and did
+ * so part after part. Then its p99 is too high at the end, too, unless many times as many come that are fast. A pause
+ * of the machine, or a beginning that is slow, is over in fewer parts. */
+static bool is_slow_beyond_doubt(struct watch *w)
+{
+    const uint32_t part = (uint32_t)(gone(w) * PARTS);
+    if (!w->seen || part == w->part || w->canary.latency->total < w->seen->total + P99_FROM)
+        return false;
+    const uint64_t limit = (uint64_t)limit_ns(w), came = w->canary.latency->total - w->seen->total;
+    const uint64_t slow = gq_histogram_above(w->canary.latency, limit) - gq_histogram_above(w->seen, limit);
+    const bool is = w->live.results >= P99_FROM && is_slower(w) && is_clearly_compared(w) && 2 * slow > came;
+    w->slow_parts = is ? w->slow_parts + 1 : 0;
+    w->part = part;
+    *w->seen = *w->canary.latency;
+    return w->slow_parts >= SLOW_PARTS;
 }
 
 static gq_status refuse_slow(const struct watch *w, const char *head)
@@ -317,7 +361,7 @@ static gq_status watch(struct watch *w)
             return call_off(w, GQ_ERR_PLUGIN, "somebody asked for it");
         if (over || (enough && w->canary.results >= enough))
             return judge(w);
-        if (w->canary.results >= FAILURES_FROM && fails_more(w))
+        if ((w->canary.results >= FAILURES_FROM && fails_more(w)) || is_slow_beyond_doubt(w))
             return judge(w);
         glance_for(w, LOOK_US);
     }

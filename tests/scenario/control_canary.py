@@ -185,6 +185,25 @@ class Canaries(Operated):
         """When the live version has so many results."""
         self.assertTrue(until(lambda: self.live()["messages"] >= count))
 
+    def test_one_that_is_slow_beyond_doubt_is_rolled_back_before_its_time(self):
+        slow = self.plugin("slow", SLOW + "out->out[0] = 's'; *out->out_len = 1;")
+        self.served(2000)
+        answer = self.verdict(self.canary("--canary-for", "20s", file=slow), 65)
+        self.assertRegex(answer["error"], r"was rolled back: its p99 is [\d.]+ us, and that of version 1 (beside|before) it [\d.]+ us; canary_p99 allows 150 %")
+        self.assertGreaterEqual(answer["canary_messages"], 5000)
+        self.assertTrue(5 * 10**9 <= answer["total_ns"] < 15 * 10**9, answer)
+        self.assertTrue(self.last_letters("a"))
+        self.stop(self.run_)
+
+    def test_one_that_is_slow_in_its_beginning_alone_is_watched_to_the_end(self):
+        slow = self.plugin("slow", "static long long first = clock64(); if (clock64() - first < 2000000000) " + SLOW + "out->out[0] = 's'; *out->out_len = 1;")
+        self.served(2000)
+        _, out, err = self.finish(self.canary("--canary-for", "8s", file=slow))
+        answer = json.loads(out)
+        self.assertGreaterEqual(answer["total_ns"], 8 * 10**9, err)
+        self.assertGreater(answer["canary_p99_ns"], 100000)
+        self.stop(self.run_)
+
     def test_one_that_makes_the_live_version_as_slow_is_rolled_back(self):
         slow = self.plugin("slow", LOOP.format(10000000) + "out->out[0] = 's'; *out->out_len = 1;")
         self.served(2000)
