@@ -374,6 +374,7 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
     gq_process_end(&remote->process, 0); /* reaped already: what is left is the channel */
     remote->process = ready;
     remote->said_why = false; /* a stop from here on is this one's */
+    remote->last_word[0] = '\0'; /* of one that could not take over */
     gq_status status = gq_link_renew(&remote->link);
     if (status == GQ_OK && ready.pid == 0)
         status = gq_remote_start_process("worker", NULL, &remote->process);

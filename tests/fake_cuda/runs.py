@@ -252,6 +252,37 @@ class Runs(gpu.Scenario):
         self.assertIn('"in_flight": 0', err)
 
 
+class Beginnings(gpu.Scenario):
+    """The worker was killed, and the next one cannot begin."""
+
+    def begin(self, *words):
+        process = self.start("run", "--backend", "cuda", self.pipeline(spare="off", source={"stdin": {"split": "lines"}}),
+                             stdin=gpu.subprocess.PIPE, env=self.script(*words))
+        self.served = b""
+        self.serve(process)
+        return process
+
+    def serve(self, process):
+        self.served += b"message\n"
+        process.stdin.write(b"message\n")
+        process.stdin.flush()
+        self.assertTrue(gpu.harness.until(lambda: os.path.exists(self.out) and self.read() == self.served))
+
+    def end(self, process):
+        code, _, err = self.finish(process, b"")
+        self.assertEqual((code, self.read()), (0, self.served), err)
+        return err
+
+    def test_a_worker_is_not_said_to_have_died_of_what_ended_one_that_could_not_take_over(self):
+        process = self.begin("fail=cuMemGetInfo_v2,2,700", f"count={self.path('lanes')}")
+        for _ in range(2):
+            os.kill(self.worker_of(process), 9)
+            self.serve(process)
+        self.assertEqual(os.path.getsize(self.path("lanes")), 4)
+        err = self.end(process)
+        self.assertEqual((err.count("was killed by SIGKILL"), err.count("CUDA_ERROR_ILLEGAL_ADDRESS")), (2, 0), err)
+
+
 class EveryCall(gpu.Scenario):
     """Start, run, stop, with the K-th call of one function failing, for every K that there is."""
 
