@@ -373,7 +373,7 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
 {
     gq_process_end(&remote->process, 0); /* reaped already: what is left is the channel */
     remote->process = ready;
-    remote->said_why = false; /* a stop from here on is this one's */
+    remote->said_why = false;    /* a stop from here on is this one's */
     remote->last_word[0] = '\0'; /* of one that could not take over */
     gq_status status = gq_link_renew(&remote->link);
     if (status == GQ_OK && ready.pid == 0)
@@ -386,10 +386,24 @@ void gq_remote_count_restart(struct gq_remote *remote)
     __atomic_store_n(&remote->restarts, remote->restarts + 1, __ATOMIC_RELAXED);
 }
 
+/* With it went the change that was made in its turn: whoever made that is to see that it has to be made again. */
+static void count_death(struct gq_remote *remote)
+{
+    snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
+    __atomic_store_n(&remote->deaths, remote->deaths + 1, __ATOMIC_RELEASE);
+}
+
 gq_status gq_remote_succeed(struct gq_remote *remote)
 {
-    const gq_status status = gq_remote_run(remote);
-    return status == GQ_ERR_DEVICE ? GQ_OK : status;
+    struct gq_packet reply, packet = {.type = GQ_PACKET_START};
+    gq_status status = gq_remote_ask(remote, &packet, NULL, 0, &reply);
+    pthread_mutex_lock(&remote->lock);
+    if (is_ending(remote, status, &reply))
+        status = GQ_OK;
+    if (status != GQ_OK)
+        count_death(remote);
+    pthread_mutex_unlock(&remote->lock);
+    return status;
 }
 
 gq_status gq_remote_create(const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads,

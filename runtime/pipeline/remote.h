@@ -44,7 +44,7 @@ struct gq_remote {
     pthread_t changer;          /* whose turn it is, or is to be */
     bool turn_failed;           /* under `lock`: the worker ended over it */
     uint32_t change_deaths;     /* the changer's: deaths before the worker that made the last change was asked */
-    uint32_t deaths;            /* atomic: workers that were buried */
+    uint32_t deaths;            /* atomic: workers that were buried, or were ready to serve and could not start */
     uint64_t restarts, retries; /* atomic: workers that took over; further attempts in those that died */
     int wait_status;            /* of the last one */
     struct gq_dying dying;      /* it was given up before its process ended */
@@ -78,14 +78,14 @@ bool gq_remote_is_changing(struct gq_remote *remote);
 /* For the keeper, when it is ready to serve: a change that was asked for comes first, and is over when this returns. */
 void gq_remote_give_turn(struct gq_remote *remote);
 /* For the keeper: it serves from here on. It may meet the next message that ends it before it can answer: that is a
- * death like any other. */
+ * death like any other. An error: it lives, and does not serve; that counts as a death, too. */
 gq_status gq_remote_succeed(struct gq_remote *remote);
 /* For the keeper: was the end asked for meanwhile? */
 static inline bool gq_remote_expected(const struct gq_remote *remote)
 {
     return __atomic_load_n(&remote->expected, __ATOMIC_ACQUIRE);
 }
-/* Workers that died. */
+/* Workers that died, or that could not start when they were ready to serve. */
 uint32_t gq_remote_deaths(const struct gq_remote *remote);
 /* GQ_ERR_DEVICE with the sentence of the last death, if there were more than so many. */
 gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths);

@@ -282,6 +282,16 @@ class Beginnings(gpu.Scenario):
         err = self.end(process)
         self.assertEqual((err.count("was killed by SIGKILL"), err.count("CUDA_ERROR_ILLEGAL_ADDRESS")), (2, 0), err)
 
+    def test_a_worker_whose_grids_cannot_be_launched_is_not_taken_for_one_that_serves(self):
+        process = self.begin("fail=cuLaunchKernel,2,999", f"count={self.path('launches')}")
+        start = time.monotonic()
+        os.kill(self.worker_of(process), 9)
+        self.serve(process)
+        self.assertLess(time.monotonic() - start, 10)
+        err = self.end(process)
+        self.assertEqual(err.count("takes over"), 1, err)
+        self.assertEqual(os.path.getsize(self.path("launches")), 3)
+
 
 class EveryCall(gpu.Scenario):
     """Start, run, stop, with the K-th call of one function failing, for every K that there is."""

@@ -1,10 +1,13 @@
 /* A worker answers that it serves new code, and dies before the host has noted that; so the one which takes over has
- * the code before. The swap that said the new code was live sees to it that it is.
+ * the code before. The swap that said the new code was live sees to it that it is. So it does when that worker was to
+ * take over, was given the new code before it served, and could not start.
  *
- * The moment is made by standing between the answer and the note (--wrap).
+ * The moment is made by standing between the answer and the note, and around the change's turn (--wrap).
  */
 #include <gpuqueue/swap.h>
-#include "pipeline/version.h"
+#include <pthread.h>
+#include <sys/resource.h>
+#include "pipeline/pipeline.h"
 #include "poison.h"
 #include "support.h"
 #include "stress/place.h"
@@ -14,6 +17,8 @@
 
 static char folder[64];
 static gq_pipeline *strike; /* NULL: let it be */
+static gq_pipeline *starve; /* the worker that is given code in a change's turn has no memory for threads; NULL: none */
+static uint32_t starved;
 
 void __real_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
                                   const uint64_t *until, uint32_t lanes);
@@ -27,17 +32,41 @@ static uint64_t restarts_of(gq_pipeline *p)
     return stats.restarts;
 }
 
+static bool is_away(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    const bool away = remote->away;
+    pthread_mutex_unlock(&remote->lock);
+    return away;
+}
+
 void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
                                   const uint64_t *until, uint32_t lanes)
 {
+    const uint64_t deadline = gq_clock_deadline(30000);
     if (strike) {
         const uint64_t before = restarts_of(strike);
-        const uint64_t deadline = gq_clock_deadline(30000);
         kill(fault_find("worker", 0), SIGKILL);
         while (restarts_of(strike) == before)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     }
+    while (starve && is_away(starve->remote))
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     __real_gq_versions_went_live(versions, stage, code, until, lanes);
+}
+
+void __real_gq_remote_give_turn(struct gq_remote *remote);
+void __wrap_gq_remote_give_turn(struct gq_remote *remote);
+
+void __wrap_gq_remote_give_turn(struct gq_remote *remote)
+{
+    const uint64_t deadline = gq_clock_deadline(30000);
+    const struct rlimit none = {0, 0};
+    while (starve && !starved && !gq_remote_is_changing(remote))
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no change");
+    __real_gq_remote_give_turn(remote);
+    if (starve && starved++ == 0)
+        REQUIRE(prlimit(remote->process.pid, RLIMIT_AS, &none, NULL) == 0, "prlimit");
 }
 
 static gq_pipeline *open_pipeline(void)
@@ -90,7 +119,13 @@ int main(void)
         expect_tag(gq_queue(p), i, i % 2);
     }
     strike = NULL;
-    REQUIRE(restarts_of(p) == ROUNDS, "%" PRIu64 " workers took over", restarts_of(p));
+    starve = p;
+    kill(fault_find("worker", 0), SIGKILL);
+    while (!is_away(p->remote))
+        usleep(1000);
+    swap_to(p, (ROUNDS + 1) % 2);
+    expect_tag(gq_queue(p), ROUNDS + 1, (ROUNDS + 1) % 2);
+    REQUIRE(starved > 1, "it could start");
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
