@@ -71,8 +71,9 @@ gq_status gq_cu_check(const struct gq_cu_api *cu, int error, const char *call)
     cu->error_name(error, &name);
     cu->error_text(error, &text);
     const char *function = name_of(call);
+    const gq_status status = error == GQ_CU_OUT_OF_MEMORY ? GQ_ERR_NO_MEMORY : GQ_ERR_DEVICE;
     if (!name)
-        return gq_error_set(GQ_ERR_DEVICE, "%.*s: error %d", name_len(function), function, error);
-    return gq_error_set(GQ_ERR_DEVICE, "%.*s: %s (%s)", name_len(function), function, name,
+        return gq_error_set(status, "%.*s: error %d", name_len(function), function, error);
+    return gq_error_set(status, "%.*s: %s (%s)", name_len(function), function, name,
                         text ? text : "the driver says no more");
 }

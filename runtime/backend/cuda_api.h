@@ -23,6 +23,7 @@ typedef uint64_t gq_cu_ptr; /* CUdeviceptr */
 
 enum {
     GQ_CU_OK = 0,
+    GQ_CU_OUT_OF_MEMORY = 2,
     GQ_CU_NOT_READY = 600,
     GQ_CU_STICKY_FIRST = 700,  /* what device code did: every call returns it from then on */
     GQ_CU_LAUNCH_FAILED = 719, /* a trap, and whatever has no error of its own */
@@ -108,7 +109,8 @@ struct gq_cu_api {
  * a function. The table is whole or not given; it is never closed. */
 gq_status gq_cu_open(const struct gq_cu_api **out);
 
-/* GQ_OK for 0; else GQ_ERR_DEVICE, and the sentence names the call and the driver's error. */
+/* GQ_OK for 0; else the sentence names the call and the driver's error. GQ_ERR_NO_MEMORY: whoever has the memory may
+ * give it back, as a worker that is ending does; GQ_ERR_DEVICE: any other. */
 gq_status gq_cu_check(const struct gq_cu_api *cu, int error, const char *call);
 
 #endif

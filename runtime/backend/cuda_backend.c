@@ -64,6 +64,13 @@ static void watch_faults(const struct gq_cuda *c)
         gq_xid_start(bus_id);
 }
 
+/* `status`: that of the last call. What the driver refuses, for whatever reason, is not available. */
+static gq_status unless_refused(gq_status status, const char *what)
+{
+    const bool refused = status == GQ_ERR_DEVICE || status == GQ_ERR_NO_MEMORY;
+    return refused ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "%s: ", what) : status;
+}
+
 gq_status gq_cuda_take_device(struct gq_cuda *c)
 {
     int read_only = 0;
@@ -80,7 +87,7 @@ gq_status gq_cuda_take_device(struct gq_cuda *c)
         status = GQ_CU(c, primary_retain(&c->context, c->device));
     if (status == GQ_OK)
         status = GQ_CU(c, set_current(c->context));
-    return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "taking the GPU: ") : status;
+    return unless_refused(status, "taking the GPU");
 }
 
 gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name_size)
@@ -99,7 +106,7 @@ gq_status gq_cuda_probe(uint32_t device, uint32_t *arch, char *name, size_t name
     *arch = (uint32_t)(10 * major + minor);
     if (status == GQ_OK && major < 7)
         return gq_error_set(GQ_ERR_UNAVAILABLE, "%s is sm_%u; sm_70 or newer is needed", name, *arch);
-    return status == GQ_ERR_DEVICE ? gq_error_prefix(GQ_ERR_UNAVAILABLE, "asking the NVIDIA driver: ") : status;
+    return unless_refused(status, "asking the NVIDIA driver");
 }
 
 /* What a worker needs of its device, whatever it is to serve. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DECLARE(member, symbol, arguments) __attribute__((visibility("default"))) int symbol arguments;
 GQ_CU_FUNCTIONS(DECLARE)
@@ -403,6 +404,8 @@ int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, gq_cu_function func
 int cuMemAlloc_v2(gq_cu_ptr *ptr, size_t bytes)
 {
     ENTER(CONTEXT);
+    if (fake_script()->scarce[0] && access(fake_script()->scarce, F_OK) == 0)
+        return 2; /* CUDA_ERROR_OUT_OF_MEMORY */
     void *p = bytes ? aligned_alloc(256, (bytes + 255) & ~(size_t)255) : NULL;
     if (!p)
         return bytes ? 2 : FAKE_INVALID_VALUE;

@@ -17,6 +17,7 @@
  *                                  stream meanwhile is taken, and never done
  *   silent                         and who asks about a stream or an event has no answer until then
  *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
+ *   scarce=PATH                    there is no device memory as long as the file PATH is there
  *   init=MS                        NVML takes so long to start
  *   load=MS                        code takes so long to come to the device; events take 20 ms, at the earliest from
  *                                  then on
@@ -61,8 +62,9 @@ struct fake_script {
     uint64_t fault, poison, hangs; /* UINT64_MAX: never */
     bool late, stuck, ends, holds, queued, silent;
     uint32_t held_step;
-    char held[512]; /* empty: none is held */
-    bool spares;    /* `fail` is a function that gives something back: what it refused stays alive */
+    char held[512];   /* empty: none is held */
+    char scarce[512]; /* empty: memory is there */
+    bool spares;      /* `fail` is a function that gives something back: what it refused stays alive */
 };
 
 /* script.c */

@@ -37,7 +37,7 @@ class Refused(gpu.Scenario):
         # Before: each stage's grid, and of each but the first, and of the new code, a first launch that does nothing.
         for k in range(1, STAGES + 1):
             told = self.refused("launch", f"fail=cuLaunchKernel,{2 * STAGES + k},2", f"count={self.path(f'launches-{k}')}")
-            self.assertRegex(told, r"a launch fails +GQ_ERR_DEVICE at launch, live 1, .*cuLaunchKernel: CUDA_ERROR_OUT_OF_MEMORY")
+            self.assertRegex(told, r"a launch fails +GQ_ERR_NO_MEMORY at launch, live 1, .*cuLaunchKernel: CUDA_ERROR_OUT_OF_MEMORY")
 
     def test_changes_beside_a_message_that_is_held_are_refused_and_what_is_live_serves_on(self):
         path = self.path("held")

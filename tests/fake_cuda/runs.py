@@ -292,6 +292,16 @@ class Beginnings(gpu.Scenario):
         self.assertEqual(err.count("takes over"), 1, err)
         self.assertEqual(os.path.getsize(self.path("launches")), 3)
 
+    def test_memory_of_the_device_that_others_have_for_a_while_is_waited_for(self):
+        path = self.path("scarce")
+        process = self.begin(f"scarce={path}")
+        self.write("scarce", b"")
+        os.kill(self.worker_of(process), 9)
+        time.sleep(2)
+        os.unlink(path)
+        self.serve(process)
+        self.assertEqual(self.end(process).count("takes over"), 1)
+
 
 class EveryCall(gpu.Scenario):
     """Start, run, stop, with the K-th call of one function failing, for every K that there is."""
@@ -315,7 +325,7 @@ class EveryCall(gpu.Scenario):
             self.assertEqual(out, b"one\ntwo\n", what)
             self.assertTrue(function in UNNEEDED or "takes over" in err, what)
             return
-        self.assertIn(code, (1, 69), what)
+        self.assertIn(code, (1, 69, 71), what)
         self.assertIn(out, (b"", b"one\ntwo\n"), what)
         self.assertRegex(err.splitlines()[0], r"^gpuq run: .{20,}", what)
         self.assertNotIn("did not answer", err, what)

@@ -61,6 +61,8 @@ static void read_word(char *word)
         snprintf(script.count, sizeof script.count, "%s", value);
     else if (strncmp(word, "xid=", 4) == 0)
         snprintf(script.xid, sizeof script.xid, "%s", value);
+    else if (strncmp(word, "scarce=", 7) == 0)
+        snprintf(script.scarce, sizeof script.scarce, "%s", value);
     else if (strncmp(word, "report=", 7) == 0)
         script.report_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "init=", 5) == 0)
