@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "device/grid.h"
 #include "pipeline/suspects.h"
+#include "ring/page.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -373,9 +374,12 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready)
 {
     gq_process_end(&remote->process, 0); /* reaped already: what is left is the channel */
     remote->process = ready;
-    remote->said_why = false;    /* a stop from here on is this one's */
-    remote->last_word[0] = '\0'; /* of one that could not take over */
+    remote->said_why = false;                                      /* a stop from here on is this one's */
+    remote->last_word[0] = '\0';                                   /* of one that could not take over */
+    const uint64_t retries = gq_page_retries(remote->link.worker); /* which goes */
     gq_status status = gq_link_renew(&remote->link);
+    if (status == GQ_OK)
+        __atomic_store_n(&remote->retries, remote->retries + retries, __ATOMIC_RELAXED);
     if (status == GQ_OK && ready.pid == 0)
         status = gq_remote_start_process("worker", NULL, &remote->process);
     return status == GQ_OK ? set_up(remote, remote->backend, remote->threads) : status;

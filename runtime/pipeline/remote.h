@@ -45,7 +45,7 @@ struct gq_remote {
     bool turn_failed;           /* under `lock`: the worker ended over it */
     uint32_t change_deaths;     /* the changer's: deaths before the worker that made the last change was asked */
     uint32_t deaths;            /* atomic: workers that were buried, or were ready to serve and could not start */
-    uint64_t restarts, retries; /* atomic: workers that took over; further attempts in those that died */
+    uint64_t restarts, retries; /* atomic: workers that took over; further attempts in those whose page is gone */
     int wait_status;            /* of the last one */
     struct gq_dying dying;      /* it was given up before its process ended */
     struct gq_lane *lane[GQ_LANES_MAX]; /* added under `lock`: for who takes over */

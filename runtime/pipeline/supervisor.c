@@ -278,11 +278,6 @@ static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
     return ++s->fruitless >= FRUITLESS_MAX;
 }
 
-static void keep_retries(struct gq_remote *remote)
-{
-    __atomic_store_n(&remote->retries, remote->retries + gq_page_retries(remote->link.worker), __ATOMIC_RELAXED);
-}
-
 /* Does any stage have memory, which is gone? */
 static bool has_state(struct gq_pipeline *p)
 {
@@ -297,7 +292,6 @@ static bool has_state(struct gq_pipeline *p)
 static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
 {
     struct gq_text text = {0};
-    struct gq_remote *remote = s->p->remote;
     const bool enough = is_fruitless(s, count);
     tell_end(s, suspects, count, &text);
     if (enough) {
@@ -316,7 +310,6 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
     if (count)
         gq_reserve_grow(&s->reserve);
     gq_status status = try_suspects(s, suspects, count);
-    keep_retries(remote);
     if (status == GQ_OK)
         status = take_over(s);
     forget_endings(s);
