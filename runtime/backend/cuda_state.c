@@ -25,10 +25,8 @@ gq_status gq_cuda_state_plan(struct gq_cuda *c, const struct gq_cuda_step *step,
     *next = *now; /* of an image without state it is kept aside for the next one that has */
     *migrate = false;
     const bool same = now->at && now->bytes == info->state_bytes && now->version == info->state_version;
-    if (info->state_bytes == 0)
+    if (info->state_bytes == 0 || (same && !fresh))
         return GQ_OK;
-    if (same)
-        return fresh ? gq_cuda_zero(c, now->at, now->bytes) : GQ_OK;
     if (now->at && !fresh && !info->migrates)
         return gq_error_set(
             GQ_ERR_PLUGIN,
@@ -36,7 +34,7 @@ gq_status gq_cuda_state_plan(struct gq_cuda *c, const struct gq_cuda_step *step,
             "bytes: it needs a gq_migrate function",
             step->name, now->version, now->bytes, info->state_version, info->state_bytes);
     *migrate = now->at && !fresh;
-    return make(c, info, next);
+    return make(c, info, next); /* if fresh too: what there is is used on if the change fails */
 }
 
 gq_status gq_cuda_state_migrate(struct gq_cuda *c, const struct gq_cuda_image *image, const struct gq_cuda_state *from,
