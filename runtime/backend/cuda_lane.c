@@ -168,7 +168,7 @@ bool gq_cuda_meets_old(const struct gq_cuda *c) { return c->old || c->setup.jour
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range)
 {
     struct parts parts = parts_of(c, view);
-    /* What a lane that fails has taken so far is kept to the end: giving it back waits for the grids. */
+    /* What a lane that fails has taken so far is kept to the end, with its record: giving it back waits for grids. */
     struct gq_cuda_lane *l = &c->lane[c->lanes_held++];
     uint32_t capacity = view->mask + 1;
     gq_cu_ptr in = 0, out = 0;
@@ -180,8 +180,10 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
     if (status == GQ_OK &&
         (status = gq_cuda_map(c, view->out_head, gq_lane_out_bytes(capacity, view->slot_bytes), false, &out)) == GQ_OK)
         l->out = view->out_head;
-    if (status != GQ_OK)
+    if (status != GQ_OK) {
+        c->lanes_held -= !l->slots && !l->in && !l->out;
         return status;
+    }
     const gq_cu_ptr express = l->slots + parts.desc + 2 * parts.slot + parts.hop, packs = express + parts.express;
     struct gq_grid_lane lane = {
         .view = device_view(view, in, out),

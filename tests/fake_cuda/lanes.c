@@ -1,12 +1,15 @@
 /* lanes PIPELINE - threads come and go while the grids run: each gets a lane of its own, and its messages back, in
- * order. */
+ * order. Before that the device has no memory for a while, and whoever asks for a lane is refused. */
 #include <gpuqueue.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS 24
 #define MESSAGES 400
+#define REFUSED 300 /* more lanes than there may be */
 #define SKIP 77
 
 static GpuQueue *queue;
@@ -43,13 +46,30 @@ static void *work(void *arg)
     return NULL;
 }
 
+static int be_refused(const char *scarce)
+{
+    FILE *file = fopen(scarce, "w");
+    if (!file || fclose(file) != 0)
+        return printf("%s cannot be written\n", scarce), 0;
+    for (int i = 0; i < REFUSED; i++)
+        if (q_enqueue(queue, "m", 1, NULL, 0) == Q_OK || !strstr(q_last_error(), "CUDA_ERROR_OUT_OF_MEMORY"))
+            return printf("a lane without memory: %s\n", q_last_error()), 0;
+    return unlink(scarce) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    char scarce[64], script[96];
+    snprintf(scarce, sizeof scarce, "/tmp/gpuq-lanes-%ld", (long)getpid());
+    snprintf(script, sizeof script, "scarce=%s", scarce);
+    setenv("GPUQ_FAKE_CUDA", script, 1);
     pthread_t thread[THREADS];
     int number[THREADS], failed = 0;
     queue = argc == 2 ? q_open(argv[1]) : NULL;
     if (!queue)
         return printf("q_open: %s\n", q_last_error()), strstr(q_last_error(), "NVRTC") ? SKIP : 1;
+    if (!be_refused(scarce))
+        return 1;
     for (int i = 0; i < THREADS; i++) {
         number[i] = i;
         if (pthread_create(&thread[i], NULL, work, &number[i]) != 0)
