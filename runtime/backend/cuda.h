@@ -260,6 +260,7 @@ gq_status gq_cuda_use(struct gq_backend *backend, const struct gq_backend_image 
 gq_status gq_cuda_discard(struct gq_backend *backend, uint32_t stage, uint32_t version);
 
 /* cuda_lane.c */
+/* Nothing runs. */
 gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out);
 /* Beside grids; what is read of `from` was read when it returns. */
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes);

@@ -5,13 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out)
+/* Beside grids. *held is what is to be unregistered, when nothing runs, also where it fails. */
+static gq_status map_beside(struct gq_cuda *c, void *p, size_t bytes, bool read_only, void **held, gq_cu_ptr *out)
 {
     unsigned flags = GQ_CU_HOST_DEVICEMAP | GQ_CU_HOST_PORTABLE | (read_only ? GQ_CU_HOST_READ_ONLY : 0u);
     gq_status status = GQ_CU(c, host_register(p, bytes, flags));
-    if (status == GQ_OK && (status = GQ_CU(c, host_pointer(out, p, 0))) != GQ_OK)
-        c->cu->host_unregister(p);
+    *held = status == GQ_OK ? p : NULL;
+    if (status == GQ_OK)
+        status = GQ_CU(c, host_pointer(out, p, 0));
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "giving the device %zu bytes of shared memory: ", bytes);
+}
+
+gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, gq_cu_ptr *out)
+{
+    void *held;
+    const gq_status status = map_beside(c, p, bytes, read_only, &held, out);
+    if (status != GQ_OK && held)
+        c->cu->host_unregister(held);
+    return status;
 }
 
 /* What a lane needs in device memory, in order: descriptors, two rings of slots, descriptors, express lines and units
@@ -174,12 +185,10 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
     gq_cu_ptr in = 0, out = 0;
     *l = (struct gq_cuda_lane){0};
     gq_status status = allocate(c, &parts, &l->slots);
-    if (status == GQ_OK &&
-        (status = gq_cuda_map(c, view->in_head, gq_lane_in_bytes(capacity, view->slot_bytes), true, &in)) == GQ_OK)
-        l->in = view->in_head;
-    if (status == GQ_OK &&
-        (status = gq_cuda_map(c, view->out_head, gq_lane_out_bytes(capacity, view->slot_bytes), false, &out)) == GQ_OK)
-        l->out = view->out_head;
+    if (status == GQ_OK)
+        status = map_beside(c, view->in_head, gq_lane_in_bytes(capacity, view->slot_bytes), true, &l->in, &in);
+    if (status == GQ_OK)
+        status = map_beside(c, view->out_head, gq_lane_out_bytes(capacity, view->slot_bytes), false, &l->out, &out);
     if (status != GQ_OK) {
         c->lanes_held -= !l->slots && !l->in && !l->out;
         return status;

@@ -10,6 +10,7 @@
 #define THREADS 24
 #define MESSAGES 400
 #define REFUSED 300 /* more lanes than there may be */
+#define PAGES 2     /* that a worker shows its device before it has a lane */
 #define SKIP 77
 
 static GpuQueue *queue;
@@ -57,18 +58,28 @@ static int be_refused(const char *scarce)
     return unlink(scarce) == 0;
 }
 
+/* Its memory cannot be given back beside the grids. */
+static int be_half_made(void)
+{
+    if (q_enqueue(queue, "m", 1, NULL, 0) == Q_OK || !strstr(q_last_error(), "cuMemHostGetDevicePointer"))
+        return printf("a lane that the device does not see: %s\n", q_last_error()), 0;
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
-    char scarce[64], script[96];
+    char scarce[64], count[80], script[256];
     snprintf(scarce, sizeof scarce, "/tmp/gpuq-lanes-%ld", (long)getpid());
-    snprintf(script, sizeof script, "scarce=%s", scarce);
+    snprintf(count, sizeof count, "%s-calls", scarce);
+    snprintf(script, sizeof script, "scarce=%s fail=cuMemHostGetDevicePointer_v2,%d,999 count=%s", scarce, PAGES + 1,
+             count);
     setenv("GPUQ_FAKE_CUDA", script, 1);
     pthread_t thread[THREADS];
     int number[THREADS], failed = 0;
     queue = argc == 2 ? q_open(argv[1]) : NULL;
     if (!queue)
         return printf("q_open: %s\n", q_last_error()), strstr(q_last_error(), "NVRTC") ? SKIP : 1;
-    if (!be_refused(scarce))
+    if (!be_refused(scarce) || !be_half_made())
         return 1;
     for (int i = 0; i < THREADS; i++) {
         number[i] = i;
@@ -83,5 +94,6 @@ int main(int argc, char **argv)
             printf("thread %d: %s\n", i, (const char *)why);
     }
     q_shutdown(queue);
+    failed += unlink(count) != 0;
     return failed != 0;
 }
