@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "pipeline/change.h"
+#include "pipeline/remote_ask.h"
 #include "ring/page.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -402,13 +403,15 @@ static gq_status roll_back(struct gq_change *c)
     const uint32_t generation = gq_versions_begin(p->versions, c->stage, live);
     struct gq_remote_change change = gq_change_for_remote(c, generation);
     change.version = live->number;
+    const uint32_t deaths = gq_remote_deaths(p->remote);
     gq_status status = gq_remote_use(p->remote, &live->image, &change, &times);
-    if (status == GQ_ERR_DEVICE && gq_remote_check(p->remote) == GQ_OK)
+    if (status == GQ_ERR_DEVICE && gq_remote_was_replaced(p->remote, deaths))
         status = GQ_OK; /* it died, and the next one has the live version alone */
     if (status != GQ_OK)
         gq_versions_undo(p->versions);
-    const uint32_t lanes = gq_change_note_switch(c, status == GQ_OK ? generation : 0, until);
-    gq_versions_canary_over(p->versions, c->stage, c->code, until, lanes);
+    const uint32_t now = status == GQ_OK ? generation : 0; /* it lives, and has ended the canary all the same */
+    const uint32_t lanes = gq_change_note_switch(c, now, until);
+    gq_versions_canary_over(p->versions, c->stage, c->code, now, until, lanes);
     return status;
 }
 

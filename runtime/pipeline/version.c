@@ -282,12 +282,13 @@ void gq_versions_canary(struct gq_versions *v, uint32_t stage, struct gq_code *c
     pthread_mutex_unlock(&v->lock);
 }
 
-void gq_versions_canary_over(struct gq_versions *v, uint32_t stage, struct gq_code *code, const uint64_t *until,
-                             uint32_t lanes)
+void gq_versions_canary_over(struct gq_versions *v, uint32_t stage, struct gq_code *code, uint32_t generation,
+                             const uint64_t *until, uint32_t lanes)
 {
     pthread_mutex_lock(&v->lock);
     drain(code, until, lanes, v->stage[stage].name);
-    v->stage[stage].live->generation = v->generation;
+    if (generation)
+        v->stage[stage].live->generation = generation;
     pthread_mutex_unlock(&v->lock);
 }
 

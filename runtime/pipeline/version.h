@@ -105,10 +105,11 @@ void gq_versions_fell_back(struct gq_versions *versions, uint32_t stage, struct 
 void gq_versions_note_unfit(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const char *after);
 /* The number of the version that was live before the one that is, those that are unfit left out; 0: none. */
 uint32_t gq_versions_before(struct gq_versions *versions, uint32_t stage);
-/* The worker serves a share of the messages with it; and it does so no more, and the live one serves all. */
+/* The worker serves a share of the messages with it; and it does so no more, and the live one serves all, as of
+ * `generation`, or, if that is 0, as before. */
 void gq_versions_canary(struct gq_versions *versions, uint32_t stage, struct gq_code *code);
-void gq_versions_canary_over(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const uint64_t *until,
-                             uint32_t lanes);
+void gq_versions_canary_over(struct gq_versions *versions, uint32_t stage, struct gq_code *code, uint32_t generation,
+                             const uint64_t *until, uint32_t lanes);
 /* Lets go of a version's image: it was discarded, or failed. GQ_ERR_INVALID_ARG: who holds it. */
 gq_status gq_versions_give_up(struct gq_versions *versions, uint32_t stage, struct gq_code *code, gq_version_state to,
                               uint64_t in_flight);

@@ -8,8 +8,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static gq_pipeline *pipeline;
+static bool answered; /* atomic */
+
+/* What came last is of the newest change that is said to be live. (A worker that took over from one that died in a
+ * change may serve as the generation before.) */
+static bool is_true(void)
+{
+    gq_version_info all[64];
+    gq_stats stats = {.size = sizeof stats};
+    size_t count = 0;
+    uint32_t newest = 0;
+    bool right = true;
+    if (gq_get_stats(pipeline, &stats) != GQ_OK || stats.restarts > 0 ||
+        gq_versions(pipeline, all, sizeof all / sizeof *all, &count) != GQ_OK)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        newest = all[i].state == GQ_VERSION_LIVE && all[i].generation > newest ? all[i].generation : newest;
+    for (int i = 0; i < PUMPS; i++)
+        right &= __atomic_load_n(&pumps[i].newest, __ATOMIC_ACQUIRE) == newest;
+    return right;
+}
 
 /* Messages flow, or the pipeline is known to be dead. */
 static bool flows(void)
@@ -20,6 +41,8 @@ static bool flows(void)
         dead |= __atomic_load_n(&pumps[i].dead, __ATOMIC_ACQUIRE) != 0;
     if (!all && !dead && !pumps_wrong())
         pumps_set_wrong("messages do not flow any more");
+    if (all && !dead && !is_true())
+        pumps_set_wrong("results are not of the change that is said to be live");
     return all;
 }
 
@@ -42,13 +65,48 @@ static bool canary(const char *what, const char *stage, const char *plugin)
     return flows();
 }
 
+/* While the other thread watches it. */
+static void *call_off(void *stage)
+{
+    gq_swap_result r = {.size = sizeof r};
+    gq_version_info all[64];
+    size_t count = 0;
+    for (int looks = 0; looks < 5000; looks++) {
+        if (gq_versions(pipeline, all, sizeof all / sizeof *all, &count) == GQ_OK)
+            for (size_t i = 0; i < count; i++)
+                if (all[i].state == GQ_VERSION_CANARY)
+                    return (void)gq_rollback(pipeline, stage, &r), NULL;
+        if (__atomic_load_n(&answered, __ATOMIC_ACQUIRE))
+            return NULL;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return NULL;
+}
+
+static bool called_off(const char *what, char *stage, const char *plugin)
+{
+    pthread_t thread;
+    gq_swap_result r = {.size = sizeof r};
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = plugin, .canary_ppm = 10000, .canary_ms = 20000};
+    answered = false;
+    if (pthread_create(&thread, NULL, call_off, stage) != 0)
+        return false;
+    const gq_status status = gq_swap(pipeline, stage, &opts, &r);
+    __atomic_store_n(&answered, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    pumps_tell(what, status, &r);
+    return flows();
+}
+
 static bool changes(const char *first, const char *second)
 {
+    char b[] = "b";
     return change("second in place of first", "a", second, 0) && change("back", "a", NULL, UINT32_MAX) &&
            change("the second again", "a", NULL, 2) && change("another stage", "b", first, 0) &&
            change("a version that is not", "a", NULL, 99) && change("the stage's first", "b", NULL, 1) &&
            change("first in place of itself", "a", first, 0) && (gq_discard(pipeline, "a", 2), flows()) &&
-           canary("a canary", "b", first) && canary("a canary with other memory", "a", second);
+           called_off("a canary that is called off", b, first) && canary("a canary", "b", first) &&
+           canary("a canary with other memory", "a", second);
 }
 
 int main(int argc, char **argv)

@@ -54,20 +54,20 @@ class Swaps(gpu.Scenario):
     def test_every_change_is_made(self):
         code, told = self.swaps()
         self.assertEqual(code, 0, told)
-        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, False], told)
+        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, False, True, False], told)
         self.assertRegex(told, r"a canary with other memory +GQ_ERR_PLUGIN at inspect, live \d+, generation 0: a canary of stage 'a' shares")
 
     def test_every_change_is_made_after_its_rehearsal(self):
         code, told = self.swaps(rehearse="on")
         self.assertEqual(code, 0, told)
-        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, False], told)
+        self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, False, True, False], told)
         self.assertRegex(told, r"a canary with other memory +GQ_ERR_PLUGIN at inspect, live \d+, generation 0: a canary of stage 'a' shares")
 
     def test_machine_code_is_swapped_in_as_source_is(self):
         for files in (("rot13.ptx", "hex.cubin"), ("hex.cubin", "rot13.ptx")):
             code, told = self.swaps(files=[os.path.join(gpu.harness.TREE, "plugins", name) for name in files])
             self.assertEqual(code, 0, told)
-            self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, True, True], told)
+            self.assertEqual([step == "done" for step in self.made(told)], [True, True, True, True, False, True, True, False, True, True], told)
 
     def test_memory_that_nobody_can_take_over_is_a_refusal(self):
         code, told = self.swaps(first=FIRST)
@@ -90,6 +90,14 @@ class Swaps(gpu.Scenario):
                 code, told = self.swaps(f"fail={function},{k},2", f"count={self.fresh(count)}")
                 self.assertIn(code, (0, 3, 4), f"{function}, call {k} of {calls}: {told}")
                 self.assertNotIn("killed by", told, f"{function}, call {k} of {calls}")
+
+    def test_what_is_said_to_be_live_is_what_serves_when_a_worker_lives_and_cannot_launch(self):
+        count = self.path("calls")
+        self.swaps("fail=cuLaunchKernel,0,1", f"count={count}")
+        calls = os.path.getsize(count)
+        for k in range(calls, 0, -1 if not gpu.harness.SANITIZED else -4):
+            code, told = self.swaps(f"fail=cuLaunchKernel,{k},1", f"count={self.fresh(count)}")
+            self.assertIn(code, (0, 3, 4), f"call {k} of {calls}: {told}")
 
     def test_a_device_that_is_lost_during_a_change_is_another_workers_and_the_change_is_made_or_refused(self):
         for function in ("cuKernelGetFunction", "cuLaunchKernel", "cuStreamWriteValue32_v2"):
