@@ -155,7 +155,7 @@ static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outco
 }
 
 /* Results of this step go to the host, bytes and all. */
-static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.step + 1 == g.steps && !g.counted; }
+static __device__ __forceinline__ bool gq_to_host(const gq_grid &g) { return g.step + 1 == g.steps && !gq_counts(g); }
 
 /* Message i of the run leaves this step. */
 static __device__ void gq_hand_on(const gq_grid &g, const gq_claim &c, uint32_t i, const gq_item &item)
@@ -421,7 +421,7 @@ static __device__ gq_claim gq_find(const gq_grid &g, gq_watch_state *w, uint32_t
             gq_forget_run(g);
         *turn += 1;
         /* In turns: the only team of a grid could always be the scout. */
-        if (g.counted && g.step + 1 == g.steps && *turn / lanes % 2) {
+        if (gq_counts(g) && g.step + 1 == g.steps && *turn / lanes % 2) {
             gq_count(g, l);
             return claim;
         }

@@ -20,6 +20,9 @@
 #define GQ_PACKS 0
 #endif
 
+/* Are results only counted? Those alone that a source plugin's messages have: who counts is a fifth of the code. */
+static __device__ __forceinline__ bool gq_counts(const gq_grid &g) { return GQ_PACKS && g.counted; }
+
 #define GQ_ALL 0xffffffffu
 #define GQ_LOOKS 16u      /* words a scout's thread reads at a time when messages come fast */
 #define GQ_PLENTY 1024u   /* messages ready, from which on a claim takes a block */

@@ -7,7 +7,7 @@
 #include <device/find_cuda.h>
 
 /* Do runs of this grid end where packs do? Then most runs are packs. */
-static __device__ __forceinline__ bool gq_packs(const gq_grid &g) { return GQ_PACKS && (GQ_IMAGE_KIND || g.counted); }
+static __device__ __forceinline__ bool gq_packs(const gq_grid &g) { return GQ_IMAGE_KIND ? GQ_PACKS : gq_counts(g); }
 
 /* How many messages a run from `first` on may have. */
 static __device__ __forceinline__ uint32_t gq_run_of(bool packs, uint64_t first, uint32_t want)
