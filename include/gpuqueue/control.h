@@ -22,9 +22,9 @@ typedef struct gq_control gq_control;
 
 typedef struct gq_control_opts {
     size_t size;        /* sizeof(gq_control_opts) */
-    const char *socket; /* its path; "off": there is none; NULL: as control.socket in the pipeline file says, which by
-                           default is NAME-PID.sock in the folder gpuqueue of $XDG_RUNTIME_DIR, or
-                           without that in gpuqueue-UID of $TMPDIR (/tmp) */
+    const char *socket; /* its path, in a folder that exists; "off": there is none; NULL: as control.socket in the
+                           pipeline file says, which by default is NAME-PID.sock in the folder gpuqueue of
+                           $XDG_RUNTIME_DIR, or without that in gpuqueue-UID of $TMPDIR (/tmp), which is made */
     uint32_t watch;     /* 1: watch the plugins, their headers and the pipeline file */
     /* Called for each change, refused ones too: `line` is the audit line, without a newline. `details`, "" if there are
      * none, says why a change was refused that nobody waits for: the step, the sentence, the log. From threads of the

@@ -79,20 +79,19 @@ static gq_status open_default(struct gq_text *folder, int *fd)
     return status == GQ_OK ? open_own(gq_text_str(folder), fd) : status;
 }
 
-/* The folder of a path that the pipeline file chose: as it is, or made. */
-static gq_status open_chosen(const char *path, struct gq_text *folder, int *fd)
+/* The folder of a path that somebody chose, as it is. */
+static gq_status open_chosen(const char *path, int *fd)
 {
-    char *name = gq_path_folder(path);
-    gq_text_puts(folder, name ? name : "");
-    folder->failed |= !name;
-    free(name);
-    gq_status status = folder->failed ? out_of_memory() : make_folder(gq_text_str(folder));
-    if (status != GQ_OK)
-        return status;
-    *fd = open(gq_text_str(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return *fd >= 0 ? GQ_OK
-                    : gq_error_errno(GQ_ERR_UNAVAILABLE, errno, "the folder for control sockets, %s, cannot be opened",
-                                     gq_text_str(folder));
+    char *folder = gq_path_folder(path);
+    if (!folder)
+        return out_of_memory();
+    gq_status status = GQ_OK;
+    *fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        status = gq_error_errno(GQ_ERR_UNAVAILABLE, errno,
+                                "the control socket %s cannot be made: its folder %s cannot be opened", path, folder);
+    free(folder);
+    return status;
 }
 
 /* Those who make a socket in one folder do so one after another. A lock that a stranger holds is not waited for long:
@@ -243,7 +242,6 @@ static gq_status set_path(struct gq_address *a, const char *folder, const char *
 
 static gq_status open_at(const char *chosen, struct gq_address *a)
 {
-    struct gq_text folder = {0};
     const char *slash = strrchr(chosen, '/'), *name = slash ? slash + 1 : chosen;
     gq_status status =
         *name ? GQ_OK : gq_error_set(GQ_ERR_INVALID_ARG, "the control socket's path %s names a folder", chosen);
@@ -252,14 +250,13 @@ static gq_status open_at(const char *chosen, struct gq_address *a)
                               "the control socket's path %s is %zu bytes, and a socket's path has at most %zu", chosen,
                               strlen(chosen), sizeof a->path - 1);
     if (status == GQ_OK)
-        status = open_chosen(chosen, &folder, &a->folder);
+        status = open_chosen(chosen, &a->folder);
     if (status == GQ_OK) {
         snprintf(a->path, sizeof a->path, "%s", chosen);
         lock_folder(a->folder);
         status = listen_as(a, name);
         flock(a->folder, LOCK_UN);
     }
-    gq_text_finish(&folder);
     return status;
 }
 
