@@ -33,7 +33,7 @@ typedef struct gq_open_opts {
     const char *path;     /* the pipeline file; with `text`, what the text is called and what paths are relative to */
     const char *text;     /* the pipeline itself, NUL-terminated; NULL: read `path` */
     const char *backend;  /* "auto", "cuda" or "cpu": wins over $GPUQ_BACKEND, which wins over the file */
-    uint32_t cpu_threads; /* worker threads of the CPU backend; 0: the file's cpu.threads */
+    uint32_t cpu_threads; /* worker threads of the CPU backend, at most 1024; 0: the file's cpu.threads */
     uint32_t no_cache;    /* 1: compile again, keep nothing */
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/gpuqueue or ~/.cache/gpuqueue */
     /* Told in one sentence what a running pipeline came through: a worker that died and whose messages another serves,

@@ -1,4 +1,5 @@
 /* The gq_* entry points: argument checks, and nothing else. */
+#include <gpuqueue/layout.h>
 #include <gpuqueue/runtime.h>
 #include "api/api.h"
 #include "base/error.h"
@@ -34,6 +35,9 @@ gq_status gq_open(const gq_open_opts *opts, gq_pipeline **out)
     gq_status status = gq_read_struct(opts, offsetof(gq_open_opts, backend), &known, sizeof known, "gq_open: opts");
     if (status == GQ_OK && !known.path && !known.text)
         status = gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: neither path nor text is given");
+    if (status == GQ_OK && known.cpu_threads > GQ_BLOCKS_MAX)
+        status = gq_error_set(GQ_ERR_INVALID_ARG, "gq_open: opts.cpu_threads is %u; a worker has at most %u",
+                              known.cpu_threads, GQ_BLOCKS_MAX);
     return status == GQ_OK ? gq_pipeline_open(&known, out) : status;
 }
 

@@ -36,6 +36,22 @@ static gq_pipeline *started(const char *source, const char *sink)
     return started_with(text);
 }
 
+START_TEST(more_threads_than_a_worker_has_are_refused)
+{
+    gq_pipeline *p;
+    gq_open_opts opts = {.size = sizeof opts,
+                         .path = "edge.yaml",
+                         .text = "version: 1\nbackend: cpu\nstages: [{ plugin: builtin:echo }]\n",
+                         .cpu_threads = 1025};
+    ck_assert_int_eq(gq_open(&opts, &p), GQ_ERR_INVALID_ARG);
+    ck_assert_ptr_null(p);
+    ck_assert_str_eq(gq_last_error(), "gq_open: opts.cpu_threads is 1025; a worker has at most 1024");
+    opts.cpu_threads = 1024;
+    ck_assert_msg(gq_open(&opts, &p) == GQ_OK, "%s", gq_last_error());
+    gq_close(p);
+}
+END_TEST
+
 static gq_stats stats_of(const gq_pipeline *p)
 {
     gq_stats s = {.size = sizeof s};
@@ -306,7 +322,8 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {an_interrupt_loses_no_message_that_was_accepted,
+    const TTest *const tests[] = {more_threads_than_a_worker_has_are_refused,
+                                  an_interrupt_loses_no_message_that_was_accepted,
                                   a_stop_loses_no_message_that_was_accepted,
                                   an_interrupt_ends_a_source_plugin_whose_results_the_application_takes,
                                   latency_is_measured_from_the_enqueue,
