@@ -219,6 +219,18 @@ class DeadLetters(harness.Scenario):
         self.run_ok(self.failing([b"f9"]))
         self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f9"])
 
+    def test_a_reader_that_left_gets_no_sentence_and_a_full_disk_one(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        file = self.path("out.dlq")
+        for words in (("ls", file), ("ls", "--json", file), ("show", "--raw", file, "1"), ("show", "--json", file, "1"), ("show", file, "1")):
+            reading, writing = os.pipe()
+            os.close(reading)
+            with open(writing, "wb") as closed:
+                self.assertEqual(self.gpuq("dlq", *words, stdout=closed), (74, None, ""), words)
+            with open("/dev/full", "wb") as full:
+                self.assertEqual(self.gpuq("dlq", *words, stdout=full),
+                                 (74, None, "gpuq: writing to standard output failed: No space left on device\n"), words)
+
     def test_letters_that_filled_the_disk_can_be_dropped(self):
         self.run_ok(self.failing([b"f1", b"f2", b"f3"]))
         file, before = self.path("out.dlq"), self.read("out.dlq")

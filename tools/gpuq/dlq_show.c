@@ -122,6 +122,9 @@ static void text_letter(struct gq_text *out, const struct gq_dead_reader *r, con
 
 /* --- verbs -------------------------------------------------------------------------------------------------------- */
 
+/* What became of the output is told by main(), which knows why, and when it needs no sentence. */
+static gq_status not_written(void) { return gq_error_set(GQ_ERR_IO, "%s", ""); }
+
 /* Prints what was put together so far and forgets it: a file may be larger than memory. */
 static gq_status print(struct gq_text *out)
 {
@@ -130,7 +133,7 @@ static gq_status print(struct gq_text *out)
     gq_text_clear(out);
     if (memory)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a letter");
-    return good ? GQ_OK : gq_error_set(GQ_ERR_IO, "writing to standard output failed");
+    return good ? GQ_OK : not_written();
 }
 
 static void say_torn(const struct gq_dead_reader *r)
@@ -147,7 +150,7 @@ static gq_status finish(struct gq_dead_reader *r, struct gq_text *out, gq_status
     gq_text_finish(out);
     gq_dead_reader_close(r);
     if (fflush(stdout) != 0 && status == GQ_OK)
-        status = gq_error_set(GQ_ERR_IO, "writing to standard output failed");
+        status = not_written();
     return status;
 }
 
