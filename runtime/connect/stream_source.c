@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <gpuqueue/layout.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -116,9 +117,9 @@ static bool cut_line(struct stream *s, uint8_t *to, uint32_t cap, uint32_t *len,
     size_t line = newline ? (size_t)(newline - (s->buffer + s->start)) : have;
     *next = GQ_NEXT_MESSAGE;
     if (line > cap) {
-        gq_error_set(GQ_ERR_DATA,
-                     "%s:%" PRIu64 ": the line is longer than queue.slot_bytes, which is %" PRIu32 ": raise it",
-                     s->name, s->records + 1, cap);
+        gq_error_set(GQ_ERR_DATA, "%s:%" PRIu64 ": the line is longer than queue.slot_bytes, which is %" PRIu32 "%s",
+                     s->name, s->records + 1, cap,
+                     cap < GQ_SLOT_BYTES_MAX ? ": raise it" : ", the most that there can be");
         *next = GQ_NEXT_ERROR;
         return true;
     }

@@ -5,6 +5,7 @@ import subprocess
 import harness
 from harness import FRAMED, length32, lines, varint
 
+MOST = 16 << 20  # GQ_SLOT_BYTES_MAX
 SLOT = 300
 RANDOM = random.Random(2)
 
@@ -89,7 +90,13 @@ class Framing(harness.Scenario):
 
     def test_a_line_longer_than_a_slot_names_its_line(self):
         self.breaks("lines", lines([b"good"] * 20), b"x" * (SLOT + 1) + b"\nmore\n", ":21:", "slot_bytes", str(SLOT))
-        self.breaks("lines", lines([b"good"] * 20), b"x" * 1000000, ":21:", "slot_bytes")
+        self.breaks("lines", lines([b"good"] * 20), b"x" * 1000000, ":21:", "slot_bytes", "raise it")
+
+    def test_a_line_longer_than_any_slot_is_given_no_advice_that_cannot_be_taken(self):
+        source, _ = self.source("file", "lines", b"x" * (MOST + 1) + b"\n")
+        code, _, err = self.gpuq("run", self.pipeline(source=source, queue={"capacity": 2, "slot_bytes": MOST}))
+        self.assertEqual(code, 65, err)
+        self.assertIn(":1: the line is longer than queue.slot_bytes, which is 16777216, the most that there can be\n", err)
 
     def test_a_record_longer_than_a_slot_names_record_and_offset(self):
         long = b"x" * (SLOT + 1)
