@@ -33,6 +33,7 @@ typedef struct gq_control_opts {
     void *context;
 } gq_control_opts;
 
+/* A pipeline has one control at a time: GQ_ERR_INVALID_ARG for another one. */
 GQ_API gq_status gq_control_start(gq_pipeline *p, const gq_control_opts *opts, gq_control **out);
 /* Ends it; a change under way is finished first, and a canary is watched to its end unless gq_interrupt() came. Takes
  * NULL. */

@@ -31,6 +31,9 @@ static gq_status check(const gq_pipeline *p, gq_control **out)
                             (int)p->pid);
     if (p->phase != GQ_PHASE_STARTED)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_control_start comes between gq_start and gq_stop");
+    if (p->controlled)
+        return gq_error_set(GQ_ERR_INVALID_ARG,
+                            "gq_control_start: the pipeline has a control, and one at a time; gq_control_stop ends it");
     return GQ_OK;
 }
 
@@ -52,6 +55,7 @@ gq_status gq_control_start(gq_pipeline *p, const gq_control_opts *opts, gq_contr
     if (!c)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the control of a pipeline");
     c->p = p;
+    p->controlled = true;
     pthread_mutex_init(&c->audit_lock, NULL);
     status = read_opts(opts, &c->opts);
     if (status == GQ_OK && c->opts.watch)
@@ -72,6 +76,7 @@ void gq_control_stop(gq_control *c)
     gq_server_stop(c->server);
     gq_watch_stop(c->watch);
     pthread_mutex_destroy(&c->audit_lock);
+    c->p->controlled = false;
     free(c);
 }
 

@@ -68,6 +68,7 @@ struct gq_pipeline {
     bool source_runs, sink_runs;  /* the threads exist */
     int interrupt_fd, abandon_fd; /* readable: the source should end; the sink should give up */
     uint64_t start_ns, end_ns;
+    bool controlled; /* a gq_control is there */
 
     /* shared by the threads */
     uint32_t source_ended, sink_ended, interrupted; /* atomic */

@@ -52,8 +52,37 @@ START_TEST(a_socket_is_not_made_where_there_is_no_folder)
 }
 END_TEST
 
+START_TEST(a_pipeline_has_one_control_at_a_time)
+{
+    gq_pipeline *p = started();
+    gq_control *first, *second;
+    ck_assert_msg(control(p, "off", &first) == GQ_OK, "%s", gq_last_error());
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(control(p, "off", &second), GQ_ERR_INVALID_ARG);
+        ck_assert_str_eq(gq_last_error(),
+                         "gq_control_start: the pipeline has a control, and one at a time; gq_control_stop ends it");
+    }
+    gq_control_stop(first);
+    ck_assert_msg(control(p, "off", &second) == GQ_OK, "%s", gq_last_error());
+    gq_control_stop(second);
+    gq_close(p);
+}
+END_TEST
+
+START_TEST(a_control_that_could_not_be_started_is_none)
+{
+    gq_pipeline *p = started();
+    gq_control *c;
+    ck_assert_int_eq(control(p, "/proc/none/x", &c), GQ_ERR_UNAVAILABLE);
+    ck_assert_msg(control(p, "off", &c) == GQ_OK, "%s", gq_last_error());
+    gq_control_stop(c);
+    gq_close(p);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {a_socket_is_not_made_where_there_is_no_folder};
+    const TTest *const tests[] = {a_socket_is_not_made_where_there_is_no_folder, a_pipeline_has_one_control_at_a_time,
+                                  a_control_that_could_not_be_started_is_none};
     return unit_run("control", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
