@@ -19,8 +19,8 @@ struct gq_address {
 };
 
 /* A listening socket of mode 0660 at `chosen`, whose folder is there, or for `name` in this user's own folder when that
- * is NULL; this one is made if it is missing, mode 0700. What a dead process left is replaced; what a living one serves,
- * or is no socket, is refused. It appears under its name when it can be connected to, not before. */
+ * is NULL; this one is made if it is missing, mode 0700. What a dead process left is replaced; what a living one
+ * serves, or is no socket, is refused. It appears under its name when it can be connected to, not before. */
 gq_status gq_address_open(const char *chosen, const char *name, struct gq_address *out);
 /* Closes it and removes the file, if it is still ours. Takes one that was not opened. */
 void gq_address_close(struct gq_address *a);

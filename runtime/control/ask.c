@@ -1,6 +1,7 @@
 #include "control/ask.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/clock.h"
 #include "control/line.h"
 
@@ -36,12 +37,12 @@ static bool is_answer(const struct gq_answer *a)
     return a->lines > 0 && strcmp(a->done.word, "done") == 0 && gq_record_value(&a->done, "status");
 }
 
-static gq_status read_answer(struct gq_line_reader *reader, struct gq_answer *out)
+static gq_status read_answer(struct gq_line_reader *reader, uint64_t deadline_ns, struct gq_answer *out)
 {
     char *line;
     size_t len, bytes = 0;
     for (;;) {
-        gq_status status = gq_line_read(reader, UINT64_MAX, GQ_ANSWER_BYTES_MAX, &line, &len);
+        gq_status status = gq_line_read(reader, deadline_ns, GQ_ANSWER_BYTES_MAX, &line, &len);
         if (status != GQ_OK)
             return status;
         if (!line)
@@ -57,16 +58,27 @@ static gq_status read_answer(struct gq_line_reader *reader, struct gq_answer *ou
     }
 }
 
-gq_status gq_ask(int fd, const struct gq_text *request, struct gq_answer *out)
+static gq_status silent(int fd, uint32_t waited_ms)
+{
+    struct ucred peer = {0};
+    socklen_t len = sizeof peer;
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+    return gq_error_set(GQ_ERR_TIMEOUT,
+                        "the pipeline has not answered for %u s: its process, %d, is stopped, or gets no time to run",
+                        waited_ms / 1000, (int)peer.pid);
+}
+
+gq_status gq_ask(int fd, const struct gq_text *request, uint32_t timeout_ms, struct gq_answer *out)
 {
     struct gq_line_reader reader;
     *out = (struct gq_answer){0};
     gq_line_init(&reader, fd);
     /* One that refuses us answers without a question, and may be gone before it was asked. */
+    const uint64_t deadline = gq_clock_deadline(timeout_ms);
     gq_status sent = gq_line_send(fd, gq_text_str(request), request->len, gq_clock_deadline(SEND_MS));
-    gq_status status = sent == GQ_ERR_TIMEOUT ? sent : read_answer(&reader, out);
+    gq_status status = sent == GQ_ERR_TIMEOUT ? sent : read_answer(&reader, deadline, out);
     gq_line_finish(&reader);
-    return status;
+    return status == GQ_ERR_TIMEOUT ? silent(fd, sent == GQ_ERR_TIMEOUT ? SEND_MS : timeout_ms) : status;
 }
 
 void gq_answer_finish(struct gq_answer *a)

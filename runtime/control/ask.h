@@ -16,8 +16,9 @@ struct gq_answer {
     size_t lines;
 };
 
-/* Sends `request`, a line with its newline, and waits as long as it takes: a swap answers when it is done. */
-gq_status gq_ask(int fd, const struct gq_text *request, struct gq_answer *out);
+/* Sends `request`, a line with its newline, and waits for the answer: for at most `timeout_ms`, and as long as it takes
+ * for GQ_MS_FOREVER, for a swap answers when it is done. GQ_ERR_TIMEOUT. */
+gq_status gq_ask(int fd, const struct gq_text *request, uint32_t timeout_ms, struct gq_answer *out);
 void gq_answer_finish(struct gq_answer *a);
 /* The whole of it as one JSON object; rows, if `rows` is not NULL, as a list of this name. */
 void gq_answer_json(const struct gq_answer *a, const char *rows, struct gq_text *out);

@@ -13,8 +13,10 @@ enum {
 };
 
 /* A change waits for the one before it, and for a canary as long as it is watched: as many as may wait at a time leave
- * room for those that look on. A rollback is let in, too, for it ends the wait for a canary. */
-enum { GQ_AT_ONCE, GQ_MAY_WAIT };
+ * room for those that look on, which are answered at once: gpuq waits for no longer than GQ_ANSWER_MS. A rollback is
+ * let in, too, for it ends the wait for a canary. */
+enum { GQ_LOOKS_ON, GQ_LET_IN, GQ_MAY_WAIT };
+#define GQ_ANSWER_MS 10000u
 
 /* The numbers of a canary: their names in a request and in gq_swap_opts, the option of gpuq that sets them, how people
  * write it (tools/gpuq/canary_args.c), the least and the most. What is left out is 0. */
@@ -27,20 +29,20 @@ enum { GQ_AT_ONCE, GQ_MAY_WAIT };
 
 /* name, arguments as help shows them, one sentence, what it takes, whether it may wait. */
 #define GQ_CONTROL_COMMANDS(X)                                                                                        \
-    X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0, GQ_AT_ONCE)    \
+    X(plugins, "[--json] [--socket PATH]", "list the versions of each stage of a running pipeline", 0, GQ_LOOKS_ON)   \
     X(swap,                                                                                                           \
       "[--rehearse on|off] [--canary SHARE [--canary-for TIME] [--canary-messages N] [--canary-failures SHARE] "      \
       "[--canary-p99 PERCENT]] [--json] [--socket PATH] STAGE [FILE]",                                                \
       "build a plugin, run its goldens, and make it a running stage's code",                                          \
       GQ_TAKES_STAGE | GQ_TAKES_FILE | GQ_TAKES_REHEARSE | GQ_TAKES_CANARY, GQ_MAY_WAIT)                              \
     X(rollback, "[--json] [--socket PATH] STAGE", "make the version live that was live before", GQ_TAKES_STAGE,       \
-      GQ_AT_ONCE)                                                                                                     \
+      GQ_LET_IN)                                                                                                      \
     X(use, "[--json] [--socket PATH] STAGE VERSION", "make a kept version live", GQ_TAKES_STAGE | GQ_TAKES_VERSION,   \
       GQ_MAY_WAIT)                                                                                                    \
     X(discard, "[--json] [--socket PATH] STAGE VERSION", "give a kept version up", GQ_TAKES_STAGE | GQ_TAKES_VERSION, \
       GQ_MAY_WAIT)                                                                                                    \
     X(reload, "[--json] [--socket PATH]", "read the pipeline file again and swap the stages that differ", 0,          \
       GQ_MAY_WAIT)                                                                                                    \
-    X(stats, "[--json] [--socket PATH]", "print the counters of a running pipeline", 0, GQ_AT_ONCE)
+    X(stats, "[--json] [--socket PATH]", "print the counters of a running pipeline", 0, GQ_LOOKS_ON)
 
 #endif

@@ -255,6 +255,25 @@ class Commands(Operated):
         self.assertRegex(out.decode(), r"\Apipeline  pipeline, process \d+, backend \w+, .* s\nmessages  \d+ in, ")
         self.stop(run)
 
+    def test_a_pipeline_that_is_stopped_is_not_waited_for(self):
+        run = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE))
+        run.send_signal(signal.SIGSTOP)
+        asking = [self.start(*words) for words in (("stats",), ("plugins", "--json"), ("stats", "--socket", self.socket_of(run)))]
+        changing = self.start("swap", "a")
+        said = f"the pipeline has not answered for 10 s: its process, {run.pid}, is stopped, or gets no time to run"
+        for process in asking:
+            try:
+                code, out, err = self.finish(process, timeout=30)
+            finally:
+                run.send_signal(signal.SIGCONT) if process.poll() is None else None
+            self.assertEqual((code, err), (1, f"gpuq {process.args[1]}: {said}\n"))
+            self.assertEqual(json.loads(out)["error"] if out else said, said)
+        self.assertIsNone(changing.poll())
+        run.send_signal(signal.SIGCONT)
+        self.assertEqual(self.finish(changing)[0], 0)
+        self.assertEqual(self.gpuq("stats")[0], 0)
+        self.stop(run)
+
     def test_rehearse_off_is_shown(self):
         run = self.running(self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": "off"}))
         self.assertIn("rehearse: off", self.gpuq("plugins")[1].decode())

@@ -10,6 +10,7 @@
 #include "base/thread.h"
 #include "control/address.h"
 #include "control/ask.h"
+#include "control/commands.h"
 
 #define LOOK_MS 1000
 #define CONNECT_MS 1000u
@@ -55,7 +56,7 @@ static void look(const struct canary_progress *p)
     if (gq_address_connect(p->socket, CONNECT_MS, &fd) != GQ_OK)
         return;
     gq_text_puts(&request, "plugins\n");
-    if (gq_ask(fd, &request, &answer) == GQ_OK && gq_answer_status(&answer) == GQ_OK)
+    if (gq_ask(fd, &request, GQ_ANSWER_MS, &answer) == GQ_OK && gq_answer_status(&answer) == GQ_OK)
         draw(&answer, p->stage);
     close(fd);
     gq_answer_finish(&answer);

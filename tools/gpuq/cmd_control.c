@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "config/conf.h"
 #include "control/address.h"
 
@@ -17,6 +18,7 @@
 struct command {
     const char *name;
     unsigned takes;
+    uint32_t answer_ms; /* how long its answer may take */
 };
 
 struct options {
@@ -125,7 +127,8 @@ static bool shows_progress(const struct options *o)
     return o->canary.number[GPUQ_CANARY_canary_ppm] && !o->json && isatty(STDERR_FILENO);
 }
 
-static gq_status ask(const struct options *o, const struct gq_text *request, struct gq_answer *answer)
+static gq_status ask(const struct command *command, const struct options *o, const struct gq_text *request,
+                     struct gq_answer *answer)
 {
     struct gq_text path = {0};
     struct canary_progress progress = {0};
@@ -134,7 +137,7 @@ static gq_status ask(const struct options *o, const struct gq_text *request, str
     if (status == GQ_OK && shows_progress(o))
         canary_progress_start(&progress, o->socket ? o->socket : gq_text_str(&path), o->stage);
     if (status == GQ_OK)
-        status = gq_ask(fd, request, answer);
+        status = gq_ask(fd, request, command->answer_ms, answer);
     canary_progress_stop(&progress);
     if (fd >= 0)
         close(fd);
@@ -183,7 +186,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (status == GQ_OK)
         status = write_request(command, &o, &request);
     if (status == GQ_OK)
-        status = ask(&o, &request, &answer);
+        status = ask(command, &o, &request, &answer);
     int code = status == GQ_OK ? gq_status_exit_code(gq_answer_status(&answer)) : fail(command, o.json, status);
     if (status == GQ_OK)
         (o.json ? show_json : show)(command, &answer);
@@ -192,7 +195,11 @@ static int run(const struct command *command, int argc, char **argv)
     return code;
 }
 
-#define CONTROL_COMMAND(name, arguments, sentence, takes, waits) \
-    int cmd_##name(int argc, char **argv) { return run(&(const struct command){#name, takes}, argc, argv); }
+#define CONTROL_COMMAND(name, arguments, sentence, takes, waits)                                            \
+    int cmd_##name(int argc, char **argv)                                                                   \
+    {                                                                                                       \
+        const struct command command = {#name, takes, waits == GQ_LOOKS_ON ? GQ_ANSWER_MS : GQ_MS_FOREVER}; \
+        return run(&command, argc, argv);                                                                   \
+    }
 GQ_CONTROL_COMMANDS(CONTROL_COMMAND)
 #undef CONTROL_COMMAND
