@@ -59,6 +59,7 @@ static const struct {
     const char *key, *set_by;
 } sources[] = {{"queue.journal", "GPUQ_JOURNAL"},
                {"stages[0].plugin", "GPUQ_PLUGIN"},
+               {"queue", "cfg"}, /* capacity and slot_bytes together */
                {"queue.capacity", "cfg.capacity"},
                {"queue.slot_bytes", "cfg.slot_bytes"}};
 

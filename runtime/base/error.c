@@ -12,11 +12,27 @@ static _Thread_local struct {
     char text[GQ_ERROR_TEXT_MAX];
 } last;
 
+/* One that was cut ends with a line, if half of it or more stays so, or else says that there was more. */
+static void end_cut(char text[GQ_ERROR_TEXT_MAX])
+{
+    static const char more[] = "...";
+    char *newline = strrchr(text, '\n');
+    size_t end = GQ_ERROR_TEXT_MAX - sizeof more;
+    if (newline && newline - text >= GQ_ERROR_TEXT_MAX / 2) {
+        *newline = '\0';
+        return;
+    }
+    while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80) /* in the middle of a character of UTF-8 */
+        end--;
+    memcpy(text + end, more, sizeof more);
+}
+
 static void put(gq_status status, const char *format, va_list args)
 {
     /* Formatted aside: an argument may be the old sentence itself. */
     char text[GQ_ERROR_TEXT_MAX];
-    vsnprintf(text, sizeof text, format, args);
+    if (vsnprintf(text, sizeof text, format, args) >= (int)sizeof text)
+        end_cut(text);
     memcpy(last.text, text, strlen(text) + 1);
     last.before = NULL;
     last.status = status;
@@ -55,8 +71,9 @@ gq_status gq_error_set(gq_status status, const char *format, ...)
 
 static void append(const char *separator, const char *text)
 {
-    size_t len = strlen(last.text);
-    snprintf(last.text + len, sizeof last.text - len, "%s%s", separator, text);
+    const size_t len = strlen(last.text), left = sizeof last.text - len;
+    if (snprintf(last.text + len, left, "%s%s", separator, text) >= (int)left)
+        end_cut(last.text);
 }
 
 gq_status gq_error_errno(gq_status status, int err, const char *format, ...)

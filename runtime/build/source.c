@@ -108,6 +108,8 @@ gq_status gq_source_read(const char *path, struct gq_text *out, enum gq_origin *
     *origin = GQ_ORIGIN_SOURCE;
     if (builtin)
         return read_builtin(path, builtin, out);
+    if (*path == '\0')
+        return gq_error_set(GQ_ERR_PLUGIN, "the plugin's path is empty");
     gq_status status = read_plugin(path, out, origin);
     if (status == GQ_ERR_IO)
         return gq_error_prefix(GQ_ERR_PLUGIN, "plugin ");

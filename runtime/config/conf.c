@@ -142,7 +142,8 @@ gq_status gq_conf_load_list(const char *path, struct gq_problems *problems, stru
     *out = NULL;
     struct gq_text text = {0};
     /* Past the limit of the reader, so that it can report the size itself as an error of the file. */
-    gq_status status = gq_file_read(path, 64u << 20, &text);
+    gq_status status =
+        *path ? gq_file_read(path, 64u << 20, &text) : gq_error_set(GQ_ERR_IO, "the pipeline file's path is empty");
     if (status == GQ_OK)
         status = gq_conf_parse_list(path, gq_text_str(&text), text.len, problems, out);
     else

@@ -47,7 +47,7 @@ static void print_one(const struct gq_problem *one, const char *file, struct gq_
     gq_text_puts(out, file);
     if (one->mark.line)
         gq_text_printf(out, ":%u:%u", one->mark.line, one->mark.column);
-    gq_text_printf(out, ": error: %s%s%s\n", one->path, *one->path ? ": " : "", one->message);
+    gq_text_printf(out, "%serror: %s%s%s\n", *file ? ": " : "", one->path, *one->path ? ": " : "", one->message);
 }
 
 void gq_problems_print(const struct gq_problems *p, const char *file, struct gq_text *out)

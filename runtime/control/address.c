@@ -355,8 +355,10 @@ gq_status gq_address_connect(const char *path, uint32_t timeout_ms, int *fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     *fd = -1;
-    if (*path == '\0' || strlen(path) >= sizeof address.sun_path)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "the socket's path %s is %zu bytes; it has from 1 to %zu", path,
+    if (*path == '\0')
+        return gq_error_set(GQ_ERR_INVALID_ARG, "the socket's path is empty");
+    if (strlen(path) >= sizeof address.sun_path)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "the socket's path %s is %zu bytes; it has at most %zu", path,
                             strlen(path), sizeof address.sun_path - 1);
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     return connect_to(&address, path, timeout_ms, fd);

@@ -82,10 +82,23 @@ gq_status gq_order_use(struct gq_control *c, struct gq_order *order)
     return finish(c, order, gq_use(c->p, order->stage, order->version, &order->result));
 }
 
+/* 0: there is no such stage. */
+static uint32_t live_version(struct gq_pipeline *p, const char *stage)
+{
+    uint32_t live = 0;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < p->versions->stage_count; i++)
+        if (strcmp(p->versions->stage[i].name, stage) == 0)
+            live = p->versions->stage[i].live->number;
+    pthread_mutex_unlock(&p->versions->lock);
+    return live;
+}
+
 gq_status gq_order_discard(struct gq_control *c, struct gq_order *order)
 {
     start(order);
     gq_status status = gq_discard(c->p, order->stage, order->version);
+    order->result.live = live_version(c->p, order->stage);
     if (status == GQ_OK)
         order->result.step = GQ_STEP_DONE;
     return finish(c, order, status);

@@ -81,6 +81,8 @@ gq_status gq_places_check(const struct gq_conf *conf, const char *file, char out
         memcpy(out, file, strlen(file) + 1);
         return GQ_OK;
     }
+    if (file[0] == '\0')
+        return gq_error_set(GQ_ERR_INVALID_ARG, "the plugin's path is empty");
     if (file[0] != '/')
         return gq_error_set(GQ_ERR_INVALID_ARG, "the plugin's path %s is not absolute", file);
     if (!realpath(file, resolved))

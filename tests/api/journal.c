@@ -472,14 +472,15 @@ START_TEST(a_wrong_variable_is_named)
 {
     static const struct {
         const char *name, *value, *said;
-        uint32_t capacity;
+        uint32_t capacity, slot_bytes;
     } rows[] = {
-        {"GPUQ_JOURNAL", ".", "q_init: GPUQ_JOURNAL: '.' is a folder, a file was expected", 16},
-        {"GPUQ_PLUGIN", "nope", "q_init: GPUQ_PLUGIN: cannot read 'nope': No such file or directory", 16},
-        {"GPUQ_DURABILITY", "foo", "q_init: GPUQ_DURABILITY: expected fdatasync or memory, got 'foo'", 16},
-        {"GPUQ_BACKEND", "cpu", "q_init: cfg.capacity: expected a power of two from 2 to 16777216, got '3'", 3}};
+        {"GPUQ_JOURNAL", ".", "q_init: GPUQ_JOURNAL: '.' is a folder, a file was expected", 16, 64},
+        {"GPUQ_PLUGIN", "nope", "q_init: GPUQ_PLUGIN: cannot read 'nope': No such file or directory", 16, 64},
+        {"GPUQ_DURABILITY", "foo", "q_init: GPUQ_DURABILITY: expected fdatasync or memory, got 'foo'", 16, 64},
+        {"GPUQ_BACKEND", "cpu", "q_init: cfg.capacity: expected a power of two from 2 to 16777216, got '3'", 3, 64},
+        {"GPUQ_BACKEND", "cpu", "q_init: cfg: capacity 16777216 with slot_bytes 16777216 takes ", 1 << 24, 1 << 24}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const QueueConfig cfg = {.capacity = rows[i].capacity, .slot_bytes = 64};
+        const QueueConfig cfg = {.capacity = rows[i].capacity, .slot_bytes = rows[i].slot_bytes};
         unsetenv("GPUQ_JOURNAL");
         setenv(rows[i].name, rows[i].value, 1);
         ck_assert_ptr_null(q_init(&cfg));

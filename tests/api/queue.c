@@ -616,6 +616,8 @@ START_TEST(bad_openings_are_explained)
     unsetenv("GPUQ_BACKEND");
     ck_assert_ptr_null(q_open("/nowhere.yaml"));
     ck_assert_ptr_null(q_open(NULL));
+    ck_assert_ptr_null(q_open(""));
+    ck_assert_str_eq(q_last_error(), "the pipeline file's path is empty");
 }
 END_TEST
 

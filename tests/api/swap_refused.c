@@ -51,6 +51,17 @@ static bool on_gpu(void)
 START_TEST(a_file_that_is_not_there) { refused("", NULL, GQ_STEP_RESOLVE, "bad.cu"); }
 END_TEST
 
+START_TEST(a_path_that_is_empty)
+{
+    write_tagger("v1.cu", 'a');
+    gq_pipeline *p = started("");
+    ck_assert_int_eq(swap_to(p, "s", ""), GQ_ERR_PLUGIN);
+    ck_assert_msg(strstr(gq_last_error(), "the plugin's path is empty"), "%s", gq_last_error());
+    expect_answer(p, "xa", 1);
+    finish(p);
+}
+END_TEST
+
 START_TEST(a_file_that_is_no_plugin)
 {
     refused("",
@@ -548,6 +559,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_file_that_is_not_there,
+                                  a_path_that_is_empty,
                                   a_file_that_is_no_plugin,
                                   a_plugin_that_does_not_compile,
                                   a_source_in_the_place_of_a_stage,

@@ -112,6 +112,14 @@ class Frame(unittest.TestCase):
             command = words.split()[0]
             self.assertEqual(run.stderr, f"gpuq {command}: {why}; try `gpuq help {command}`\n")
 
+    def test_a_path_that_is_empty_is_said_to_be(self):
+        for words, code, said in ((("run", ""), 74, "gpuq run: the pipeline file's path is empty"), (("stats", "--socket", ""), 64, "gpuq stats: the socket's path is empty"),
+                                  (("dlq", "ls", ""), 64, "gpuq dlq: the path of the file of dead letters is empty"),
+                                  (("plugin", "check", ""), 65, "gpuq plugin: the plugin's path is empty"),
+                                  (("explain", ""), 74, "error: the pipeline file's path is empty")):
+            run = gpuq(*words)
+            self.assertEqual((run.returncode, run.stdout, run.stderr), (code, "", said + "\n"), words)
+
     def test_a_command_line_that_is_refused_is_refused_in_json_wherever_that_is_asked_for(self):
         for words, why in (("run --json --nope f", "unknown option '--nope'"), ("run --nope f --json", "unknown option '--nope'"),
                            ("run --json", "one pipeline file was expected"), ("run --threads 0 -j f", "--threads 0: a number from 1 to 1024"),

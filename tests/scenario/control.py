@@ -166,6 +166,7 @@ class Commands(Operated):
         self.assertTrue(self.last_letters("a"))
         self.assertEqual(self.ask("use", "a", "2")["version"], 2)
         self.assertTrue(self.last_letters("b"))
+        self.assertEqual(self.ask("discard", "a", "77", code=1)["live"], 2)
         code, _, err = self.gpuq("discard", "a", "2")
         self.assertEqual(code, 64, err)
         self.assertIn("live", err)
@@ -353,7 +354,8 @@ class Files(Operated):
             self.ask("swap", "a", file, code=65)
         self.assertIn("No such file", self.ask("swap", "a", self.path("plugins/none.cu"), code=65)["error"])
         self.assertIn("not a regular file", self.ask("swap", "a", self.path("plugins"), code=65)["error"])
-        self.assertEqual(len(self.audit(self.run_, count=10, outcome="refused")), 10)
+        self.assertEqual(self.ask("swap", "a", "", code=64)["error"], "the plugin's path is empty")
+        self.assertEqual(len(self.audit(self.run_, count=11, outcome="refused")), 11)
         self.assertEqual(self.live()["version"], 1)
         self.stop(self.run_)
 

@@ -265,6 +265,8 @@ class DeadLetters(harness.Scenario):
         self.dlq("replay", self.path("out.dlq"), echo, "2", code=1)
         self.assertEqual(self.dlq("replay", self.path("out.dlq"), echo, "1"), b"f2\n")
         self.assertEqual(records(self.read("out.dlq")), [])
+        self.assertEqual(self.gpuq("dlq", "replay", self.path("out.dlq"), echo),
+                         (0, b"", f"{self.path('out.dlq')} has no letters: nothing was replayed\n"))
 
     def test_a_replay_that_cannot_write_or_is_killed_by_a_letter_loses_none(self):
         self.run_ok(self.failing([b"f%d" % i for i in range(50)]))

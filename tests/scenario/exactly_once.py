@@ -160,6 +160,12 @@ class ExactlyOnce(harness.Scenario):
                 self.finished(file)
                 self.assertEqual(self.read("o." + split), framed([m[::-1] for m in self.messages if m[5:6] != b"7"]))
 
+    def test_a_checkpoint_of_another_source_is_refused_as_other_things_are(self):
+        self.finished()
+        code, _, err = self.finish(self.start("run", self.exact(source={"file": {"path": self.input, "split": "length32"}})))
+        self.assertEqual(code, 78, err)
+        self.assertTrue(err.startswith(f"gpuq run: the checkpoint {self.path('out.checkpoint')} was written for another source, "), err)
+
     def test_two_runs_at_once_are_refused(self):
         os.mkfifo(self.path("fifo"))
         first = self.start("run", self.exact("__nanosleep(1000000);" + WORK))

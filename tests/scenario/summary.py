@@ -51,6 +51,12 @@ class Summary(harness.Scenario):
         code, _, err = self.gpuq("run", "--json", broken)
         self.assertEqual((code, json.loads(err)["status"]), (65, "GQ_ERR_PLUGIN"), err)
 
+    def test_a_json_that_cannot_be_written_is_exit_74(self):
+        pipeline = self.pipeline(source={"generate": {"count": 10}}, sink={"null": {}})
+        with open("/dev/full", "wb") as full:
+            self.assertEqual(self.gpuq("run", "--json", pipeline, stderr=full)[0], 74)
+            self.assertEqual(self.gpuq("run", "--quiet", pipeline, stderr=full)[0], 0)
+
     def test_json_and_quiet_exclude_each_other(self):
         code, _, err = self.gpuq("run", "--json", "--quiet", self.pipeline(source={"stdin": {}}))
         self.assertEqual(code, 64, err)

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "unit.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 START_TEST(a_noted_sentence_reads_as_a_set_one)
@@ -61,10 +62,30 @@ START_TEST(a_sentence_too_long_is_cut_and_ends)
 }
 END_TEST
 
+START_TEST(a_long_log_is_cut_at_the_end_of_a_line)
+{
+    char text[2 * GQ_ERROR_TEXT_MAX] = "", word[8];
+    for (int i = 0; strlen(text) < GQ_ERROR_TEXT_MAX + 100; i++)
+        strcat(text, i % 10 == 9 ? "the last\n" : "a word, ");
+    gq_error_set(GQ_ERR_PLUGIN, "%s", text);
+    const size_t len = strlen(gq_error_text());
+    ck_assert_uint_gt(len, GQ_ERROR_TEXT_MAX - 100);
+    ck_assert_str_eq(gq_error_text() + len - 8, "the last");
+    gq_error_prefix(GQ_ERR_PLUGIN, "%099d: ", 0);
+    ck_assert_str_eq(gq_error_text() + strlen(gq_error_text()) - 8, "the last");
+    memset(text, 'x', sizeof text - 1);
+    snprintf(word, sizeof word, "\xc3\xa4");
+    memcpy(text + GQ_ERROR_TEXT_MAX - 5, word, 2); /* the dots would begin in the middle of it */
+    text[sizeof text - 1] = '\0';
+    gq_error_set(GQ_ERR_PLUGIN, "%s", text);
+    ck_assert_str_eq(gq_error_text() + strlen(gq_error_text()) - 5, "xx...");
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {a_noted_sentence_reads_as_a_set_one, the_last_sentence_counts_however_it_came,
+    const TTest *const tests[] = {a_noted_sentence_reads_as_a_set_one,        the_last_sentence_counts_however_it_came,
                                   a_noted_sentence_can_be_wrapped_and_quoted, a_bound_that_nobody_thinks_of_is_named,
-                                  a_sentence_too_long_is_cut_and_ends};
+                                  a_sentence_too_long_is_cut_and_ends,        a_long_log_is_cut_at_the_end_of_a_line};
     return unit_run("error", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }

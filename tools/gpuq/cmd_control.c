@@ -90,7 +90,7 @@ static gq_status add_file(const char *file, struct gq_text *request)
 {
     char folder[PATH_MAX];
     struct gq_text path = {0};
-    bool whole = file[0] == '/' || gq_builtin_name(file);
+    bool whole = file[0] == '/' || file[0] == '\0' || gq_builtin_name(file); /* an empty one is refused as it is */
     if (!whole && !getcwd(folder, sizeof folder))
         return gq_error_set(GQ_ERR_IO, "the working directory is gone; give an absolute path");
     if (!whole)

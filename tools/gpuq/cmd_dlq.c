@@ -154,6 +154,8 @@ static gq_status take_words(int count, char **words, struct dlq_args *args)
         return gq_error_set(GQ_ERR_INVALID_ARG, "%s takes a file of dead letters%s; try `gpuq help dlq`", args->verb,
                             replay ? " and a pipeline file" : "");
     args->file = words[0];
+    if (*args->file == '\0')
+        return gq_error_set(GQ_ERR_INVALID_ARG, "the path of the file of dead letters is empty");
     args->pipeline = replay ? words[1] : NULL;
     args->pick_count = (size_t)(count - 1 - replay);
     args->picks = calloc(args->pick_count + 1, sizeof *args->picks);

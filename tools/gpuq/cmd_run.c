@@ -3,6 +3,7 @@
 #include "console.h"
 #include "refuse.h"
 #include "run_control.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "pipeline/pipeline.h"
 #include <gpuqueue/runtime.h>
@@ -161,13 +162,15 @@ static gq_status summary_json(const gq_pipeline *p, const gq_stats *s, gq_status
     gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
     gq_text_puts(&t, ", \"error\": ");
     gq_text_json(&t, error, strlen(error));
-    if (!t.failed)
-        fprintf(stderr, "%s}\n", gq_text_str(&t));
-    else
+    gq_text_puts(&t, "}\n");
+    gq_status told = t.failed ? GQ_ERR_NO_MEMORY : GQ_OK;
+    if (t.failed)
         fprintf(stderr, "gpuq run: out of memory for the summary%s%s\n", *error ? "; the run failed: " : "", error);
-    const bool failed = t.failed;
+    else if ((told = gq_file_write_all(STDERR_FILENO, t.data, t.len)) !=
+             GQ_OK) /* what reads neither has the exit code */
+        gpuq_report("run", gq_error_prefix(told, "the summary was not written: "));
     gq_text_finish(&t);
-    return failed && status == GQ_OK ? GQ_ERR_NO_MEMORY : status;
+    return status == GQ_OK ? told : status;
 }
 
 /* Where --json was asked for it is all that stands on standard error, as of a summary. */

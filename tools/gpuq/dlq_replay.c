@@ -246,6 +246,8 @@ static gq_status settle(struct replay *r, struct gq_dead_file *file, gq_status s
     char sentence[GQ_ERROR_TEXT_MAX];
     snprintf(sentence, sizeof sentence, "%s", sent == GQ_OK ? "" : gq_error_text());
     gq_status status = close_output(r);
+    if (status == GQ_OK && sent == GQ_OK && r->count == 0)
+        fprintf(stderr, "%s has no letters: nothing was replayed\n", file->path);
     if (status != GQ_OK || r->count == 0)
         return sent == GQ_OK ? status : gq_error_set(sent, "%s", sentence);
     status = gq_dead_rewrite(file, stays, r);

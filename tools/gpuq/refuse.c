@@ -25,7 +25,7 @@ int gpuq_report(const char *command, gq_status status)
     const size_t len = strlen(text), named = strlen(command);
     if (strncmp(text, command, named) == 0 && text[named] == ' ') /* "plugin x.cu: ..." of `gpuq plugin` */
         fputs("gpuq: ", stderr);
-    else if (status != GQ_ERR_CONFIG && !strstr(text, ": error:"))
+    else if (!strstr(text, ": error:"))
         fprintf(stderr, "gpuq %s: ", command);
     fprintf(stderr, "%s%s", text, len && text[len - 1] == '\n' ? "" : "\n");
     return gq_status_exit_code(status);
