@@ -41,11 +41,17 @@ struct gq_sink {
     const struct gq_sink_ops *ops;
 };
 
+/* What a sink that waits for a reader must watch, and whom it tells what it waits for. */
+struct gq_sink_run {
+    int interrupt_fd; /* readable when the run should end; a reader who is not there by then is waited for no more */
+    int abandon_fd;   /* readable when the time for the rest is over */
+    void (*note)(void *context, const char *sentence); /* NULL: nobody */
+    void *note_context;
+};
+
 struct gq_sink_ops {
     enum gq_sink_kind kind;
-    /* `abandon_fd` becomes readable when the time for the rest is over: a sink that waits for a reader must watch it.
-     */
-    gq_status (*open)(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out);
+    gq_status (*open)(const struct gq_conf *conf, const struct gq_sink_run *run, struct gq_sink **out);
     /* The bytes are the sink's to copy; flush says that all of them have reached their place. */
     gq_status (*put)(struct gq_sink *sink, const uint8_t *bytes, uint32_t len);
     gq_status (*flush)(struct gq_sink *sink);

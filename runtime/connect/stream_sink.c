@@ -8,17 +8,19 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER (256u << 10)
+#define READER_WAIT_NS 20000000u /* between two looks for the reader of a FIFO */
 
 struct stream {
     struct gq_sink base;
-    int fd, abandon_fd;
-    bool waits; /* a write may block: anything but a regular file */
+    int fd, abandon_fd; /* fd is -1 where the run was to end before there was a reader: nothing comes then */
+    bool waits;         /* a write may block: anything but a regular file */
     const char *name;
     enum gq_framing join;
     uint8_t *buffer;
@@ -164,15 +166,50 @@ static gq_status take_over(const struct gq_conf *conf, int fd)
     return ftruncate(fd, 0) == 0 ? GQ_OK : gq_error_errno(GQ_ERR_IO, errno, "emptying %s", conf->sink.path);
 }
 
-static gq_status open_file(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
+/* O_NONBLOCK: a FIFO without a reader is waited for where an interrupt is seen, not in open(). */
+static int open_now(const char *path) { return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666); }
+
+static bool is_fifo(const char *path)
 {
-    int fd = open(conf->sink.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "%s", conf->sink.path);
-    gq_status status = take_over(conf, fd);
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+static void tell_wait(const struct gq_sink_run *run, const char *path)
+{
+    char text[GQ_ERROR_TEXT_MAX];
+    if (!run->note)
+        return;
+    snprintf(text, sizeof text, "the sink %s is a FIFO that nobody reads: the run waits for a reader", path);
+    run->note(run->note_context, text);
+}
+
+/* No poll tells of a reader before the file is open. *out is -1 after an interrupt. */
+static gq_status open_with_reader(const char *path, const struct gq_sink_run *run, int *out)
+{
+    bool told = false;
+    while ((*out = open_now(path)) < 0) {
+        const int err = errno;
+        if (err != ENXIO || !is_fifo(path))
+            return gq_error_errno(GQ_ERR_IO, err, "%s", path);
+        if (!told)
+            tell_wait(run, path);
+        told = true;
+        if (gq_connect_interrupted(run->interrupt_fd, READER_WAIT_NS))
+            return GQ_OK;
+    }
+    return GQ_OK;
+}
+
+static gq_status open_file(const struct gq_conf *conf, const struct gq_sink_run *run, struct gq_sink **out)
+{
+    int fd;
+    gq_status status = open_with_reader(conf->sink.path, run, &fd);
+    if (status == GQ_OK && fd >= 0)
+        status = take_over(conf, fd);
     if (status == GQ_OK)
-        status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, abandon_fd, out);
-    if (status != GQ_OK)
+        status = stream_open(conf, &gq_sink_file, fd, conf->sink.path, run->abandon_fd, out);
+    if (status != GQ_OK && fd >= 0)
         close(fd);
     return status;
 }
@@ -207,16 +244,16 @@ static gq_status file_resume(struct gq_sink *sink, uint64_t bytes)
     return GQ_OK;
 }
 
-static gq_status open_stdout(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
+static gq_status open_stdout(const struct gq_conf *conf, const struct gq_sink_run *run, struct gq_sink **out)
 {
-    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", abandon_fd, out);
+    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", run->abandon_fd, out);
 }
 
 /* --- null --------------------------------------------------------------------------------------------------------- */
 
-static gq_status null_open(const struct gq_conf *conf, int abandon_fd, struct gq_sink **out)
+static gq_status null_open(const struct gq_conf *conf, const struct gq_sink_run *run, struct gq_sink **out)
 {
-    (void)conf, (void)abandon_fd;
+    (void)conf, (void)run;
     static struct gq_sink null = {&gq_sink_null};
     *out = &null;
     return GQ_OK;

@@ -265,6 +265,7 @@ static gq_status open_connectors(struct gq_pipeline *p)
 {
     const struct gq_source_ops *source = gq_source_find(p->conf->source.kind);
     const struct gq_sink_ops *sink = gq_sink_find(p->conf->sink.kind);
+    const struct gq_sink_run run = {p->interrupt_fd, p->abandon_fd, p->note, p->note_context};
     struct gq_checkpoint_mark from;
     gq_status status = gq_delivery_open(&p->delivery, p->conf, &from);
     p->dead_file.path = p->conf->dead_letter;
@@ -276,10 +277,17 @@ static gq_status open_connectors(struct gq_pipeline *p)
     if (status == GQ_OK && source)
         status = source->open(p->conf, p->interrupt_fd, &p->source);
     if (status == GQ_OK && sink)
-        status = sink->open(p->conf, p->abandon_fd, &p->sink);
+        status = sink->open(p->conf, &run, &p->sink);
     if (status == GQ_OK)
         status = gq_delivery_begin(&p->delivery, &from, p->source, p->sink, &p->dead_file, p->queue->capacity);
     return status;
+}
+
+/* A sink that the run waited for in vain takes nothing, so nothing may be made. Sources that read have read nothing. */
+static void heed_early_interrupt(struct gq_pipeline *p)
+{
+    if (__atomic_load_n(&p->interrupted, __ATOMIC_ACQUIRE))
+        gq_queue_withdraw_generation(p->queue);
 }
 
 static gq_status start_threads(struct gq_pipeline *p)
@@ -321,6 +329,7 @@ gq_status gq_pipeline_start(struct gq_pipeline *p)
     if (status == GQ_OK)
         status = gq_handle_create(p, &p->handle); /* also where nobody is given it: it knows of forks */
     if (status == GQ_OK) {
+        heed_early_interrupt(p);
         set_live(p);
         gq_supervisor_arm(&p->supervisor);
         status = gq_remote_run(p->remote);

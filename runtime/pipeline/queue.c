@@ -141,6 +141,13 @@ void gq_queue_end_generation(struct gq_queue *queue)
             gq_lane_end_generation(queue->lane[i]);
 }
 
+void gq_queue_withdraw_generation(struct gq_queue *queue)
+{
+    for (uint32_t i = 0; i < gq_queue_lanes(queue); i++)
+        if (queue->lane[i]->generated)
+            gq_lane_withdraw_generation(queue->lane[i]);
+}
+
 struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id)
 {
     uint32_t index = gq_id_lane(id);

@@ -36,6 +36,8 @@ gq_status gq_queue_add_generated(struct gq_queue *queue, uint64_t first_index, u
  * capacity is shared out among several lanes, each of which makes every n-th message. */
 gq_status gq_queue_add_counted(struct gq_queue *queue, uint64_t first_index, uint64_t count);
 void gq_queue_end_generation(struct gq_queue *queue);
+/* Before the worker runs: none are made at all. */
+void gq_queue_withdraw_generation(struct gq_queue *queue);
 
 static inline uint32_t gq_queue_lanes(const struct gq_queue *queue)
 {

@@ -529,3 +529,11 @@ void gq_lane_end_generation(struct gq_lane *lane)
     __atomic_store_n(&lane->generate_count, lane->submitted, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lane->lock);
 }
+
+void gq_lane_withdraw_generation(struct gq_lane *lane)
+{
+    gq_assert(lane->generated && lane->released == lane->first_seq);
+    __atomic_store_n(&lane->generate_count, lane->first_seq, __ATOMIC_RELEASE);
+    gq_lane_grant(lane);
+    gq_assert(lane->submitted == lane->first_seq);
+}

@@ -187,6 +187,8 @@ uint64_t gq_lane_unfinished(struct gq_lane *lane);
 void gq_lane_grant(struct gq_lane *lane);
 /* Generated lanes: no messages beyond those already granted. */
 void gq_lane_end_generation(struct gq_lane *lane);
+/* The same before the worker runs, and those that were granted neither. */
+void gq_lane_withdraw_generation(struct gq_lane *lane);
 
 void gq_lane_get_counts(struct gq_lane *lane, struct gq_lane_counts *out);
 

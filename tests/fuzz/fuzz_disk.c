@@ -99,7 +99,7 @@ static void go_on_from(const struct gq_checkpoint_mark *from)
             gq_assert(len <= sizeof line && ++lines <= IN_BYTES);
     }
     source->ops->close(source);
-    status = gq_sink_file.open(conf, -1, &sink);
+    status = gq_sink_file.open(conf, &(struct gq_sink_run){-1, -1, NULL, NULL}, &sink);
     gq_assert(status == GQ_OK);
     if (sink->ops->resume(sink, from->out_bytes) == GQ_OK)
         gq_assert(length_of("out.txt") == from->out_bytes && from->out_bytes <= OUT_BYTES);

@@ -108,6 +108,22 @@ class Signals(harness.Scenario):
         self.assertEqual(self.drained(process)["messages_in"], 2)
         self.assertEqual(self.read(), b"one\ntwo\n")
 
+    def test_a_fifo_that_nobody_reads_does_not_hold_the_run(self):
+        os.mkfifo(self.out)
+        for source in ({"generate": {"count": 10**12, "bytes": 8}}, {"plugin": {"path": harness.ours("counter"), "count": 10**12}}, {"stdin": {}}):
+            process = self.start("run", "--json", self.pipeline(source=source), stdin=subprocess.PIPE)
+            self.assertEqual(process.stderr.readline().decode(),
+                             f"gpuq run: note: the sink {self.out} is a FIFO that nobody reads: the run waits for a reader\n")
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.drained(process)["messages_in"], 0)
+
+    def test_a_fifo_is_written_when_its_reader_comes(self):
+        os.mkfifo(self.out)
+        process = self.start("run", "--json", self.pipeline(source={"generate": {"count": 20000, "bytes": 8}}, sink={"file": {"path": self.out, "join": "raw"}}))
+        self.assertIn(b"waits for a reader", process.stderr.readline())
+        self.assertEqual(self.read(), b"".join(i.to_bytes(8, "little") for i in range(20000)))
+        self.assertEqual(self.drained(process)["messages_out"], 20000)
+
     def test_a_slow_plugin_finishes_what_it_has(self):
         source = {"file": {"path": self.write("in", lines(b"%d" % i for i in range(100000)))}}
         stages = [{"plugin": self.plugin("slow", SLOW)}]

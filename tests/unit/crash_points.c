@@ -107,7 +107,7 @@ static gq_status run(void)
     if (status == GQ_OK)
         status = gq_source_file.open(conf, -1, &source);
     if (status == GQ_OK)
-        status = gq_sink_file.open(conf, -1, &sink);
+        status = gq_sink_file.open(conf, &(struct gq_sink_run){-1, -1, NULL, NULL}, &sink);
     if (status == GQ_OK)
         status = gq_delivery_begin(&d, &from, source, sink, &dead, CAPACITY);
     while (status == GQ_OK && !ended)

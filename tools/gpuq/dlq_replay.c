@@ -82,7 +82,7 @@ static gq_status start(struct replay *r)
     gq_status status = open_stages(r);
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error with a sentence */
     if (status == GQ_OK)
-        status = gq_sink_find(GQ_SINK_STDOUT)->open(r->conf, -1, &r->sink);
+        status = gq_sink_find(GQ_SINK_STDOUT)->open(r->conf, &(struct gq_sink_run){-1, -1, NULL, NULL}, &r->sink);
     if (status == GQ_OK)
         status = gq_prepare(r->pipeline);
     if (status == GQ_OK)
