@@ -30,9 +30,10 @@ struct gq_source_ops {
     gq_status (*open)(const struct gq_conf *conf, int interrupt_fd, struct gq_source **out);
     enum gq_next (*next)(struct gq_source *source, uint8_t *buffer, uint32_t cap, uint32_t *len, bool may_wait);
     void (*close)(struct gq_source *source);
-    /* For exactly-once delivery; NULL: the source cannot go on where an earlier run stopped. How much of it the
-     * messages so far were, and a start behind as much, before the first message. GQ_ERR_DATA: there is not so much of
-     * it. */
+    /* For exactly-once delivery; NULL: the source cannot go on where an earlier run stopped. Whether it is one that
+     * can, before it is opened: GQ_ERR_DATA. How much of it the messages so far were, and a start behind as much,
+     * before the first message. GQ_ERR_DATA: there is not so much of it. */
+    gq_status (*check)(const struct gq_conf *conf);
     void (*tell)(const struct gq_source *source, uint64_t *position, uint64_t *records);
     gq_status (*resume)(struct gq_source *source, uint64_t position, uint64_t records);
 };
@@ -56,8 +57,10 @@ struct gq_sink_ops {
     gq_status (*put)(struct gq_sink *sink, const uint8_t *bytes, uint32_t len);
     gq_status (*flush)(struct gq_sink *sink);
     gq_status (*close)(struct gq_sink *sink); /* flushes; frees in any case */
-    /* For exactly-once delivery; NULL: the sink cannot. What was put is durable, and so long is all of it; and a start
-     * behind so many bytes, cutting what is beyond, before the first put. GQ_ERR_DATA: there are not so many. */
+    /* For exactly-once delivery; NULL: the sink cannot. Whether it can start behind so many bytes, before it is opened,
+     * which may make it. What was put is durable, and so long is all of it; and a start behind so many bytes, cutting
+     * what is beyond, before the first put. GQ_ERR_DATA: it cannot, for there are not so many. */
+    gq_status (*check)(const struct gq_conf *conf, uint64_t bytes);
     gq_status (*sync)(struct gq_sink *sink, uint64_t *bytes);
     gq_status (*resume)(struct gq_sink *sink, uint64_t bytes);
 };

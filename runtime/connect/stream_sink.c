@@ -224,20 +224,42 @@ static gq_status file_sync(struct gq_sink *sink, uint64_t *bytes)
     return status;
 }
 
+static gq_status check_length(const char *name, const struct stat *info, uint64_t bytes)
+{
+    if (!S_ISREG(info->st_mode))
+        return gq_error_set(GQ_ERR_DATA,
+                            "%s is no regular file, and nothing else can be cut to what an earlier run made", name);
+    if ((uint64_t)info->st_size >= bytes)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_DATA,
+                        "%s has %" PRIu64 " bytes, and its checkpoint says that an earlier run made %" PRIu64
+                        ": restore it, or remove the checkpoint to begin anew",
+                        name, (uint64_t)info->st_size, bytes);
+}
+
+/* A name that leads nowhere for another reason than that nothing is there is open()'s to tell. */
+static gq_status file_check(const struct gq_conf *conf, uint64_t bytes)
+{
+    struct stat info;
+    if (stat(conf->sink.path, &info) == 0)
+        return check_length(conf->sink.path, &info, bytes);
+    if (errno != ENOENT || bytes == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_DATA,
+                        "%s is missing, and its checkpoint says that an earlier run made %" PRIu64
+                        " bytes: restore it, or remove the checkpoint to begin anew",
+                        conf->sink.path, bytes);
+}
+
 static gq_status file_resume(struct gq_sink *sink, uint64_t bytes)
 {
     struct stream *s = (struct stream *)sink;
     struct stat info;
     if (fstat(s->fd, &info) != 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
-    if (!S_ISREG(info.st_mode))
-        return gq_error_set(GQ_ERR_DATA,
-                            "%s is no regular file, and nothing else can be cut to what an earlier run made", s->name);
-    if ((uint64_t)info.st_size < bytes)
-        return gq_error_set(GQ_ERR_DATA,
-                            "%s has %" PRIu64 " bytes, and its checkpoint says that an earlier run made %" PRIu64
-                            ": remove the checkpoint to begin anew",
-                            s->name, (uint64_t)info.st_size, bytes);
+    gq_status status = check_length(s->name, &info, bytes);
+    if (status != GQ_OK)
+        return status;
     if (ftruncate(s->fd, (off_t)bytes) != 0 || lseek(s->fd, (off_t)bytes, SEEK_SET) < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
     s->written = bytes;
@@ -276,6 +298,7 @@ const struct gq_sink_ops gq_sink_file = {.kind = GQ_SINK_FILE,
                                          .put = stream_put,
                                          .flush = stream_flush,
                                          .close = stream_close,
+                                         .check = file_check,
                                          .sync = file_sync,
                                          .resume = file_resume};
 const struct gq_sink_ops gq_sink_stdout = {

@@ -214,8 +214,28 @@ class ExactlyOnce(harness.Scenario):
         code, _, err = self.finish(self.start("run", self.exact(source={"file": {"path": self.path("fifo")}})))
         self.assertEqual(code, 65, err)
         self.assertIn("fifo is no regular file, and nobody can go on in the middle of another one", err)
-        code, _, err = self.finish(self.start("run", self.exact(sink={"file": {"path": "/dev/null"}})))
-        self.assertIn(code, (65, 74), err)
+        os.symlink("/dev/null", self.path("null"))
+        for kind in ("fifo", "null"):
+            code, _, err = self.finish(self.start("run", self.exact(sink={"file": {"path": self.path(kind)}})), timeout=20)
+            self.assertEqual(code, 65, err)
+            self.assertIn(kind + " is no regular file, and nothing else can be cut to what an earlier run made", err)
+            self.assertFalse(os.path.exists(self.path(kind) + ".checkpoint"))
+        self.assertFalse(os.path.exists(self.out) or os.path.exists(self.out + ".checkpoint"))
+
+    def test_an_output_that_is_gone_is_refused_and_not_made(self):
+        self.finished()
+        os.remove(self.out)
+        code, _, err = self.finish(self.start("run", self.file))
+        self.assertEqual(code, 65, err)
+        self.assertIn(f"{self.out} is missing, and its checkpoint says that an earlier run made {len(self.expected)} bytes: "
+                      "restore it, or remove the checkpoint to begin anew", err)
+        self.assertFalse(os.path.exists(self.out))
+        self.write("out", self.expected[:10])
+        code, _, err = self.finish(self.start("run", self.file))
+        self.assertEqual(code, 65, err)
+        self.assertIn(f"{self.out} has 10 bytes, and its checkpoint says that an earlier run made {len(self.expected)}: restore it", err)
+        self.write("out", self.expected)
+        self.assertEqual(self.finished()["messages_in"], 0)
 
     def test_the_summary_says_what_earlier_runs_did(self):
         self.finished()
