@@ -50,6 +50,8 @@ gq_status gq_order_discard(struct gq_control *c, struct gq_order *order);
 gq_status gq_order_reload(struct gq_control *c, struct gq_order *order);
 /* The audit line of a change that came to nothing before it reached the pipeline: this thread's error. */
 gq_status gq_order_refuse(struct gq_control *c, struct gq_order *order, gq_status status);
+/* The stage that was asked for, or the one that a reload came to last. */
+const char *gq_order_stage(const struct gq_order *order);
 /* Path of a stage's live plugin. */
 gq_status gq_order_live_plugin(struct gq_pipeline *p, size_t stage, struct gq_text *out);
 /* This process, for changes that nobody asked for through the socket. */

@@ -17,6 +17,8 @@ gq_status gq_order_live_plugin(struct gq_pipeline *p, size_t stage, struct gq_te
     return out->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a plugin's path") : GQ_OK;
 }
 
+const char *gq_order_stage(const struct gq_order *order) { return *order->stage ? order->stage : order->result.stage; }
+
 static void start(struct gq_order *order)
 {
     gq_assert(order->command && order->stage && order->who.by);

@@ -42,7 +42,7 @@ static void answer_change(struct call *call, gq_status status)
     const gq_swap_result *r = &call->order.result;
     struct gq_text *t = call->answer;
     answer_status(call, status);
-    gq_record_string(t, "stage", call->order.stage);
+    gq_record_string(t, "stage", gq_order_stage(&call->order));
     gq_record_string(t, "step", gq_swap_step_name(r->step));
     gq_record_number(t, "version", r->version ? r->version : call->order.version);
     gq_record_number(t, "live", r->live);

@@ -102,7 +102,7 @@ void gq_trace_order(struct gq_control *c, const struct gq_order *order, gq_statu
     if (status == GQ_OK && !r->generation && strcmp(order->who.by, "watch") == 0)
         return; /* a file was saved that makes no other code */
     start_line(&order->who, order->command, &line);
-    gq_record_string(&line, "stage", order->stage);
+    gq_record_string(&line, "stage", gq_order_stage(order));
     if (order->file)
         gq_record_string(&line, "file", order->file);
     gq_record_number(&line, "version", version);

@@ -37,6 +37,7 @@ gq_status gq_change_init(struct gq_change *c, struct gq_pipeline *p, uint32_t st
 {
     const struct gq_conf *conf = p->accepted ? p->accepted : p->conf;
     *result = (gq_swap_result){.size = sizeof *result, .total_ns = gq_clock_ns()}; /* a difference in the end */
+    snprintf(result->stage, sizeof result->stage, "%s", conf->stages[stage].name);
     *c = (struct gq_change){.p = p,
                             .stage = stage,
                             .conf = &conf->stages[stage],

@@ -42,6 +42,7 @@ START_TEST(a_changed_parameter_is_a_swap_of_its_stage)
     must(reload(p, 1));
     ck_assert_int_eq(result.step, GQ_STEP_DONE);
     ck_assert_uint_eq(result.version, 2);
+    ck_assert_str_eq(result.stage, "one");
     expect_answer(p, "xmb", 2);
     must(swap_to(p, "one", in_folder("v2.cu"))); /* the parameters are those of the file as it is now */
     expect_answer(p, "xmb", 3);
@@ -69,6 +70,7 @@ START_TEST(a_file_that_says_the_same_changes_nothing)
     must(reload(p, 0));
     ck_assert_int_eq(result.step, GQ_STEP_DONE);
     ck_assert_uint_eq(result.generation, 0);
+    ck_assert_str_eq(result.stage, "");
     must(swap_to(p, "two", "builtin:echo"));
     must(reload(p, 0)); /* what somebody swapped by hand stays */
     expect_answer(p, "xk", 2);
@@ -83,6 +85,7 @@ START_TEST(both_stages_change_or_none)
     write_pipeline('m', "bad.cu", "");
     ck_assert_int_eq(reload(p, 0), GQ_ERR_PLUGIN);
     ck_assert_int_eq(result.step, GQ_STEP_BUILD);
+    ck_assert_str_eq(result.stage, "two");
     ck_assert_msg(strstr(result.log, "bad.cu:2:1: error: "), "%s", result.log);
     expect_answer(p, "xkb", 1);
     expect_state(p, "one", 2, GQ_VERSION_DISCARDED);

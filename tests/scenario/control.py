@@ -207,6 +207,20 @@ class Commands(Operated):
         self.assertTrue(self.last_letters("y"))
         self.stop(run)
 
+    def test_a_reload_says_which_stage(self):
+        stages = [{"name": "first", "plugin": "builtin:echo"}, {"name": "second", "plugin": self.a}]
+        run = self.running(self.pipeline(stages, source=self.SOURCE))
+        bad = self.plugin("bad", "?")
+        self.pipeline([stages[0], {"name": "second", "plugin": bad}], source=self.SOURCE)
+        self.assertIn("gpuq reload: refused at step build; version 1 of second serves on\n", self.gpuq("reload")[2])
+        self.assertEqual(self.ask("reload", code=65)["stage"], "second")
+        self.pipeline([stages[0], {"name": "second", "plugin": self.b}], source=self.SOURCE)
+        self.assertEqual(self.ask("reload")["stage"], "second")
+        self.assertEqual(self.ask("reload")["stage"], "")  # it came to none
+        self.assertEqual([(line["stage"], line["outcome"]) for line in self.audit(run, command="reload")],
+                         [("second", "refused")] * 2 + [("second", "live"), ("", "unchanged")])
+        self.stop(run)
+
     def test_a_plugin_that_a_reload_brings_may_be_swapped_to(self):
         os.mkdir(self.path("sub"))
         elsewhere = os.path.join(self.folder, "sub")
