@@ -82,7 +82,7 @@ typedef struct gq_swap_result {
     uint64_t park_ns, load_ns, launch_ns; /* as the worker measured them; the first is 0 where nothing had to stop */
     uint64_t total_ns;
     uint32_t canary_ppm; /* the share that the canary got; 0: there was none */
-    uint32_t reserved0;
+    uint32_t settings;   /* 1: gq_reload() took over other settings of `swap` from the file; the next change has them */
     uint64_t canary_messages, canary_failed; /* of the canary; */
     uint64_t live_messages, live_failed;     /* of the live version, in the same time; */
     uint64_t canary_p99_ns, live_p99_ns;     /* 0 where there is no measurement: sink api */

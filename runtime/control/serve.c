@@ -88,6 +88,7 @@ static void serve_reload(struct call *call)
 {
     answer_change(call, gq_order_reload(call->c, &call->order));
     gq_record_number(call->answer, "changed", call->order.changed);
+    gq_record_bool(call->answer, "settings", call->order.result.settings != 0);
 }
 
 static void answer_version(const gq_version_info *v, struct gq_text *t)

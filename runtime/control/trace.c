@@ -99,7 +99,7 @@ void gq_trace_order(struct gq_control *c, const struct gq_order *order, gq_statu
     struct gq_text line = {0}, details = {0};
     const gq_swap_result *r = &order->result;
     uint32_t version = r->version ? r->version : order->version;
-    if (status == GQ_OK && !r->generation && strcmp(order->who.by, "watch") == 0)
+    if (status == GQ_OK && !r->generation && !r->settings && strcmp(order->who.by, "watch") == 0)
         return; /* a file was saved that makes no other code */
     start_line(&order->who, order->command, &line);
     gq_record_string(&line, "stage", gq_order_stage(order));
@@ -110,6 +110,8 @@ void gq_trace_order(struct gq_control *c, const struct gq_order *order, gq_statu
     gq_record_string(&line, "outcome", outcome(order, status));
     gq_record_string(&line, "step", gq_swap_step_name(r->step));
     gq_record_number(&line, "generation", r->generation);
+    if (r->settings)
+        gq_record_bool(&line, "settings", true);
     if (order->how.canary_ppm)
         gq_trace_canary(r, &line);
     gq_record_string(&line, "status", gq_status_name(status));

@@ -29,6 +29,11 @@ static bool same_stages(const struct gq_conf *a, const struct gq_conf *b)
     return true;
 }
 
+static bool same_settings(const struct gq_conf *a, const struct gq_conf *b)
+{
+    return a->swap.rehearse == b->swap.rehearse && a->swap.keep_versions == b->swap.keep_versions;
+}
+
 /* Messages in flight have been laid out for the source, the queue and the row of stages that there are. */
 static gq_status check_fixed(const struct gq_pipeline *p, const struct gq_conf *conf)
 {
@@ -144,13 +149,15 @@ static gq_status switch_all(struct reload *r, uint32_t *changed, uint32_t *last)
     return GQ_OK;
 }
 
-/* The file as it is now is what later swaps take their parameters from. */
-static void accept(struct reload *r)
+/* The file as it is now is what later swaps take their parameters from. True: and their settings, which differ. */
+static bool accept(struct reload *r)
 {
     struct gq_conf *before = r->p->accepted;
+    const bool settings = !same_settings(before ? before : r->p->conf, r->conf);
     r->p->accepted = r->conf;
     __atomic_store_n(&r->p->rehearses, r->conf->swap.rehearse != 0, __ATOMIC_RELAXED);
     r->conf = before;
+    return settings;
 }
 
 static void finish(struct reload *r, uint32_t last, gq_swap_result *result)
@@ -178,9 +185,9 @@ static gq_status reload(struct gq_pipeline *p, uint32_t *changed, gq_swap_result
     if (status == GQ_OK && *changed == 0)
         result->step = GQ_STEP_DONE;
     const bool none = status == GQ_OK && *changed == 0;
-    if (status == GQ_OK)
-        accept(&r);
+    const bool settings = status == GQ_OK && accept(&r);
     finish(&r, none ? UINT32_MAX : last, result);
+    result->settings = settings;
     return status;
 }
 

@@ -221,6 +221,20 @@ class Commands(Operated):
                          [("second", "refused")] * 2 + [("second", "live"), ("", "unchanged")])
         self.stop(run)
 
+    def test_a_reload_says_that_the_settings_changed(self):
+        run = self.running(self.file)
+        said = b"the settings of `swap` changed: the next change has them\n"
+        self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"keep_versions": 1})
+        self.assertEqual(self.gpuq("reload")[:2], (0, said))
+        self.pipeline([{"plugin": self.a}], source=self.SOURCE, swap={"rehearse": "off", "keep_versions": 1})
+        self.assertEqual([self.ask("reload")["settings"] for _ in range(2)], [True, False])
+        self.pipeline([{"name": "a", "plugin": self.b}], source=self.SOURCE)
+        self.assertEqual(self.gpuq("reload")[:2], (0, b"1 stage swapped (generation 2)\n" + said))
+        self.assertEqual(self.gpuq("reload")[:2], (0, b"nothing differs from what runs\n"))
+        self.assertEqual([(line["outcome"], line.get("settings")) for line in self.audit(run, command="reload")],
+                         [("unchanged", "true")] * 2 + [("unchanged", None), ("live", "true"), ("unchanged", None)])
+        self.stop(run)
+
     def test_a_plugin_that_a_reload_brings_may_be_swapped_to(self):
         os.mkdir(self.path("sub"))
         elsewhere = os.path.join(self.folder, "sub")

@@ -79,6 +79,11 @@ class Watch(Operated):
         self.goes_live("q")
         self.assertEqual(self.audit(self.run_, by="watch", command="reload")[0]["outcome"], "live")
 
+    def test_settings_in_the_pipeline_file(self):
+        self.write("home/w.yaml", json.dumps({**json.loads(self.read("home/w.yaml")), "swap": {"rehearse": "off"}}))
+        line, = self.audit(self.run_, by="watch", command="reload")
+        self.assertEqual((line["outcome"], line["settings"]), ("unchanged", "true"))
+
     def test_a_pipeline_file_that_names_another_plugin(self):
         self.write("home/plugins/t.cu", self.body("t"))
         self.nothing_happens()

@@ -110,11 +110,14 @@ static void show_times(const struct gq_record *r)
 static void show_reload(const struct gq_record *r)
 {
     uint64_t changed = number(r, "changed");
-    if (changed == 0)
-        printf("nothing differs from what runs\n");
-    else
+    const bool settings = is_true(r, "settings");
+    if (changed)
         printf("%" PRIu64 " stage%s swapped (generation %" PRIu64 ")\n", changed, changed == 1 ? "" : "s",
                number(r, "generation"));
+    else if (!settings)
+        printf("nothing differs from what runs\n");
+    if (settings)
+        printf("the settings of `swap` changed: the next change has them\n");
 }
 
 void control_show_change(const char *command, const struct gq_answer *a)
