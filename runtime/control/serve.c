@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "control/commands.h"
 #include "control/control.h"
+#include "pipeline/change.h"
 
 #define VERSIONS_MAX 512u
 #define CHANGES_MAX 12u /* of as many as there may be connections: the others look on, and roll back */
@@ -91,7 +92,19 @@ static void serve_reload(struct call *call)
     gq_record_bool(call->answer, "settings", call->order.result.settings != 0);
 }
 
-static void answer_version(const gq_version_info *v, struct gq_text *t)
+static uint64_t less(uint64_t all, uint64_t before) { return all > before ? all - before : 0; }
+
+/* What a live version has served beside a canary is what that is compared with. Another one may have begun since. */
+static void answer_beside(struct gq_pipeline *p, const gq_version_info *v, struct gq_text *t)
+{
+    uint64_t messages, failed;
+    if (v->state != GQ_VERSION_LIVE || !gq_canary_before(p, v->stage, &messages, &failed))
+        return;
+    gq_record_number(t, "beside_messages", less(v->messages, messages));
+    gq_record_number(t, "beside_failed", less(v->failed, failed));
+}
+
+static void answer_version(struct gq_pipeline *p, const gq_version_info *v, struct gq_text *t)
 {
     char when[32];
     gq_trace_time(v->loaded_at_ns, when);
@@ -107,6 +120,7 @@ static void answer_version(const gq_version_info *v, struct gq_text *t)
     gq_record_number(t, "failed", v->failed);
     gq_record_number(t, "in_flight", v->in_flight);
     gq_record_number(t, "p99_ns", v->p99_ns);
+    answer_beside(p, v, t);
     gq_record_string(t, "plugin", v->plugin);
 }
 
@@ -127,7 +141,7 @@ static void serve_plugins(struct call *call)
     answer_pipeline(call, status);
     gq_record_bool(call->answer, "rehearse", rehearses(call));
     for (size_t i = 0; i < count && status == GQ_OK; i++)
-        answer_version(&versions[i], call->answer);
+        answer_version(call->c->p, &versions[i], call->answer);
     free(versions);
 }
 

@@ -79,6 +79,16 @@ bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *vers
     return is_its;
 }
 
+bool gq_canary_before(struct gq_pipeline *p, const char *stage, uint64_t *results, uint64_t *failed)
+{
+    pthread_mutex_lock(&p->versions->lock);
+    const bool is_its = p->canary.on && strcmp(p->versions->stage[p->canary.stage].name, stage) == 0;
+    *results = p->canary.results_before;
+    *failed = p->canary.failed_before;
+    pthread_mutex_unlock(&p->versions->lock);
+    return is_its;
+}
+
 /* --- what both have served ------------------------------------------------------------------------------------------
  */
 
@@ -131,6 +141,8 @@ static void take_stock(struct watch *w)
     pthread_mutex_lock(&p->versions->lock);
     w->results_before = live->results;
     w->failed_before = live->failed;
+    p->canary.results_before = live->results;
+    p->canary.failed_before = live->failed;
     if (w->before) {
         *w->before = *live->latency;
         note_calm(live);

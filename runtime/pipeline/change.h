@@ -43,6 +43,8 @@ gq_status gq_change_canary(struct gq_change *change, const gq_swap_opts *opts);
 /* Is there a canary of this stage? Then it will be rolled back, unless it has just gone live, and *version is its
  * number. Any thread; canary.c */
 bool gq_canary_call_off(struct gq_pipeline *p, const char *stage, uint32_t *version);
+/* And what had its live version served before it? Any thread, once there are versions; canary.c */
+bool gq_canary_before(struct gq_pipeline *p, const char *stage, uint64_t *results, uint64_t *failed);
 /* A version that was built and is not switched to is given up. Completes the result. */
 void gq_change_finish(struct gq_change *change);
 

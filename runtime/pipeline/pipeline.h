@@ -46,7 +46,8 @@ struct gq_pipeline {
     struct gq_canary { /* under versions->lock */
         bool on, called_off;
         uint32_t stage, version;
-    } canary; /* of the change that is being made */
+        uint64_t results_before, failed_before; /* of the live version, when its watch began */
+    } canary;                                   /* of the change that is being made */
 
     void (*note)(void *context, const char *sentence); /* of gq_open_opts; NULL: nobody listens */
     void *note_context;

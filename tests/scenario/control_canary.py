@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """control_canary.py - gpuq swap --canary against a running pipeline: the new version serves a share of the messages while both are
 watched, and then all or none. Whatever ends it, no message is lost, and the log says what was compared."""
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
+import termios
 import time
 import harness
 from harness import only_on, until
@@ -319,9 +322,10 @@ class Canaries(Operated):
         self.assertEqual(said, {"GQ_OK", "GQ_ERR_FULL"})
         self.stop(self.run_)
 
-    def on_a_terminal(self, file, *arguments):
+    def on_a_terminal(self, file, *arguments, columns=80):
         """Standard error of a swap, as a terminal has it."""
         master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
         client = self.start("swap", *arguments, "--canary", "50%", "--canary-for", "1500ms", "--canary-p99", "100000%", "a", file, stderr=slave)
         os.close(slave)
         data = b""
@@ -344,8 +348,23 @@ class Canaries(Operated):
         self.assertEqual((lines[0], lines[-1]), ("", ""), said)  # it is taken away
         for line in lines[1:-1]:
             self.assertRegex(line, r"\A  canary version 2: \d+, 0 failed; live version 1: \d+, 0 failed\Z")
-            self.assertLess(len(line), 80)
         self.assertEqual(self.on_a_terminal(self.a, "--json"), "")
+        self.stop(self.run_)
+
+    def test_what_stands_in_its_line_is_of_the_canarys_time(self):
+        self.served(10000)
+        said = self.on_a_terminal(self.b)
+        counts = [tuple(map(int, n)) for n in re.findall(r"  canary version 2: (\d+), 0 failed; live version 1: (\d+), 0 failed", said)]
+        self.assertTrue(counts, said)
+        self.assertLess(max(live for _, live in counts), 9000, said)  # 1.5 s of 2,000/s, on a slow machine more
+        self.assertNotIn("beside_messages", self.ask("plugins")["versions"][1])
+        self.stop(self.run_)
+
+    def test_its_line_is_no_longer_than_the_terminal_is_wide(self):
+        said = self.on_a_terminal(self.b, columns=40).split("\r\x1b[K")
+        self.assertGreaterEqual(len(said), 3, said)
+        for line in said[1:-1]:
+            self.assertEqual((len(line), line[:19]), (39, "  canary version 2:"), said)
         self.stop(self.run_)
 
 

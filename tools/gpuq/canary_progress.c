@@ -14,7 +14,6 @@
 
 #define LOOK_MS 1000
 #define CONNECT_MS 1000u
-#define LINE_MAX_CHARS 79 /* one that is longer than the terminal is wide cannot be drawn over */
 
 static const struct gq_record *find(const struct gq_answer *a, const char *stage, gq_version_state state)
 {
@@ -26,24 +25,24 @@ static const struct gq_record *find(const struct gq_answer *a, const char *stage
     return NULL;
 }
 
-/* As gpuq plugins has it: since it began to serve. */
-static void add_served(const char *what, const struct gq_record *version, struct gq_text *out)
+/* Of the canary's time; not of one that has ended since. */
+static bool add_served(const char *what, const struct gq_record *version, const char *messages, const char *failed,
+                       struct gq_text *out)
 {
-    gq_text_printf(out, "%s %s: %s, %s failed", what, gq_record_value(version, "version"),
-                   gq_record_value(version, "messages"), gq_record_value(version, "failed"));
+    const char *served = gq_record_value(version, messages), *of_them = gq_record_value(version, failed);
+    if (!served || !of_them)
+        return false;
+    gq_text_printf(out, "%s %s: %s, %s failed", what, gq_record_value(version, "version"), served, of_them);
+    return true;
 }
 
 static void draw(const struct gq_answer *a, const char *stage)
 {
     const struct gq_record *canary = find(a, stage, GQ_VERSION_CANARY), *live = find(a, stage, GQ_VERSION_LIVE);
     struct gq_text line = {0};
-    char cut[LINE_MAX_CHARS + 1];
-    if (!canary || !live)
-        return;
-    add_served("  canary version", canary, &line);
-    add_served("; live version", live, &line);
-    snprintf(cut, sizeof cut, "%s", gq_text_str(&line));
-    gpuq_console_progress(cut);
+    if (canary && live && add_served("  canary version", canary, "messages", "failed", &line) &&
+        add_served("; live version", live, "beside_messages", "beside_failed", &line))
+        gpuq_console_progress(gq_text_str(&line));
     gq_text_finish(&line);
 }
 

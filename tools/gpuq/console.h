@@ -5,6 +5,7 @@
 
 /* A line, or several; the newline at the end is added. What progress stood there is gone until it is drawn again. */
 void gpuq_console_line(const char *text);
+/* No more of it than the terminal is wide. */
 void gpuq_console_progress(const char *text);
 /* Takes the line of progress away. */
 void gpuq_console_clear(void);
