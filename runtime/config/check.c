@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/assert.h"
 #include "base/file.h"
 #include "config/golden.h"
@@ -281,6 +282,15 @@ void gq_conf_check_read(const struct gq_conf *conf, const char *path, const char
 /* --- delivery ------------------------------------------------------------------------------------------------------
  */
 
+static void check_regular(struct gq_reading *r, struct gq_yaml *at, const char *path)
+{
+    struct stat info;
+    if (at && !at->bad && path && stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        gq_read_refuse(r, at, false,
+                       "delivery: exactly_once goes on in the middle of a file, and this is no regular file: name "
+                       "another, or leave delivery out");
+}
+
 static void check_delivery(struct gq_reading *r, struct gq_yaml *root)
 {
     const struct gq_conf *conf = r->conf;
@@ -288,11 +298,15 @@ static void check_delivery(struct gq_reading *r, struct gq_yaml *root)
     if (!at || at->bad || conf->delivery != GQ_DELIVERY_EXACTLY_ONCE || !is_good(find(root, "source")) ||
         !is_good(find(root, "sink")))
         return;
-    if (conf->source.kind != GQ_SOURCE_FILE || conf->sink.kind != GQ_SINK_FILE)
+    if (conf->source.kind != GQ_SOURCE_FILE || conf->sink.kind != GQ_SINK_FILE) {
         gq_read_refuse(r, at, false,
                        "exactly_once is for source file with sink file, and these are %s and %s: name files, or leave "
                        "it out",
                        gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
+        return;
+    }
+    check_regular(r, find(root, "source.file.path"), conf->source.path);
+    check_regular(r, find(root, "sink.file.path"), conf->sink.path);
 }
 
 /* --- journal -------------------------------------------------------------------------------------------------------

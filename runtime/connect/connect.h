@@ -30,10 +30,9 @@ struct gq_source_ops {
     gq_status (*open)(const struct gq_conf *conf, int interrupt_fd, struct gq_source **out);
     enum gq_next (*next)(struct gq_source *source, uint8_t *buffer, uint32_t cap, uint32_t *len, bool may_wait);
     void (*close)(struct gq_source *source);
-    /* For exactly-once delivery; NULL: the source cannot go on where an earlier run stopped. Whether it is one that
-     * can, before it is opened: GQ_ERR_DATA. How much of it the messages so far were, and a start behind as much,
-     * before the first message. GQ_ERR_DATA: there is not so much of it. */
-    gq_status (*check)(const struct gq_conf *conf);
+    /* For exactly-once delivery; NULL: the source cannot go on where an earlier run stopped. How much of it the
+     * messages so far were, and a start behind as much, before the first message. GQ_ERR_DATA: there is not so much of
+     * it. */
     void (*tell)(const struct gq_source *source, uint64_t *position, uint64_t *records);
     gq_status (*resume)(struct gq_source *source, uint64_t position, uint64_t records);
 };

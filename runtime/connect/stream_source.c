@@ -337,17 +337,6 @@ static gq_status resume_line(const struct stream *s, uint64_t *position, uint64_
     return GQ_OK;
 }
 
-static gq_status refuse_kind(const char *name)
-{
-    return gq_error_set(GQ_ERR_DATA, "%s is no regular file, and nobody can go on in the middle of another one", name);
-}
-
-static gq_status file_check(const struct gq_conf *conf)
-{
-    struct stat info;
-    return stat(conf->source.path, &info) != 0 || S_ISREG(info.st_mode) ? GQ_OK : refuse_kind(conf->source.path);
-}
-
 static gq_status stream_resume(struct gq_source *source, uint64_t position, uint64_t records)
 {
     struct stream *s = (struct stream *)source;
@@ -355,7 +344,8 @@ static gq_status stream_resume(struct gq_source *source, uint64_t position, uint
     if (fstat(s->fd, &info) != 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", s->name);
     if (!S_ISREG(info.st_mode))
-        return refuse_kind(s->name);
+        return gq_error_set(GQ_ERR_DATA, "%s is no regular file, and nobody can go on in the middle of another one",
+                            s->name);
     if ((uint64_t)info.st_size < position)
         return gq_error_set(GQ_ERR_DATA,
                             "%s has %" PRIu64 " bytes, and an earlier run is done with %" PRIu64
@@ -382,7 +372,6 @@ const struct gq_source_ops gq_source_file = {.kind = GQ_SOURCE_FILE,
                                              .open = open_file,
                                              .next = stream_next,
                                              .close = stream_close,
-                                             .check = file_check,
                                              .tell = stream_tell,
                                              .resume = stream_resume};
 const struct gq_source_ops gq_source_stdin = {

@@ -11,14 +11,9 @@ gq_status gq_delivery_open(struct gq_delivery *d, const struct gq_conf *conf, st
     *from = (struct gq_checkpoint_mark){0};
     if (conf->delivery != GQ_DELIVERY_EXACTLY_ONCE)
         return GQ_OK;
-    const struct gq_sink_ops *sink = gq_sink_find(conf->sink.kind);
-    gq_status status = gq_source_find(conf->source.kind)->check(conf);
+    gq_status status = gq_checkpoint_open(conf, &d->checkpoint, from);
     if (status == GQ_OK)
-        status = sink->check(conf, 0); /* what can never be gone on with gets no checkpoint */
-    if (status == GQ_OK)
-        status = gq_checkpoint_open(conf, &d->checkpoint, from);
-    if (status == GQ_OK)
-        status = sink->check(conf, from->out_bytes);
+        status = gq_sink_find(conf->sink.kind)->check(conf, from->out_bytes);
     d->resumed = from->records;
     d->life = status == GQ_OK ? ((uint32_t)from->life & GQ_LIFE_MAX) | 1 : 0;
     return status;

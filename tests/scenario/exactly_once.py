@@ -211,16 +211,15 @@ class ExactlyOnce(harness.Scenario):
 
     def test_files_that_are_no_files_are_refused(self):
         os.mkfifo(self.path("fifo"))
-        code, _, err = self.finish(self.start("run", self.exact(source={"file": {"path": self.path("fifo")}})))
-        self.assertEqual(code, 65, err)
-        self.assertIn("fifo is no regular file, and nobody can go on in the middle of another one", err)
         os.symlink("/dev/null", self.path("null"))
-        for kind in ("fifo", "null"):
-            code, _, err = self.finish(self.start("run", self.exact(sink={"file": {"path": self.path(kind)}})), timeout=20)
-            self.assertEqual(code, 65, err)
-            self.assertIn(kind + " is no regular file, and nothing else can be cut to what an earlier run made", err)
-            self.assertFalse(os.path.exists(self.path(kind) + ".checkpoint"))
-        self.assertFalse(os.path.exists(self.out) or os.path.exists(self.out + ".checkpoint"))
+        for side, kind in (("source", "fifo"), ("sink", "fifo"), ("sink", "null")):
+            file = self.exact(**{side: {"file": {"path": self.path(kind)}}})
+            for command in ("lint", "run"):
+                code, out, err = self.finish(self.start(command, file), timeout=20)
+                self.assertEqual(code, 78, err)
+                self.assertIn(f"error: {side}.file.path: delivery: exactly_once goes on in the middle of a file, and this is no regular file: ",
+                              out.decode() + err)
+        self.assertFalse(os.path.exists(self.out) or os.path.exists(self.path("fifo.checkpoint")) or os.path.exists(self.path("null.checkpoint")))
 
     def test_an_output_that_is_gone_is_refused_and_not_made(self):
         self.finished()
