@@ -103,6 +103,36 @@ gq_status gq_dead_open(struct gq_dead_file *file)
     return open_file(file, 0);
 }
 
+/* What speaks against the file, or against making it in its folder; 0: nothing. */
+static int try_place(const char *path, bool *is_there)
+{
+    int err = access(path, R_OK | W_OK) == 0 ? 0 : errno;
+    *is_there = err != ENOENT;
+    if (*is_there)
+        return err;
+    char *folder = gq_path_folder(path);
+    err = folder && access(folder, W_OK | X_OK) == 0 ? 0 : errno;
+    free(folder);
+    return err;
+}
+
+gq_status gq_dead_check(const char *path)
+{
+    bool is_there;
+    const int err = try_place(path, &is_there);
+    if (err == 0)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_IO,
+                        "dead letters go to %s, which cannot be %s (%s): name another file in "
+                        "on_error.dead_letter.file.path",
+                        path, is_there ? "written" : "made", strerror(err));
+}
+
+gq_status gq_dead_explain(const char *path, gq_status status)
+{
+    return status == GQ_ERR_IO && gq_dead_check(path) != GQ_OK ? GQ_ERR_IO : status;
+}
+
 /* --- letters ------------------------------------------------------------------------------------------------------ */
 
 static gq_status check_room(const struct gq_dead_file *file, const struct gq_dead_letter *letter, size_t len)
@@ -121,7 +151,7 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     struct gq_text record = {0};
     if (file->broken)
         return gq_error_set(GQ_ERR_IO, "%s: writing a dead letter failed before, and the file is given up", file->path);
-    gq_status status = open_file(file, O_CREAT);
+    gq_status status = gq_dead_explain(file->path, open_file(file, O_CREAT));
     if (status == GQ_OK)
         status = gq_dead_write_letter(&record, letter);
     if (status == GQ_OK)

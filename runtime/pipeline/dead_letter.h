@@ -63,6 +63,11 @@ void gq_dead_tell(struct gq_dead_letter *letter, const struct gq_dead_end *end, 
  * much). A file that is not there is made by the first letter; GQ_OK, fd is -1. GQ_ERR_IO: a symbolic link, no file, or
  * another writer has it. GQ_ERR_DATA: no file of dead letters, one of a version unknown here, or a damaged one. */
 gq_status gq_dead_open(struct gq_dead_file *file);
+/* Whether there can be letters in a file, there or not, by the modes of what is there: makes nothing. GQ_ERR_IO: the
+ * sentence says which setting names another. */
+gq_status gq_dead_check(const char *path);
+/* The status of an opening; where it is the place that is wrong, with that sentence. */
+gq_status gq_dead_explain(const char *path, gq_status status);
 /* Appends one letter. An error means that it is not kept: the caller stops. */
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter);
 /* After gq_dead_open: cuts the letters at the end of the file that are of file->life, and of messages behind

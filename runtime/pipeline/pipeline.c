@@ -261,6 +261,19 @@ static gq_status add_first_lane(struct gq_pipeline *p)
     return status;
 }
 
+/* A file that somebody named was looked at when the pipeline was read. Of this one nobody knows, and most runs never
+ * need it. */
+static gq_status open_letters(struct gq_pipeline *p)
+{
+    char text[GQ_ERROR_TEXT_MAX];
+    const gq_status status = gq_dead_explain(p->dead_file.path, gq_dead_open(&p->dead_file));
+    if (status != GQ_OK || p->conf->own_letters || !p->note || gq_dead_check(p->dead_file.path) == GQ_OK)
+        return status;
+    snprintf(text, sizeof text, "%s; the first message that fails ends the run", gq_error_text());
+    p->note(p->note_context, text);
+    return GQ_OK;
+}
+
 static gq_status open_connectors(struct gq_pipeline *p)
 {
     const struct gq_source_ops *source = gq_source_find(p->conf->source.kind);
@@ -273,7 +286,7 @@ static gq_status open_connectors(struct gq_pipeline *p)
     p->dead_file.life = p->delivery.life;
     p->dead_file.position = p->delivery.resumed;
     if (status == GQ_OK && sink && p->dead_file.path)
-        status = gq_dead_open(&p->dead_file);
+        status = open_letters(p);
     if (status == GQ_OK && source)
         status = source->open(p->conf, p->interrupt_fd, &p->source);
     if (status == GQ_OK && sink)

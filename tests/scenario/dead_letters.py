@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """dead_letters.py - what no retry could save is kept, whole, with its reason; and a run that cannot keep it stops."""
+import ctypes
 import fcntl
 import itertools
 import json
@@ -12,6 +13,11 @@ from harness import ECHO, lines
 
 FAILS = "if (in.len && in.payload[0] == 'f') return gq_fail(out, 4242);" + ECHO
 FAILED, TOO_LONG = 1, 2
+
+
+def without_override():
+    """For root, whom no mode of a file keeps out: takes CAP_DAC_OVERRIDE from what comes after."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 class DeadLetters(harness.Scenario):
@@ -106,6 +112,24 @@ class DeadLetters(harness.Scenario):
             else:
                 self.assertEqual(self.read()[:len(lines(messages[:50]))], lines(messages[:50]))
                 self.assertNotIn(b"f1", self.read())
+
+    def test_a_default_place_that_cannot_be_written_is_told_at_the_start(self):
+        os.mkdir(self.path("closed"))
+        file = self.path("closed/p.yaml")
+        os.rename(self.pipeline(self.stages(), source=self.source([b"ok", b"f1"]), name="p"), file)
+        said = f"dead letters go to {self.path('closed/p.dlq')}, which cannot be made (Permission denied): name another file in on_error.dead_letter.file.path"
+        os.chmod(self.path("closed"), 0o500)
+        code, _, err = self.gpuq("run", file, preexec_fn=without_override)
+        self.assertEqual(code, 74, err)
+        self.assertEqual(err.splitlines()[0], f"gpuq run: note: {said}; the first message that fails ends the run")
+        self.assertIn(f"gpuq run: {said}\n", err)
+        self.source([b"ok"])
+        code, _, err = self.gpuq("run", "--quiet", file, preexec_fn=without_override)
+        self.assertEqual((code, err.count("\n")), (0, 1), err)
+        self.write("closed/p.dlq", b"")
+        os.chmod(self.path("closed/p.dlq"), 0o400)
+        code, _, err = self.gpuq("run", "--quiet", file, preexec_fn=without_override)
+        self.assertEqual((code, err), (74, f"gpuq run: {said.replace('made', 'written')}\n"))
 
     # --- a file that is full, damaged, torn, another's or another thing -------------------------------------------------
 
