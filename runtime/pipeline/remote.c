@@ -20,18 +20,15 @@
 #define LOST_LOOK_MS 5u  /* between two looks whether a worker is lost */
 #define LOST_SURE_MS 1u  /* to the second one */
 #define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
+#define SLICE_MS 5u      /* between two looks at a worker that owes an answer */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
 
-/* An answer that came late would be taken for the answer to the next request. */
-static gq_status give_up(struct gq_remote *remote, gq_status status)
+/* An answer that came late would be taken for the answer to the next request. The error says why. */
+static gq_status give_up(struct gq_remote *remote)
 {
-    if (status == GQ_ERR_TIMEOUT)
-        snprintf(remote->last_word, sizeof remote->last_word, "the worker did not answer within %u ms and was ended",
-                 remote->answer_ms);
-    else
-        snprintf(remote->last_word, sizeof remote->last_word, "%.*s", GQ_PACKET_TEXT - 1, gq_error_text());
+    snprintf(remote->last_word, sizeof remote->last_word, "%.*s", GQ_PACKET_TEXT - 1, gq_error_text());
     gq_assert(remote->process.pid > 0); /* 0 would be all of us */
     kill(remote->process.pid, SIGKILL);
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->last_word);
@@ -99,20 +96,60 @@ bool gq_remote_was_replaced(struct gq_remote *remote, uint32_t deaths)
     return !gq_link_dead(&remote->link);
 }
 
+/* With the lock. A worker may stand still with all of its threads as soon as it has met a message, which it may before
+ * it has answered that it starts. The keeper looks at one that serves; but it is the keeper that waits for one which is
+ * to serve, or is given lanes that came meanwhile. */
+static const char *look_at(const struct gq_remote *remote)
+{
+    if (remote->onlooker)
+        return remote->onlooker->look(remote->onlooker->arg);
+    if (!remote->away || !pthread_equal(remote->renewer, pthread_self()))
+        return NULL;
+    remote->keeper->look(remote->keeper->arg);
+    return remote->ended_why;
+}
+
+/* With the lock. True: it makes no sense to wait for an answer any longer, and the error says why. */
+static bool is_over(const struct gq_remote *remote, uint64_t deadline)
+{
+    const char *why = look_at(remote);
+    if (why)
+        gq_error_set(GQ_ERR_DEVICE, "%s", why);
+    else if (gq_clock_past(deadline))
+        gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within %u ms and was ended", remote->answer_ms);
+    else
+        return false;
+    return true;
+}
+
+/* With the lock. */
+static gq_status await_answer(struct gq_remote *remote, uint32_t asked, struct gq_packet *reply)
+{
+    const uint64_t deadline = gq_clock_deadline(remote->answer_ms);
+    for (;;) {
+        bool astray;
+        const uint32_t slice_ms = remote->answer_ms < SLICE_MS ? remote->answer_ms : SLICE_MS;
+        gq_status status = gq_reply_receive(remote->process.channel, asked, slice_ms, reply, &astray);
+        if (!astray)
+            return status;
+        if (status != GQ_ERR_TIMEOUT || is_over(remote, deadline))
+            return give_up(remote);
+    }
+}
+
 /* With the lock. */
 static gq_status ask_locked(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
                             struct gq_packet *reply)
 {
-    bool astray = false;
     *reply = (struct gq_packet){.type = packet->type}; /* until there is one */
     gq_status status = gq_link_dead(&remote->link)
                            ? gq_error_set(GQ_ERR_DEVICE, "%s", remote->why)
                            : gq_channel_send(remote->process.channel, packet, sizeof *packet, fds, fd_count);
     if (status == GQ_OK)
-        status = gq_reply_receive(remote->process.channel, packet->type, remote->answer_ms, reply, &astray);
+        status = await_answer(remote, packet->type, reply);
     if (status != GQ_OK && reply->type == GQ_PACKET_DIED)
         snprintf(remote->last_word, sizeof remote->last_word, "%s", reply->text);
-    return astray ? give_up(remote, status) : status;
+    return status;
 }
 
 gq_status gq_remote_ask(struct gq_remote *remote, const struct gq_packet *packet, const int *fds, size_t fd_count,
@@ -215,7 +252,7 @@ static void send_new_lanes(struct gq_remote *remote)
     for (; remote->lanes_given < remote->lane_count && status == GQ_OK; remote->lanes_given++)
         status = send_lane(remote, remote->lane[remote->lanes_given], &reply);
     if (status != GQ_OK && !is_ending(remote, status, &reply))
-        give_up(remote, status);
+        give_up(remote);
 }
 
 gq_status gq_remote_take_over(struct gq_remote *remote, struct gq_lane *lane, const struct gq_lane_range *range)

@@ -17,9 +17,15 @@ struct gq_versions;
 struct gq_remote_keeper {
     void *arg;
     uint32_t look_ms;
-    void (*look)(void *arg);       /* every look_ms, or more often, while the worker lives */
+    void (*look)(void *arg);       /* every look_ms, or more often, while the worker lives, also while it starts */
     gq_status (*renew)(void *arg); /* it is buried: GQ_OK when another serves in its place;
                                                        GQ_ERR_NOT_READY: none was to; else the sentence is the end's */
+};
+
+/* Who looks at a worker that owes an answer, and has no keeper for that. Called by the thread that waits for it. */
+struct gq_remote_onlooker {
+    void *arg;
+    const char *(*look)(void *arg); /* why it is to be ended, which is kept by copy; NULL: it may take its time */
 };
 
 /* A change has the first word with a worker that takes over, before that serves. */
@@ -34,7 +40,8 @@ struct gq_remote {
     pthread_mutex_t lock; /* one request at a time, and `why` */
     pthread_t watcher;
     bool watched;
-    const struct gq_remote_keeper *keeper; /* not owned; NULL: the death of the worker is the end */
+    const struct gq_remote_keeper *keeper;     /* not owned; NULL: the death of the worker is the end */
+    const struct gq_remote_onlooker *onlooker; /* not owned; NULL: there is none */
     enum gq_backend_kind backend;
     uint32_t threads;
     pthread_cond_t renewed;     /* `away` has ended */

@@ -36,6 +36,8 @@ static void look(void *arg)
     page = p->remote->link.worker;
     s->budget.is_cut = gq_channel_is_cut(p->remote->process.channel);
     s->hung = gq_budget_look(&s->budget, page, p->conf, &s->hung_block);
+    if (p->remote->away) /* one that starts is waited for as long as for any answer, if it is inside of no message */
+        s->budget.moved_ns = 0;
     if (gq_budget_is_silent(&s->budget, page, gq_supervisor_silent_ms(s))) {
         s->budget.moved_ns = 0;
         s->silent = waiting_messages(p) > 0;
@@ -218,6 +220,7 @@ static gq_status give_lanes(struct gq_supervisor *s)
 static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
 {
     const struct gq_epoch_code code = gq_epoch_live(s->p);
+    gq_budget_reset(&s->budget);
     gq_status status = gq_remote_begin(s->p->remote, gq_reserve_take(&s->reserve));
     if (status == GQ_OK)
         status = gq_epoch_load(s->p, s->p->remote, &code);
@@ -306,7 +309,6 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
     gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
     s->hung = s->silent = false;
-    gq_budget_reset(&s->budget);
     if (count)
         gq_reserve_grow(&s->reserve);
     gq_status status = try_suspects(s, suspects, count);

@@ -52,6 +52,17 @@ void gq_trial_end(struct gq_trial *trial)
     trial->remote = NULL;
 }
 
+/* It may stand still inside of a message before it has answered that it starts, or has been given another. */
+static const char *look_at_starting(void *arg)
+{
+    struct gq_trial *trial = arg;
+    const bool hung = gq_budget_look(&trial->budget, trial->remote->link.worker, trial->p->conf, &trial->hung);
+    trial->budget.moved_ns = 0; /* while it has nothing to do */
+    if (gq_remote_expected(trial->p->remote))
+        return "the worker was stopped";
+    return hung ? GQ_BUDGET_HUNG : NULL;
+}
+
 static gq_status start(struct gq_trial *trial, const struct gq_epoch_code *code)
 {
     struct gq_pipeline *p = trial->p;
@@ -60,6 +71,10 @@ static gq_status start(struct gq_trial *trial, const struct gq_epoch_code *code)
     trial->windows = 0;
     gq_status status = gq_remote_create(p->conf, p->backend, 1, p->versions, NULL, &ready, &trial->remote);
     gq_process_end(&ready, 0); /* if it was not taken */
+    if (status == GQ_OK) {
+        trial->onlooker = (struct gq_remote_onlooker){trial, look_at_starting};
+        trial->remote->onlooker = &trial->onlooker;
+    }
     gq_reserve_start(&p->supervisor.reserve);
     return status == GQ_OK ? gq_epoch_load(p, trial->remote, code) : status;
 }
@@ -99,7 +114,7 @@ static bool look_at_ends(struct batch *b)
 }
 
 /* Until all messages or their worker have ended. */
-static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *hung)
+static enum gq_verdict watch(struct gq_trial *trial, struct batch *b)
 {
     struct gq_pipeline *p = trial->p;
     const struct gq_worker_page *page = trial->remote->link.worker;
@@ -108,15 +123,15 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
         const bool dead = gq_link_dead(&trial->remote->link);
         if (look_at_ends(b))
             return GQ_VERDICT_ENDED;
-        if (dead)
-            return GQ_VERDICT_FAULTED;
-        if (gq_remote_expected(p->remote)) {
+        if (gq_remote_expected(p->remote)) { /* and it may have been ended for that */
             gq_error_set(GQ_ERR_SHUTDOWN, "the worker was stopped");
             return GQ_VERDICT_NONE;
         }
+        if (dead)
+            return GQ_VERDICT_FAULTED;
         if (look % CUT_LOOKS == 0)
             trial->budget.is_cut = gq_channel_is_cut(channel);
-        if (gq_budget_look(&trial->budget, page, p->conf, hung)) {
+        if (gq_budget_look(&trial->budget, page, p->conf, &trial->hung)) {
             gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
             return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
         }
@@ -131,14 +146,14 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b, uint32_t *
 
 /* Notes which messages the worker was inside of when it ended: with a pipeline of several steps on a device, one of
  * each. False: of none. Somebody may kill it at any time. */
-static bool note_met(const struct gq_trial *trial, struct batch *b, uint32_t hung)
+static bool note_met(const struct gq_trial *trial, struct batch *b)
 {
     struct gq_trial_message *last = NULL;
     uint32_t met = 0;
     const struct gq_worker_page *page = trial->remote->link.worker;
     const uint32_t room = gq_suspects_room(page);
     struct gq_suspect *list = malloc(room * sizeof *list);
-    const uint32_t count = list ? gq_suspects_find(page, trial->p->queue, hung, list, room) : 0;
+    const uint32_t count = list ? gq_suspects_find(page, trial->p->queue, trial->hung, list, room) : 0;
     for (uint32_t i = 0, m = 0; i < count; i++) {
         while (m < b->count && b->message[m].suspect.id < list[i].id)
             m++;
@@ -209,9 +224,9 @@ static uint32_t lanes_of(const struct gq_trial_message *messages, uint32_t count
 static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_code *code, struct batch *b,
                                 uint32_t *fault)
 {
-    uint32_t hung = GQ_BLOCK_NONE;
     enum gq_verdict verdict = GQ_VERDICT_NONE;
     const bool new = !trial->remote;
+    trial->hung = GQ_BLOCK_NONE;
     gq_status status = new ? start(trial, code) : GQ_OK;
     if (status == GQ_OK)
         status = open_windows(trial, b);
@@ -219,16 +234,16 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
         status = unless_dead(trial, gq_remote_run(trial->remote));
     if (status == GQ_OK) {
         gq_link_ring_worker(&trial->remote->link);
-        verdict = watch(trial, b, &hung);
+        verdict = watch(trial, b);
     }
     if (verdict == GQ_VERDICT_FAULTED) {
-        const bool lives = hung != GQ_BLOCK_NONE; /* and may be ending at this moment */
+        const bool lives = trial->hung != GQ_BLOCK_NONE; /* and may be ending at this moment */
         *fault = gq_fault_code(trial->remote->link.worker, lives, lives ? 0 : trial->remote->wait_status);
         if (lives)
             gq_error_set(GQ_ERR_DEVICE, GQ_BUDGET_HUNG);
         else
             gq_remote_check(trial->remote);
-        verdict = note_met(trial, b, hung) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
+        verdict = note_met(trial, b) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
     if (verdict != GQ_VERDICT_ENDED)
         gq_trial_end(trial);

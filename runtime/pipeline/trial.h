@@ -27,7 +27,9 @@ bool gq_epoch_may_ask_again(uint64_t deadline_ns);
 struct gq_trial {
     struct gq_pipeline *p;
     struct gq_remote *remote; /* NULL: none lives */
+    struct gq_remote_onlooker onlooker;
     struct gq_budget budget;
+    uint32_t hung;    /* the block that was over its time; GQ_BLOCK_NONE */
     uint32_t windows; /* that the worker has been given */
 };
 
