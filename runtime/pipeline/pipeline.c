@@ -479,10 +479,13 @@ gq_status gq_pipeline_stop(struct gq_pipeline *p, uint32_t drain_ms)
     if (p->phase != GQ_PHASE_STARTED)
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_stop comes once, after gq_start");
     gq_status status = GQ_OK;
+    const uint64_t deadline = gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms);
     gq_pipeline_interrupt(p);
-    gq_handle_close(p->handle); /* no new messages; waits until no thread is inside */
+    if (p->remote)
+        gq_remote_end_by(p->remote, deadline); /* a thread's first message waits for an answer */
+    gq_handle_close(p->handle);                /* no new messages; waits until no thread is inside */
     if (p->queue && outcome(p) == GQ_OK)
-        status = drain(p, gq_clock_deadline(drain_ms ? drain_ms : (uint32_t)p->conf->drain_ms));
+        status = drain(p, deadline);
     if (status != GQ_OK)
         gq_pipeline_fail(p, status);
     if (p->remote)

@@ -15,12 +15,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LOOKS 128        /* that a waiting thread takes before it asks for the time */
-#define YIELDS 4         /* turns it gives away before it sleeps */
-#define LOST_LOOK_MS 5u  /* between two looks whether a worker is lost */
-#define LOST_SURE_MS 1u  /* to the second one */
-#define ANSWER_MS 30000u /* how long a request may take, unless somebody is less patient */
-#define SLICE_MS 5u      /* between two looks at a worker that owes an answer */
+#define LOOKS 128         /* that a waiting thread takes before it asks for the time */
+#define YIELDS 4          /* turns it gives away before it sleeps */
+#define LOST_LOOK_MS 5u   /* between two looks whether a worker is lost */
+#define LOST_SURE_MS 1u   /* to the second one */
+#define ANSWER_MS 30000u  /* how long a request may take, unless somebody is less patient */
+#define SLICE_MS 5u       /* between two looks at a worker that owes an answer */
+#define END_LATE_MS 1000u /* how much longer than a stop's drain */
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
@@ -112,11 +113,14 @@ static const char *look_at(const struct gq_remote *remote)
 /* With the lock. True: it makes no sense to wait for an answer any longer, and the error says why. */
 static bool is_over(const struct gq_remote *remote, uint64_t deadline)
 {
+    const uint64_t end = __atomic_load_n(&remote->end_ns, __ATOMIC_ACQUIRE);
     const char *why = look_at(remote);
     if (why)
         gq_error_set(GQ_ERR_DEVICE, "%s", why);
     else if (gq_clock_past(deadline))
         gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within %u ms and was ended", remote->answer_ms);
+    else if (end && gq_clock_past(end))
+        gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within the time of the drain and was ended");
     else
         return false;
     return true;
@@ -507,6 +511,13 @@ void gq_remote_end_watched(struct gq_remote *remote, const char *why)
 {
     remote->ended_why = why;
     kill(remote->process.pid, SIGKILL);
+}
+
+void gq_remote_end_by(struct gq_remote *remote, uint64_t deadline_ns)
+{
+    const uint64_t late_ns = END_LATE_MS * UINT64_C(1000000);
+    __atomic_store_n(&remote->end_ns, deadline_ns < UINT64_MAX - late_ns ? deadline_ns + late_ns : UINT64_MAX,
+                     __ATOMIC_RELEASE);
 }
 
 void gq_remote_expect_end(struct gq_remote *remote)

@@ -42,6 +42,7 @@ struct gq_remote {
     bool watched;
     const struct gq_remote_keeper *keeper;     /* not owned; NULL: the death of the worker is the end */
     const struct gq_remote_onlooker *onlooker; /* not owned; NULL: there is none */
+    uint64_t end_ns;                           /* atomic: no request waits for longer; 0: no end was asked for */
     enum gq_backend_kind backend;
     uint32_t threads;
     pthread_cond_t renewed;     /* `away` has ended */
@@ -143,6 +144,9 @@ gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, 
                         struct gq_swap_times *times);
 /* A version that is not live is no longer wanted, if the worker has it. */
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);
+/* A stop has begun, which may take until then: no request waits for much longer, and a worker that owes an answer by
+ * then is ended. */
+void gq_remote_end_by(struct gq_remote *remote, uint64_t deadline_ns);
 /* Nobody waits any more for what has not ended: no worker is made ready in the place of this one. */
 void gq_remote_expect_end(struct gq_remote *remote);
 /* Lets it finish what it holds and ends it, by force after `grace_ms`. GQ_ERR_DEVICE when its own sentence says that it

@@ -1,10 +1,10 @@
 /* A message lets its whole worker stand still, and the worker owes an answer: that it starts, for it may meet messages
- * before it has said so; or that it has a lane. The stage's timeout holds all the same, and where there is none a stop
- * does not wait for a trial.
+ * before it has said so; or that it has a lane, or other code. The stage's timeout holds all the same, and where there
+ * is none a stop takes no longer than its drain, and the time that a worker is given to end.
  *
  * Answers of workers that start and stand still then are lost (--wrap), as if they had not come so far.
  */
-#include <gpuqueue/runtime.h>
+#include <gpuqueue/swap.h>
 #include <pthread.h>
 #include "pipeline/pipeline.h"
 #include "pipeline/reply.h"
@@ -23,10 +23,10 @@
 enum { OF_EPOCH, OF_TRIAL, STARTS };
 
 static char folder[64];
-static uint32_t said_impatient;   /* atomic: notes of a worker that did not answer */
-static bool loses;                /* atomic: answers of those that start */
-static uint32_t lost[STARTS];     /* atomic: calls that waited in vain */
-static GpuQueue *late;            /* atomic: somebody's first message comes while a worker starts */
+static uint32_t said_impatient; /* atomic: notes of a worker that did not answer */
+static bool loses, gate;        /* atomic: answers of those that start; one is not told to start as long as it is set */
+static uint32_t lost[STARTS];   /* atomic: calls that waited in vain */
+static GpuQueue *late;          /* atomic: somebody's first message comes while a worker starts */
 static _Thread_local pid_t asked; /* the worker that starts; 0: none */
 static _Thread_local uint32_t of;
 
@@ -98,6 +98,8 @@ gq_status __wrap_gq_remote_succeed(struct gq_remote *remote)
     GpuQueue *q = __atomic_exchange_n(&late, NULL, __ATOMIC_ACQ_REL);
     if (q)
         REQUIRE(pthread_create(&other, NULL, send_first, q) == 0 && pthread_join(other, NULL) == 0, "a thread");
+    while (__atomic_load_n(&gate, __ATOMIC_ACQUIRE))
+        usleep(200);
     asked = remote->process.pid;
     of = OF_EPOCH;
     const gq_status status = __real_gq_remote_succeed(remote);
@@ -223,6 +225,36 @@ static gq_pipeline *open_and_hang(void)
     return p;
 }
 
+static void *swap_in_vain(void *p)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/b.cu", folder);
+    const gq_swap_opts opts = {.size = sizeof opts, .plugin = path};
+    REQUIRE(gq_swap(p, "s", &opts, NULL) == GQ_ERR_DEVICE, "a swap in a worker that stands still");
+    return NULL;
+}
+
+/* It holds the lock as long as there is no answer. */
+static void await_request(gq_pipeline *p)
+{
+    const uint64_t deadline = gq_clock_deadline(30000);
+    while (pthread_mutex_trylock(&p->remote->lock) == 0) {
+        pthread_mutex_unlock(&p->remote->lock);
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no request");
+    }
+}
+
+static void it_does_not_wait_for_a_request(void *(*ask)(void *), bool of_queue)
+{
+    pthread_t other;
+    gq_pipeline *p = open_and_hang();
+    REQUIRE(pthread_create(&other, NULL, ask, of_queue ? (void *)gq_queue(p) : (void *)p) == 0, "a thread");
+    await_request(p);
+    stop_in_time(p);
+    pthread_join(other, NULL);
+    gq_close(p);
+}
+
 static void it_does_not_wait_for_a_trial_that_starts(void)
 {
     gq_pipeline *p = open_and_hang();
@@ -235,13 +267,37 @@ static void it_does_not_wait_for_a_trial_that_starts(void)
     gq_close(p);
 }
 
+static void it_does_not_wait_for_an_epoch_that_starts(void)
+{
+    gq_pipeline *p = open_pipeline("off");
+    const pid_t first = fault_find("worker", 0);
+    send_one(p, "m");
+    take(p);
+    forget_lost();
+    __atomic_store_n(&loses, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&gate, true, __ATOMIC_RELEASE);
+    kill(first, SIGKILL);
+    while (kill(first, 0) == 0)
+        usleep(200);
+    send_one(p, "h");
+    __atomic_store_n(&gate, false, __ATOMIC_RELEASE);
+    await_lost(OF_EPOCH);
+    stop_in_time(p);
+    __atomic_store_n(&loses, false, __ATOMIC_RELEASE);
+    gq_close(p);
+}
+
 int main(void)
 {
     REQUIRE(place_make(folder, sizeof folder, "gpuq-unanswered"), "a folder");
     poison_write_text(folder, 'a', plugin);
+    poison_write_text(folder, 'b', plugin);
     alarm(ROUND_S);
     it_holds_for_one_that_starts();
     it_holds_for_one_that_is_given_lanes();
+    it_does_not_wait_for_a_request(send_first, true);
+    it_does_not_wait_for_a_request(swap_in_vain, false);
     it_does_not_wait_for_a_trial_that_starts();
+    it_does_not_wait_for_an_epoch_that_starts();
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
 }
