@@ -80,7 +80,7 @@ void control_show_refusal(const char *command, const struct gq_answer *a)
     size_t len = strlen(log);
     if (gq_answer_status(a) == GQ_ERR_DEVICE && *step) /* a worker is gone, which may be the one that served */
         fprintf(stderr, "gpuq %s: failed at step %s: %s\n", command, step, error);
-    else if (*step && live)
+    else if (*step && live && strcmp(command, "discard") != 0) /* which is about a version that does not serve */
         fprintf(stderr, "gpuq %s: refused at step %s; version %" PRIu64 " of %s serves on\n%s\n", command, step, live,
                 text(r, "stage"), error);
     else if (*step)
