@@ -89,7 +89,8 @@ typedef struct gq_swap_result {
     char log[GQ_SWAP_LOG_BYTES]; /* the compiler's messages, or the golden vector that differed; "" if there is nothing
                                     to say. Cut at a line's end. */
     uint64_t before_p99_ns;      /* of the live version, the lowest before a canary beside it; 0: not known */
-    uint32_t canary_cost; /* how long its messages take a thread, in percent of the live version's; 0: not known */
+    uint32_t canary_cost; /* how long its messages take a thread, in percent of the live version's (of its p99 before,
+                             if it had no result meanwhile); 0: not known */
     gq_p99_against canary_against; /* what canary_p99_ns was compared with */
     char stage[64];                /* the one that the change was about; "" where it came to none */
 } gq_swap_result;

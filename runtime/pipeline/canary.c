@@ -172,16 +172,23 @@ static void glance_for(struct watch *w, uint32_t us)
     }
 }
 
+/* How many glances find a message of the live version's in a thread. It may have had none yet, for those of the
+ * canary's before them: then at most as many as its p99 was long. 0: not known. */
+static double held_by_live(const struct watch *w)
+{
+    const double messages = (double)(w->live.results - w->live.unseen);
+    return messages > 0 ? (double)(w->live.held ? w->live.held : 1) / messages
+                        : (double)w->before_p99_ns / (GLANCE_US * 1000.0);
+}
+
 /* How long a message of the canary's holds a thread of the worker, in percent of one of the live version's; 0: not
  * measured. */
 static uint32_t cost(const struct watch *w)
 {
-    const double ours = (double)(w->canary.results - w->canary.unseen),
-                 theirs = (double)(w->live.results - w->live.unseen);
+    const double ours = (double)(w->canary.results - w->canary.unseen), theirs = held_by_live(w);
     if (w->canary.held < HELD_FROM || ours <= 0 || theirs <= 0)
         return 0;
-    const double percent =
-        100.0 * ((double)w->canary.held / ours) / ((double)(w->live.held ? w->live.held : 1) / theirs);
+    const double percent = 100.0 * ((double)w->canary.held / ours) / theirs;
     return percent < UINT32_MAX ? (uint32_t)percent : UINT32_MAX;
 }
 

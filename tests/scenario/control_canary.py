@@ -211,7 +211,7 @@ class Canaries(Operated):
         slow = self.plugin("slow", LOOP.format(10000000) + "out->out[0] = 's'; *out->out_len = 1;")
         self.served(2000)
         for version in (2, 3):  # what the first spoilt is not what the next is compared with
-            code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "1500ms", "a", slow)
+            code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "4s", "a", slow)
             self.assertEqual((code, out), (65, b""), err)
             self.assertRegex(err, rf"the canary of stage 'a', version {version}, was rolled back: its p99 is [\d.]+ us, and that of version 1 before it "
                              r"[\d.]+ us; canary_p99 allows 150 %; what is beside it waits for its messages, each of which takes the worker [\d.]+ times as long\n")
@@ -219,6 +219,14 @@ class Canaries(Operated):
         for line in self.audit(self.run_, command="swap", count=2):
             self.assertEqual((line["outcome"], line["canary_against"]), ("refused", "before"))
         self.assertEqual(self.live()["version"], 1)
+        self.stop(self.run_)
+
+    def test_one_behind_which_the_live_version_gets_no_turn_is_rolled_back(self):
+        slow = self.plugin("slow", LOOP.format(40000000) + "out->out[0] = 's'; *out->out_len = 1;")
+        self.served(2000)
+        answer = self.verdict(self.canary("--canary-for", "1500ms", "--canary-p99", "10%", file=slow), 65)
+        self.assertRegex(answer["error"], "was rolled back: its p99 is .* version 1 before it .* times as long$")
+        self.assertEqual(answer["canary_against"], "before")
         self.stop(self.run_)
 
     def test_one_that_is_no_slower_goes_live_however_slow_both_become(self):
