@@ -17,8 +17,8 @@
 
 static char folder[64];
 static gq_pipeline *strike; /* NULL: let it be */
-static gq_pipeline *starve; /* the worker that is given code in a change's turn has no memory for threads; NULL: none */
-static uint32_t starved;
+static gq_pipeline *starve; /* atomic; who is given code in a change's turn has no memory for threads; NULL: nobody */
+static uint32_t starved;    /* atomic */
 
 void __real_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
                                   const uint64_t *until, uint32_t lanes);
@@ -50,7 +50,8 @@ void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, 
         while (restarts_of(strike) == before)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     }
-    while (starve && is_away(starve->remote))
+    const gq_pipeline *starving = __atomic_load_n(&starve, __ATOMIC_ACQUIRE);
+    while (starving && is_away(starving->remote))
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     __real_gq_versions_went_live(versions, stage, code, until, lanes);
 }
@@ -62,10 +63,11 @@ void __wrap_gq_remote_give_turn(struct gq_remote *remote)
 {
     const uint64_t deadline = gq_clock_deadline(30000);
     const struct rlimit none = {0, 0};
-    while (starve && !starved && !gq_remote_is_changing(remote))
+    const bool starves = __atomic_load_n(&starve, __ATOMIC_ACQUIRE) != NULL;
+    while (starves && __atomic_load_n(&starved, __ATOMIC_ACQUIRE) == 0 && !gq_remote_is_changing(remote))
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no change");
     __real_gq_remote_give_turn(remote);
-    if (starve && starved++ == 0)
+    if (starves && __atomic_fetch_add(&starved, 1, __ATOMIC_ACQ_REL) == 0)
         REQUIRE(prlimit(remote->process.pid, RLIMIT_AS, &none, NULL) == 0, "prlimit");
 }
 
@@ -119,13 +121,13 @@ int main(void)
         expect_tag(gq_queue(p), i, i % 2);
     }
     strike = NULL;
-    starve = p;
+    __atomic_store_n(&starve, p, __ATOMIC_RELEASE);
     kill(fault_find("worker", 0), SIGKILL);
     while (!is_away(p->remote))
         usleep(1000);
     swap_to(p, (ROUNDS + 1) % 2);
     expect_tag(gq_queue(p), ROUNDS + 1, (ROUNDS + 1) % 2);
-    REQUIRE(starved > 1, "it could start");
+    REQUIRE(__atomic_load_n(&starved, __ATOMIC_ACQUIRE) > 1, "it could start");
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
