@@ -40,10 +40,9 @@ struct watch {
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
     struct gq_histogram *seen;   /* the canary's, when its last part ended; NULL: not measured */
     uint32_t part, slow_parts;   /* and how many of the last ones were too slow */
-    uint64_t results_before, failed_before;
-    uint64_t before_p99_ns; /* the live version's, before this; 0: not known */
-    uint32_t deaths;        /* of workers, before it was launched */
-    const char *after;      /* it was rolled back by itself, after this; NULL: it was not */
+    uint64_t before_p99_ns;      /* the live version's, before this; 0: not known */
+    uint32_t deaths;             /* of workers, before it was launched */
+    const char *after;           /* it was rolled back by itself, after this; NULL: it was not */
 };
 
 /* --- which canary is on ---------------------------------------------------------------------------------------------
@@ -139,8 +138,6 @@ static void take_stock(struct watch *w)
     struct gq_code *live = p->versions->stage[w->change->stage].live;
     tell_lanes(p);
     pthread_mutex_lock(&p->versions->lock);
-    w->results_before = live->results;
-    w->failed_before = live->failed;
     p->canary.results_before = live->results;
     p->canary.failed_before = live->failed;
     if (w->before) {
@@ -224,8 +221,8 @@ static void look(struct watch *w)
     pthread_mutex_lock(&c->p->versions->lock);
     w->canary.results = c->code->results;
     w->canary.failed = c->code->failed;
-    w->live.results = live->results - w->results_before;
-    w->live.failed = live->failed - w->failed_before;
+    w->live.results = live->results - c->p->canary.results_before;
+    w->live.failed = live->failed - c->p->canary.failed_before;
     if (w->before) {
         *w->canary.latency = *c->code->latency;
         *w->live.latency = *live->latency;
