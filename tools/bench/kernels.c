@@ -47,10 +47,18 @@ static gq_status write_ours(uint32_t arch, struct gq_text *unit)
     return status;
 }
 
-gq_status rival_compile_ours(uint32_t arch, void **cubin)
+static gq_status write_rivals(uint32_t arch, struct gq_text *unit)
+{
+    (void)arch;
+    gq_status status = add_plugin(unit);
+    gq_text_puts(unit, rival_rivals_cu);
+    return status == GQ_OK && unit->failed ? gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the kernels") : status;
+}
+
+static gq_status compile(gq_status (*write)(uint32_t arch, struct gq_text *unit), uint32_t arch, void **cubin)
 {
     struct gq_text unit = {0}, object = {0};
-    gq_status status = write_ours(arch, &unit);
+    gq_status status = write(arch, &unit);
     if (status == GQ_OK)
         status = make_cubin(&unit, arch, &object);
     gq_text_finish(&unit);
@@ -60,18 +68,5 @@ gq_status rival_compile_ours(uint32_t arch, void **cubin)
     return status;
 }
 
-gq_status rival_compile(uint32_t arch, void **cubin)
-{
-    struct gq_text unit = {0}, object = {0};
-    gq_status status = add_plugin(&unit);
-    gq_text_puts(&unit, rival_rivals_cu);
-    if (status == GQ_OK && unit.failed)
-        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the kernels");
-    if (status == GQ_OK)
-        status = make_cubin(&unit, arch, &object);
-    gq_text_finish(&unit);
-    if (status != GQ_OK)
-        gq_text_finish(&object);
-    *cubin = object.data;
-    return status;
-}
+gq_status rival_compile(uint32_t arch, void **cubin) { return compile(write_rivals, arch, cubin); }
+gq_status rival_compile_ours(uint32_t arch, void **cubin) { return compile(write_ours, arch, cubin); }
