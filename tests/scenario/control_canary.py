@@ -216,7 +216,7 @@ class Canaries(Operated):
         slow = self.plugin("slow", LOOP.format(10000000) + "out->out[0] = 's'; *out->out_len = 1;")
         self.served(2000)
         for version in (2, 3):  # what the first spoilt is not what the next is compared with
-            code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "4s", "a", slow)
+            code, out, err = self.gpuq("swap", "--canary", "50%", "--canary-for", "1500ms" if harness.SANITIZED else "4s", "a", slow)
             self.assertEqual((code, out), (65, b""), err)
             self.assertRegex(err, rf"the canary of stage 'a', version {version}, was rolled back: its p99 is [\d.]+ us, and that of version 1 before it "
                              r"[\d.]+ us; canary_p99 allows 150 %; what is beside it waits for its messages, each of which takes the worker [\d.]+ times as long\n")
