@@ -22,6 +22,7 @@
 #include "soak.h"
 #include <getopt.h>
 #include <math.h>
+#include "pipeline/reserve.h"
 #include "pipeline/suspects.h"
 #include "stress/footprint.h"
 #include "stress/options.h"
@@ -52,7 +53,7 @@ static struct {
     char folder[256];
     const struct gq_cu_api *cu;
     uint64_t start_ns, base_restarts;
-    uint32_t faults, last_lane;
+    uint32_t faults, earlier_faults, last_lane;
     struct times times[SOAK_KINDS];
     bool calm; /* atomic: no more swaps */
 } run = {.o = {.producers = 4, .swap_ms = 100, .fault_ms = 2000, .timeout_ms = 200, .retries = 1}};
@@ -160,7 +161,7 @@ static void *swap_on(void *unused)
 
 static bool is_over(void)
 {
-    if (run.o.recoveries && run.faults >= run.o.recoveries)
+    if (run.o.recoveries && run.faults - run.earlier_faults >= run.o.recoveries)
         return true;
     return run.o.seconds && gq_clock_ns() - run.start_ns >= run.o.seconds * 1000000000;
 }
@@ -168,6 +169,7 @@ static bool is_over(void)
 static void make_faults(void)
 {
     pthread_t swapper;
+    __atomic_store_n(&run.calm, false, __ATOMIC_RELEASE);
     if (run.o.swap_ms)
         REQUIRE(pthread_create(&swapper, NULL, swap_on, NULL) == 0, "no thread");
     for (uint64_t next = 0; !is_over();) {
@@ -218,15 +220,27 @@ static bool is_as_before(const struct footprint *base)
     }
 }
 
+static size_t reserved(void)
+{
+    pid_t found[GQ_RESERVE_MOST];
+    return fault_list("reserve", found, GQ_RESERVE_MOST);
+}
+
+/* From the first fault on that met a message more workers wait in reserve: what is compared begins behind it. */
 static bool soak_through(void)
 {
+    size_t reserve;
+    struct footprint base;
     alarm(FAULT_S);
     soak_swap_in_turn(&soak, run.folder, SOAK_TAGS); /* a compiler takes far longer than all the rest of a swap */
     strike(run.o.kinds[0]);
-    const struct footprint base = take_footprint();
-    run.start_ns = gq_clock_ns();
-    make_faults();
-    alarm(FAULT_S);
+    for (bool more = true; more; more = reserved() > reserve, run.earlier_faults = run.faults) {
+        base = take_footprint();
+        reserve = reserved();
+        run.start_ns = gq_clock_ns();
+        make_faults();
+        alarm(FAULT_S);
+    }
     const bool good = is_as_before(&base);
     soak_join_lanes(&soak);
     return good;
