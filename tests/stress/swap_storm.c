@@ -329,6 +329,13 @@ static bool storm(struct weather *w)
     return !footprint_grew(&base, &end, stderr);
 }
 
+static void note(void *context, const char *sentence)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", sentence);
+}
+
+/* No message reaches its stage's timeout for what else the machine does: with a worker goes the stages' memory. */
 static void open_pipeline(struct weather *w)
 {
     char text[2048];
@@ -342,11 +349,11 @@ static void open_pipeline(struct weather *w)
         struct stage *s = &w->stage[i];
         snprintf(s->name, sizeof s->name, "s%u", i);
         s->live = s->tag[1] = 1;
-        len += snprintf(text + len, sizeof text - (size_t)len, "- { name: s%u, plugin: '%s' }\n", i,
+        len += snprintf(text + len, sizeof text - (size_t)len, "- { name: s%u, timeout: 60s, plugin: '%s' }\n", i,
                         storm_plugin(w->folder, 0));
     }
     const gq_open_opts opts = {
-        .size = sizeof opts, .path = "storm", .text = text, .backend = backend ? backend : "cpu"};
+        .size = sizeof opts, .path = "storm", .text = text, .backend = backend ? backend : "cpu", .note = note};
     if (gq_open(&opts, &w->p) != GQ_OK || gq_prepare(w->p) != GQ_OK || gq_start(w->p) != GQ_OK) {
         fprintf(stderr, "%s\n", gq_last_error());
         exit(1);
