@@ -53,6 +53,9 @@ function(gpuq_add_test)
   if(NOT test_TIMEOUT)
     set(test_TIMEOUT 120)
   endif()
+  if(GPUQ_SANITIZE) # which takes up to ten times as long
+    math(EXPR test_TIMEOUT "2 * ${test_TIMEOUT}")
+  endif()
   add_test(NAME "${test_NAME}" COMMAND ${test_COMMAND})
   # What may take long begins first, so that it does not run alone in the end; but variants take what this build has compiled.
   set(cost ${test_TIMEOUT})
@@ -60,7 +63,7 @@ function(gpuq_add_test)
     set(cost 0)
   endif()
   set_tests_properties("${test_NAME}" PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT} COST ${cost} SKIP_RETURN_CODE 77
-    RUN_SERIAL ${test_RUN_SERIAL} ENVIRONMENT "GPUQ_CACHE=${GPUQ_TEST_CACHE};${test_ENVIRONMENT}")
+    RUN_SERIAL ${test_RUN_SERIAL} ENVIRONMENT "GPUQ_CACHE=${GPUQ_TEST_CACHE};CK_DEFAULT_TIMEOUT=60;${test_ENVIRONMENT}")
   gpuq_find_targets(targets ${test_COMMAND} ${test_ENVIRONMENT})
   gpuq_note_targets(LABELS ${test_LABELS} TARGETS ${targets} ${test_NEEDS})
 endfunction()
