@@ -121,7 +121,8 @@ class Frame(unittest.TestCase):
             self.assertEqual((run.returncode, run.stdout, run.stderr), (code, "", said + "\n"), words)
 
     def test_a_command_line_that_is_refused_is_refused_in_json_wherever_that_is_asked_for(self):
-        for words, why in (("run --json --nope f", "unknown option '--nope'"), ("run --nope f --json", "unknown option '--nope'"),
+        for words, why in (("lint --json", "no file given; usage: gpuq lint"), ("lint --nope f --json", "unknown option '--nope'"),
+                           ("doctor --nope --json", "takes --json or nothing, got '--nope'"), ("run --json --nope f", "unknown option '--nope'"), ("run --nope f --json", "unknown option '--nope'"),
                            ("run --json", "one pipeline file was expected"), ("run --threads 0 -j f", "--threads 0: a number from 1 to 1024"),
                            ("bench --nope --json", "unknown option '--nope'"), ("bench --json --seconds 0", "--seconds takes 0.01 to 3600"),
                            ("bench nope --json", "there is no case 'nope'; there are:\n"), ("stats --nope --json", "unknown option '--nope'"),

@@ -1,4 +1,5 @@
 #include "commands.h"
+#include "refuse.h"
 #include "doctor.h"
 #include <gpuqueue/version.h>
 #include <stdarg.h>
@@ -98,10 +99,19 @@ static void print_json(const struct doctor *d, const char *backend)
 
 int cmd_doctor(int argc, char **argv)
 {
-    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-    if (argc > 1 && !json) {
-        fprintf(stderr, "gpuq doctor: takes --json or nothing, got '%s'\n", argv[argc - 1]);
-        return gq_status_exit_code(GQ_ERR_INVALID_ARG);
+    bool json = false;
+    const char *other = NULL;
+    for (int i = argc - 1; i > 0; i--) {
+        if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else
+            other = argv[i];
+    }
+    if (other) {
+        const gq_status status = gq_error_set(GQ_ERR_INVALID_ARG, "takes --json or nothing, got '%s'", other);
+        if (json)
+            gpuq_report_json(stdout, "{", status);
+        return gpuq_report("doctor", status);
     }
     struct doctor d = {0};
     examine(&d);

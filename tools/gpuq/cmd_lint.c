@@ -9,12 +9,6 @@
 #include "build/build.h"
 #include "config/conf.h"
 
-static int usage(const char *sentence)
-{
-    fprintf(stderr, "gpuq lint: %s; usage: gpuq lint [--json] FILE...\n", sentence);
-    return gq_status_exit_code(GQ_ERR_INVALID_ARG);
-}
-
 static void json_member(struct gq_text *out, const char *name, const char *text)
 {
     gq_text_printf(out, ", \"%s\": ", name);
@@ -127,18 +121,30 @@ static int lint_all(int count, char **files, bool json)
     return gq_status_exit_code(worst);
 }
 
-int cmd_lint(int argc, char **argv)
+/* --json counts behind an option that is refused, too: it says how. */
+static gq_status parse(int argc, char **argv, bool *json)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-    bool json = false;
+    gq_status status = GQ_OK;
     opterr = 0;
     optind = 0; /* glibc: start afresh */
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c != 'j')
-            return gpuq_report("lint", gpuq_refuse_option("lint", argv));
-        json = true;
+        *json |= c == 'j';
+        if (c != 'j' && status == GQ_OK)
+            status = gpuq_refuse_option("lint", argv);
     }
-    if (optind == argc)
-        return usage("no file given");
-    return lint_all(argc - optind, argv + optind, json);
+    if (status == GQ_OK && optind == argc)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "no file given; usage: gpuq lint [--json] FILE...");
+    return status;
+}
+
+int cmd_lint(int argc, char **argv)
+{
+    bool json = false;
+    const gq_status status = parse(argc, argv, &json);
+    if (status == GQ_OK)
+        return lint_all(argc - optind, argv + optind, json);
+    if (json)
+        gpuq_report_json(stdout, "{", status);
+    return gpuq_report("lint", status);
 }
