@@ -21,6 +21,7 @@ struct stream {
     struct gq_sink base;
     int fd, abandon_fd; /* fd is -1 where the run was to end before there was a reader: nothing comes then */
     bool waits;         /* a write may block: anything but a regular file */
+    bool broken;        /* a write failed, and what was in the buffer is lost: no flush is well from then on */
     const char *name;
     enum gq_framing join;
     uint8_t *buffer;
@@ -63,12 +64,15 @@ static gq_status write_out(struct stream *s, const void *bytes, size_t len)
 {
     gq_status status = s->waits ? write_with_patience(s, bytes, len) : gq_file_write_all(s->fd, bytes, len);
     s->written += len;
+    s->broken = status != GQ_OK;
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "%s: ", s->name);
 }
 
 static gq_status stream_flush(struct gq_sink *sink)
 {
     struct stream *s = (struct stream *)sink;
+    if (s->broken)
+        return gq_error_set(GQ_ERR_IO, "%s: results before these could not be written", s->name);
     gq_status status = s->used ? write_out(s, s->buffer, s->used) : GQ_OK;
     s->used = 0;
     return status;

@@ -306,6 +306,15 @@ class DeadLetters(harness.Scenario):
         self.assertIn(b"f17", left)
         self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
 
+    def test_a_replay_whose_output_fails_in_the_middle_loses_none(self):
+        self.run_ok(self.failing([b"f%0500d" % i for i in range(1500)]))  # results for some buffers of the sink
+        before = self.read("out.dlq")
+        with open("/dev/full", "wb") as full:
+            code, _, err = self.finish(self.start("dlq", "replay", self.path("out.dlq"), self.pipeline(name="echo"), stdout=full))
+        self.assertEqual(code, 74, err)
+        self.assertRegex(err, "^gpuq dlq: standard output: writing .* bytes: No space left on device\n$")
+        self.assertEqual(self.read("out.dlq"), before)
+
     @harness.only_on("cpu", "device code has no files")
     def test_a_letter_that_was_held_when_no_worker_was_left_stays(self):
         self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
