@@ -149,6 +149,31 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
     return GQ_OK;
 }
 
+static bool is_file(const char *path, int fd, const struct stat *out)
+{
+    struct stat info;
+    return (path ? stat(path, &info) : fstat(fd, &info)) == 0 && info.st_dev == out->st_dev &&
+           info.st_ino == out->st_ino;
+}
+
+/* A run writes no file that it reads: what the sink empties is lost, and results behind the end of the source would be
+ * read as messages, without end. What the pipeline file names was compared with it; which files are standard input and
+ * output is known here alone. */
+static gq_status check_apart(const struct gq_conf *conf, int fd, const char *name)
+{
+    struct stat out;
+    const char *other = NULL;
+    if (fstat(fd, &out) != 0 || !S_ISREG(out.st_mode))
+        return GQ_OK;
+    if (conf->source.kind == GQ_SOURCE_STDIN && is_file(NULL, STDIN_FILENO, &out))
+        other = "standard input";
+    else if (conf->source.kind == GQ_SOURCE_FILE && is_file(conf->source.path, -1, &out))
+        other = conf->source.path;
+    if (!other)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_CONFIG, "the sink, %s, and the source, %s, are one file: write to another", name, other);
+}
+
 /* Two runs that write one file would write over each other's results: the second is refused before it empties it.
  * Anything but a regular file, such as a terminal, takes what several write. */
 static gq_status take_over(const struct gq_conf *conf, int fd)
@@ -209,6 +234,8 @@ static gq_status open_file(const struct gq_conf *conf, const struct gq_sink_run 
 {
     int fd;
     gq_status status = open_with_reader(conf->sink.path, run, &fd);
+    if (status == GQ_OK && fd >= 0)
+        status = check_apart(conf, fd, conf->sink.path);
     if (status == GQ_OK && fd >= 0)
         status = take_over(conf, fd);
     if (status == GQ_OK)
@@ -272,7 +299,9 @@ static gq_status file_resume(struct gq_sink *sink, uint64_t bytes)
 
 static gq_status open_stdout(const struct gq_conf *conf, const struct gq_sink_run *run, struct gq_sink **out)
 {
-    return stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, "standard output", run->abandon_fd, out);
+    static const char name[] = "standard output";
+    gq_status status = check_apart(conf, STDOUT_FILENO, name);
+    return status == GQ_OK ? stream_open(conf, &gq_sink_stdout, STDOUT_FILENO, name, run->abandon_fd, out) : status;
 }
 
 /* --- null --------------------------------------------------------------------------------------------------------- */

@@ -315,6 +315,15 @@ class DeadLetters(harness.Scenario):
         self.assertRegex(err, "^gpuq dlq: standard output: writing .* bytes: No space left on device\n$")
         self.assertEqual(self.read("out.dlq"), before)
 
+    def test_a_replay_into_the_file_of_the_letters_is_refused(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        file, before = self.path("out.dlq"), self.read("out.dlq")
+        with open(file, "ab") as itself:
+            code, _, err = self.finish(self.start("dlq", "replay", file, self.pipeline(name="echo"), stdout=itself))
+        self.assertEqual((code, err), (64, f"gpuq dlq: {file}: the dead letters and standard output are one file: "
+                                           "write the results to another\n"))
+        self.assertEqual(self.read("out.dlq"), before)
+
     @harness.only_on("cpu", "device code has no files")
     def test_a_letter_that_was_held_when_no_worker_was_left_stays(self):
         self.run_ok(self.failing([b"f%d" % i for i in range(50)]))

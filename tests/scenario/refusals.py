@@ -50,6 +50,18 @@ class Refusals(harness.Scenario):
             self.assertEqual(out.decode(), said)
         self.assertEqual(self.read("header.h"), b"#define LENGTH in.len\n")
 
+    def test_what_the_shell_made_one_file_is_not_read_and_written(self):
+        kept = b"".join(b"%d\n" % i for i in range(100000))  # more than is read at once: results would be read again, without end
+        self.write("in", kept)
+        named, stdin, stdout = {"file": {"path": self.path("in")}}, {"stdin": {}}, {"stdout": {}}
+        for source, sink in ((stdin, named), (named, stdout), (stdin, stdout)):
+            with open(self.path("in"), "rb") as reading, open(self.path("in"), "ab") as writing:
+                limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10 * len(kept), 10 * len(kept)))}
+                code, _, err = self.finish(self.start("run", self.pipeline(source=source, sink=sink), stdin=reading, stdout=writing, **limit))
+            self.assertEqual((code, self.read("in") == kept), (78, True), err)
+            names = ["standard output" if sink == stdout else self.path("in"), "standard input" if source == stdin else self.path("in")]
+            self.assertEqual(err, "gpuq run: the sink, {}, and the source, {}, are one file: write to another\n".format(*names))
+
     def test_a_header_is_not_written_over(self):
         header, letters = {"path": self.path("header.h")}, "on_error.dead_letter.file.path"
         for include in ('#include "header.h"', '#include "tmp/../header.h"'):

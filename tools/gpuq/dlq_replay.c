@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/text.h"
@@ -266,6 +267,18 @@ static gq_status settle(struct replay *r, struct gq_dead_file *file, gq_status s
     return status;
 }
 
+/* Results among the letters would be damage to them. */
+static gq_status check_apart(const struct gq_dead_file *file)
+{
+    struct stat letters, out;
+    if (fstat(file->fd, &letters) != 0 || fstat(STDOUT_FILENO, &out) != 0 || letters.st_dev != out.st_dev ||
+        letters.st_ino != out.st_ino)
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_INVALID_ARG,
+                        "%s: the dead letters and standard output are one file: write the results to another",
+                        file->path);
+}
+
 gq_status dlq_replay(struct dlq_args *args)
 {
     struct gq_dead_file file;
@@ -273,7 +286,9 @@ gq_status dlq_replay(struct dlq_args *args)
     gq_status status = dlq_open(args, &file);
     if (status != GQ_OK)
         return status;
-    status = dlq_find(args, &file);
+    status = check_apart(&file);
+    if (status == GQ_OK)
+        status = dlq_find(args, &file);
     if (status == GQ_OK)
         status = start(&r);
     if (status == GQ_OK) {
