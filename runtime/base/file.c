@@ -72,6 +72,8 @@ gq_status gq_file_write_atomic(const char *path, const void *bytes, size_t len, 
         return GQ_ERR_IO;
     }
     gq_status status = gq_file_write_all(fd, bytes, len);
+    if (status != GQ_OK)
+        gq_error_prefix(status, "%s: ", path);
     if (status == GQ_OK && (fchmod(fd, mode) != 0 || rename(temporary.data, path) != 0))
         status = gq_error_errno(GQ_ERR_IO, errno, "%s", path);
     if (status != GQ_OK)

@@ -183,12 +183,20 @@ static gq_status name_it(struct gq_checkpoint *c, const char *fresh, struct gq_c
     return status == GQ_OK ? gq_hold_sync_folder(c->path) : status;
 }
 
+static gq_status refuse(const char *path, int err)
+{
+    if (err == ELOOP)
+        return gq_error_set(GQ_ERR_IO,
+                            "the checkpoint %s: is a symbolic link, and a checkpoint is a file: put it there", path);
+    return gq_error_errno(GQ_ERR_IO, err, "the checkpoint %s", path);
+}
+
 /* One that comes to nothing is removed, while it is locked: another run may have the name as soon as it is not. */
 static gq_status make(struct gq_checkpoint *c, const char *fresh, struct gq_checkpoint_mark *from)
 {
     c->fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (c->fd < 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", fresh);
+        return refuse(fresh, errno);
     gq_status status = lock(c);
     if (status != GQ_OK)
         return status;
@@ -227,7 +235,7 @@ static gq_status make_or_go_on(struct gq_checkpoint *c, const struct gq_conf *co
     if (c->fd < 0 && errno == ENOENT)
         return make(c, fresh, from);
     if (c->fd < 0)
-        return gq_error_errno(GQ_ERR_IO, errno, "the checkpoint %s", c->path);
+        return refuse(c->path, errno);
     const gq_status status = go_on(c, conf, from);
     if (status == GQ_OK)
         (void)unlink(fresh); /* of a run that was killed, where a checkpoint was put in its place since */

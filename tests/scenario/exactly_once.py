@@ -221,6 +221,15 @@ class ExactlyOnce(harness.Scenario):
                               out.decode() + err)
         self.assertFalse(os.path.exists(self.out) or os.path.exists(self.path("fifo.checkpoint")) or os.path.exists(self.path("null.checkpoint")))
 
+    def test_a_checkpoint_that_is_a_link_is_refused_with_the_reason(self):
+        for name in ("out.checkpoint", "out.checkpoint.new"):
+            os.symlink("elsewhere", self.path(name))
+            code, _, err = self.finish(self.start("run", self.exact()))
+            self.assertEqual((code, err), (74, f"gpuq run: the checkpoint {self.path(name)}: is a symbolic link, and a checkpoint is a file: "
+                                               "put it there\n"))
+            os.remove(self.path(name))
+        self.assertFalse(os.path.exists(self.path("elsewhere")))
+
     def test_an_output_that_is_gone_is_refused_and_not_made(self):
         self.finished()
         os.remove(self.out)

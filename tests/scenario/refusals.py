@@ -169,6 +169,13 @@ class Refusals(harness.Scenario):
         self.assertRegex(err, r"^gpuq run: \S")
         self.assertIn("RLIMIT_FSIZE", err)
 
+    def test_a_file_that_cannot_be_written_is_named(self):
+        full = {"cwd": self.folder, "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+        code, _, err = self.gpuq("new", "mine", **full)
+        self.assertEqual(code, 74, err)
+        self.assertRegex(err, r"^gpuq new: mine/\S+: writing \d+ bytes: File too large")
+        self.assertFalse(os.path.exists(self.path("mine")))
+
     def test_a_file_that_another_run_writes(self):
         first = self.start("run", self.pipeline(source={"stdin": {}}), stdin=subprocess.PIPE, bufsize=0)
         first.stdin.write(b"first\n")
