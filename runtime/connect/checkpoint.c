@@ -187,7 +187,9 @@ static gq_status refuse(const char *path, int err)
 {
     if (err == ELOOP)
         return gq_error_set(GQ_ERR_IO,
-                            "the checkpoint %s: is a symbolic link, and a checkpoint is a file: put it there", path);
+                            "the checkpoint %s is a symbolic link, and not the file that was expected: remove the "
+                            "link, or put the file there",
+                            path);
     return gq_error_errno(GQ_ERR_IO, err, "the checkpoint %s", path);
 }
 

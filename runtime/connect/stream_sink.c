@@ -149,29 +149,42 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
     return GQ_OK;
 }
 
-static bool is_file(const char *path, int fd, const struct stat *out)
+static bool is_one(const struct stat *a, int failed, const struct stat *b)
 {
-    struct stat info;
-    return (path ? stat(path, &info) : fstat(fd, &info)) == 0 && info.st_dev == out->st_dev &&
-           info.st_ino == out->st_ino;
+    return failed == 0 && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A run writes no file that it reads: what the sink empties is lost, and results behind the end of the source would be
- * read as messages, without end. What the pipeline file names was compared with it; which files are standard input and
- * output is known here alone. */
+static gq_status check_path(const char *name, const struct stat *out, const char *what, const char *path)
+{
+    struct stat info;
+    if (!path || !is_one(&info, stat(path, &info), out))
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_CONFIG, "the sink, %s, and %s, %s, are one file: write to another", name, what, path);
+}
+
+/* A run writes no file that it reads, or has for something else: what the sink empties is lost, and results behind the
+ * end of the source would be read as messages, without end. What the pipeline file names was compared with it; which
+ * files are standard input and output is known here alone. */
 static gq_status check_apart(const struct gq_conf *conf, int fd, const char *name)
 {
-    struct stat out;
-    const char *other = NULL;
+    struct stat out, in;
+    gq_status status = GQ_OK;
     if (fstat(fd, &out) != 0 || !S_ISREG(out.st_mode))
         return GQ_OK;
-    if (conf->source.kind == GQ_SOURCE_STDIN && is_file(NULL, STDIN_FILENO, &out))
-        other = "standard input";
-    else if (conf->source.kind == GQ_SOURCE_FILE && is_file(conf->source.path, -1, &out))
-        other = conf->source.path;
-    if (!other)
-        return GQ_OK;
-    return gq_error_set(GQ_ERR_CONFIG, "the sink, %s, and the source, %s, are one file: write to another", name, other);
+    if (conf->source.kind == GQ_SOURCE_STDIN && is_one(&in, fstat(STDIN_FILENO, &in), &out))
+        return gq_error_set(GQ_ERR_CONFIG,
+                            "the sink, %s, and the source, standard input, are one file: write to another", name);
+    const struct {
+        const char *what, *path;
+    } others[] = {{"the source", conf->source.path},
+                  {"the dead letters", conf->dead_letter},
+                  {"the file of plugins.pins", conf->plugin_pins},
+                  {"the pipeline file", conf->file}};
+    for (size_t i = 0; i < sizeof others / sizeof *others && status == GQ_OK; i++)
+        status = check_path(name, &out, others[i].what, others[i].path);
+    for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++)
+        status = check_path(name, &out, "a plugin", conf->stages[i].plugin);
+    return status;
 }
 
 /* Two runs that write one file would write over each other's results: the second is refused before it empties it.

@@ -225,8 +225,8 @@ class ExactlyOnce(harness.Scenario):
         for name in ("out.checkpoint", "out.checkpoint.new"):
             os.symlink("elsewhere", self.path(name))
             code, _, err = self.finish(self.start("run", self.exact()))
-            self.assertEqual((code, err), (74, f"gpuq run: the checkpoint {self.path(name)}: is a symbolic link, and a checkpoint is a file: "
-                                               "put it there\n"))
+            self.assertEqual((code, err), (74, f"gpuq run: the checkpoint {self.path(name)} is a symbolic link, and not the file that was "
+                                               "expected: remove the link, or put the file there\n"))
             os.remove(self.path(name))
         self.assertFalse(os.path.exists(self.path("elsewhere")))
 

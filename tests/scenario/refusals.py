@@ -62,6 +62,17 @@ class Refusals(harness.Scenario):
             names = ["standard output" if sink == stdout else self.path("in"), "standard input" if source == stdin else self.path("in")]
             self.assertEqual(err, "gpuq run: the sink, {}, and the source, {}, are one file: write to another\n".format(*names))
 
+    def test_the_shell_does_not_send_results_into_a_file_of_the_run(self):
+        plugin = self.plugin("mine", "*out->out_len = 0;")
+        pipeline = self.pipeline([{"plugin": plugin}], source={"generate": {"count": 3, "bytes": 8}}, sink={"stdout": {}},
+                                 on_error={"dead_letter": {"file": {"path": self.path("letters")}}})
+        for what, file in (("the dead letters", self.path("letters")), ("the pipeline file", pipeline), ("a plugin", plugin)):
+            with open(file, "ab") as itself:
+                size = itself.tell()
+                code, _, err = self.finish(self.start("run", pipeline, stdout=itself))
+            self.assertEqual((code, err), (78, f"gpuq run: the sink, standard output, and {what}, {file}, are one file: write to another\n"))
+            self.assertIn(os.path.getsize(file) - size, (0, 32 if what == "the dead letters" else 0))  # their file's head
+
     def test_a_header_is_not_written_over(self):
         header, letters = {"path": self.path("header.h")}, "on_error.dead_letter.file.path"
         for include in ('#include "header.h"', '#include "tmp/../header.h"'):
