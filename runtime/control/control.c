@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "pipeline/version.h"
 
 /* A struct of an older caller is filled up with zeroes; of a newer one the part that we do not know must be zero. */
 static gq_status read_opts(const gq_control_opts *opts, gq_control_opts *out)
@@ -21,6 +22,15 @@ static gq_status read_opts(const gq_control_opts *opts, gq_control_opts *out)
     return GQ_OK;
 }
 
+/* Else a start failed half-way, and there is nothing to be changed. */
+static bool serves(const gq_pipeline *p)
+{
+    pthread_mutex_lock(&p->versions->lock);
+    const bool any = p->versions->stage[0].live != NULL;
+    pthread_mutex_unlock(&p->versions->lock);
+    return any;
+}
+
 static gq_status check(const gq_pipeline *p, gq_control **out)
 {
     if (!p || !out)
@@ -29,7 +39,7 @@ static gq_status check(const gq_pipeline *p, gq_control **out)
         return gq_error_set(GQ_ERR_INVALID_ARG,
                             "gq_control_start: the pipeline belongs to process %d, which this one was forked from",
                             (int)p->pid);
-    if (p->phase != GQ_PHASE_STARTED)
+    if (p->phase != GQ_PHASE_STARTED || !serves(p))
         return gq_error_set(GQ_ERR_INVALID_ARG, "gq_control_start comes between gq_start and gq_stop");
     if (p->controlled)
         return gq_error_set(GQ_ERR_INVALID_ARG,

@@ -381,12 +381,12 @@ static bool done(struct gq_pipeline *p)
 {
     if (p->sink_runs)
         return __atomic_load_n(&p->sink_ended, __ATOMIC_ACQUIRE) != 0;
+    if (outcome(p) != GQ_OK) /* a journal that broke, or a start that failed: then there may be no worker to look at */
+        return true;
     if (gq_link_dead(&p->remote->link)) {
         gq_pipeline_fail(p, gq_remote_check(p->remote));
         return true;
     }
-    if (outcome(p) != GQ_OK) /* a journal that broke */
-        return true;
     gq_pump_heed_interrupt(p);
     bool ended = __atomic_load_n(&p->source_ended, __ATOMIC_ACQUIRE) || p->conf->source.kind == GQ_SOURCE_PLUGIN;
     return ended && gq_queue_idle(p->queue);
