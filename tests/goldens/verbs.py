@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -100,6 +101,20 @@ def check_compiling(folder):
         if file.read(4) != b"\x7fELF":
             failures.append("gpuq plugin build -o did not write a shared object")
     expect("build", "upper.cu", "-o", os.path.join(folder, "no", "such"), code=74, err="no/such")
+    link = os.path.join(folder, "link.so")  # as /dev/stdout is one: what it leads to is written, and it stays
+    os.symlink(os.path.join(folder, "linked.so"), link)
+    expect("build", "upper.cu", "-o", link, out="written")
+    if not os.path.islink(link) or os.path.getsize(link) != os.path.getsize(image):
+        failures.append("gpuq plugin build -o put a file in the place of a link")
+    fifo = os.path.join(folder, "fifo")
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDWR)
+    with open(image, "rb") as file:
+        os.set_blocking(reader, False)
+        expect("build", "upper.cu", "-o", fifo, out="written")
+        if not stat.S_ISFIFO(os.lstat(fifo).st_mode) or os.read(reader, 1 << 20) != file.read():
+            failures.append("gpuq plugin build -o put a file in the place of a FIFO")
+    os.close(reader)
 
 
 def check_vectors_that_do_not_compile(folder):

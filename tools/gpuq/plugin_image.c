@@ -1,8 +1,11 @@
 /* gpuq plugin check, build, inspect: a plugin's image, without running it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/channel.h"
 #include "base/file.h"
 #include "build/machine.h"
@@ -113,11 +116,28 @@ static long long image_bytes(const struct gq_image *image)
     return fstat(image->fd, &st) == 0 ? (long long)st.st_size : -1;
 }
 
+/* A device, a FIFO or a link is written to: in its place a file would lie, and /dev/null be gone. */
+static gq_status write_through(const char *path, const struct gq_text *bytes)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0777);
+    if (fd < 0)
+        return gq_error_errno(GQ_ERR_IO, errno, "%s", path);
+    gq_status status = gq_file_write_all(fd, gq_text_str(bytes), bytes->len);
+    if (status != GQ_OK)
+        gq_error_prefix(status, "%s: ", path);
+    if (close(fd) != 0 && status == GQ_OK)
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s", path);
+    return status;
+}
+
 static gq_status write_image(const struct gq_image *image, const char *path)
 {
     struct gq_text bytes = {0};
+    struct stat there;
     gq_status status = gq_memfd_read(image->fd, IMAGE_BYTES_MAX, &bytes);
-    if (status == GQ_OK)
+    if (status == GQ_OK && lstat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        status = write_through(path, &bytes);
+    else if (status == GQ_OK)
         status = gq_file_write_atomic(path, gq_text_str(&bytes), bytes.len, 0755);
     gq_text_finish(&bytes);
     return status;
