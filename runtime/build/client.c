@@ -37,11 +37,11 @@ gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builde
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a builder");
     b->process.channel = -1;
     b->timeout_ms = opts && opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
-    const char *chosen = opts ? opts->cache_folder : NULL;
+    const char *chosen = opts ? opts->cache_folder : NULL, *named = getenv("GPUQ_CACHE");
     if (!opts || !opts->no_cache)
         gq_cache_locate(chosen, &b->cache);
     gq_status status = b->cache.len ? gq_cache_prepare(b->cache.data) : GQ_OK;
-    if (status == GQ_ERR_IO && !chosen && !getenv("GPUQ_CACHE")) {
+    if (status == GQ_ERR_IO && !chosen && !(named && *named)) {
         gq_text_clear(&b->cache); /* nobody asked for one: a home that cannot be written is no error */
         status = GQ_OK;
     }

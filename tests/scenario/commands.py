@@ -190,9 +190,27 @@ class Doctor(unittest.TestCase):
             grades = {f["name"]: f["grade"] for f in json.loads(run.stdout)["findings"]}
             self.assertEqual(grades["worker"], "fail")
 
-    def test_a_cache_that_cannot_be_written_is_a_note(self):
-        found = json.loads(gpuq("doctor", "--json", env={"GPUQ_CACHE": "/proc/none"}).stdout)
-        self.assertEqual([f["grade"] for f in found["findings"] if f["name"] == "cache"], ["note"])
+    def test_the_cache_is_where_a_run_has_it_and_fails_where_a_run_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            home, open_to_all = os.path.join(folder, "home"), os.path.join(folder, "open")
+            os.mkdir(open_to_all)
+            os.chmod(open_to_all, 0o777)
+            pipeline = os.path.join(folder, "p.yaml")
+            with open(pipeline, "w", encoding="utf-8") as file:
+                file.write("{version: 1, source: {generate: {count: 1, bytes: 1}}, stages: [{plugin: 'builtin:echo'}], sink: {'null': {}}}")
+            for env, grade, words in (({"GPUQ_CACHE": "/proc/none"}, "fail", "/proc/none"),
+                                      ({"GPUQ_CACHE": open_to_all}, "fail", "can be written by others"),
+                                      ({"GPUQ_CACHE": "", "XDG_CACHE_HOME": "/proc/none"}, "note", "/proc/none"),
+                                      ({"GPUQ_CACHE": "", "XDG_CACHE_HOME": "none", "HOME": home}, "ok", f"{home}/.cache/gpuqueue, writable"),
+                                      ({"GPUQ_CACHE": "", "XDG_CACHE_HOME": "none", "HOME": ""}, "note", "is set to an absolute path"),
+                                      ({"GPUQ_CACHE": "off"}, "note", "GPUQ_CACHE=off")):
+                doctor, run = gpuq("doctor", "--json", env={**NO_GPU, **env}), gpuq("run", "--quiet", pipeline, env={**NO_GPU, **env})
+                said = json.loads(doctor.stdout)
+                cache, = [f for f in said["findings"] if f["name"] == "cache"]
+                self.assertEqual((cache["grade"], said["ready"], doctor.returncode != 0), (grade, grade != "fail", grade == "fail"), env)
+                self.assertIn(words, cache["text"])
+                self.assertEqual(run.returncode != 0, grade == "fail", run.stderr)
+            self.assertFalse(os.path.exists("none"))
 
     def doctor_with_driver(self, script="", **env):
         """The findings beside the tests' own libcuda.so.1."""

@@ -48,7 +48,7 @@ static void examine(struct doctor *d)
 /* The backend that auto would take, NULL: none. */
 static const char *ready_backend(const struct doctor *d)
 {
-    if (doctor_failed(d, "worker") || doctor_failed(d, "system"))
+    if (doctor_failed(d, "worker") || doctor_failed(d, "system") || doctor_failed(d, "cache"))
         return NULL;
     if (d->gpus && d->nvrtc)
         return "cuda";

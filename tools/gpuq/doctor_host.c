@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "build/cache.h"
 #include "build/jail.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -213,16 +214,6 @@ void doctor_check_machine(struct doctor *d)
 /* --- the cache of compiled plugins -----------------------------------------------------------------------------------
  */
 
-static char *cache_folder(void)
-{
-    const char *chosen = getenv("GPUQ_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (chosen && *chosen)
-        return strdup(chosen);
-    if (xdg && *xdg)
-        return gq_path_join(xdg, "gpuqueue");
-    return home && *home ? gq_path_join(home, ".cache/gpuqueue") : NULL;
-}
-
 static size_t count_entries(const char *folder)
 {
     size_t count = 0;
@@ -234,26 +225,34 @@ static size_t count_entries(const char *folder)
     return count;
 }
 
-static void check_folder(struct doctor *d, const char *folder)
+/* Where nobody asked for one, a run does without. */
+static void refuse_cache(struct doctor *d, gq_status status)
 {
-    if (gq_file_make_folders(folder, 0700) != GQ_OK || access(folder, W_OK | X_OK) != 0)
+    const char *chosen = getenv("GPUQ_CACHE");
+    if (status == GQ_ERR_IO && !(chosen && *chosen))
         doctor_add(d, DOCTOR_NOTE, "cache",
-                   "plugins are compiled again for each run; GPUQ_CACHE=FOLDER chooses another place",
-                   "%s cannot be written", folder);
+                   "plugins are compiled again for each run; GPUQ_CACHE=FOLDER chooses another place", "%s",
+                   gq_error_text());
     else
-        doctor_add(d, DOCTOR_OK, "cache", NULL, "%s, writable, entries: %zu", folder, count_entries(folder));
+        doctor_add(d, DOCTOR_FAIL, "cache", "every run is refused; set GPUQ_CACHE to another folder, or to off", "%s",
+                   gq_error_text());
 }
 
 void doctor_check_cache(struct doctor *d)
 {
-    char *folder = cache_folder();
-    if (!folder)
-        doctor_add(d, DOCTOR_NOTE, "cache",
-                   "plugins are compiled again for each run; set HOME, XDG_CACHE_HOME or GPUQ_CACHE",
-                   "neither HOME nor XDG_CACHE_HOME is set");
-    else if (strcmp(folder, "off") == 0)
+    struct gq_text folder = {0};
+    const char *chosen = getenv("GPUQ_CACHE");
+    gq_cache_locate(NULL, &folder);
+    const gq_status status = folder.len ? gq_cache_prepare(folder.data) : GQ_OK;
+    if (status != GQ_OK)
+        refuse_cache(d, status);
+    else if (folder.len)
+        doctor_add(d, DOCTOR_OK, "cache", NULL, "%s, writable, entries: %zu", folder.data, count_entries(folder.data));
+    else if (chosen && strcmp(chosen, "off") == 0)
         doctor_add(d, DOCTOR_NOTE, "cache", "plugins are compiled again for each run", "GPUQ_CACHE=off");
     else
-        check_folder(d, folder);
-    free(folder);
+        doctor_add(d, DOCTOR_NOTE, "cache",
+                   "plugins are compiled again for each run; set HOME, XDG_CACHE_HOME or GPUQ_CACHE",
+                   "neither HOME nor XDG_CACHE_HOME is set to an absolute path");
+    gq_text_finish(&folder);
 }
