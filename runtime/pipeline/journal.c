@@ -24,7 +24,7 @@ const struct gq_hold_words gq_journal_words = {
 static void destroy(struct gq_journal *j)
 {
     if (j->fd >= 0)
-        close(j->fd);
+        gq_hold_close(j->fd);
     for (uint32_t i = 0; i < GQ_LANES_MAX; i++)
         free(j->lane[i].places);
     gq_text_finish(&j->buffer);

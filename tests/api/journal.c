@@ -22,12 +22,17 @@
 static char folder[64], path[128];
 static uint64_t *ids; /* shared with children */
 static int sync_error;
+static pid_t heir = -1; /* 0: another thread forks at the next sync */
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 
 int __wrap_fdatasync(int fd)
 {
+    if (heir == 0 && (heir = fork()) == 0) {
+        sleep(60);
+        _exit(0);
+    }
     errno = sync_error;
     return sync_error ? -1 : __real_fdatasync(fd);
 }
@@ -291,7 +296,7 @@ static void leave_an_heir(void)
 {
     GpuQueue *q = open_queue(16, 64);
     put(q, "one");
-    const pid_t heir = fork();
+    heir = fork();
     if (heir == 0) {
         sleep(60);
         _exit(0);
@@ -309,6 +314,23 @@ START_TEST(what_a_forked_child_inherits_does_not_keep_the_journal)
     kill((pid_t)ids[0], SIGKILL);
     ck_assert_msg(q != NULL, "%s", q_last_error());
     ck_assert_uint_eq(recovered(q), 1);
+    q_shutdown(q);
+}
+END_TEST
+
+/* A queue that ends writes its journal anew, to a file that the child has as well. */
+START_TEST(nor_does_what_a_child_inherits_that_is_forked_while_the_queue_ends)
+{
+    GpuQueue *q = open_queue(16, 64);
+    put(q, "one");
+    heir = 0;
+    q_shutdown(q);
+    const QueueConfig cfg = {.capacity = 16, .slot_bytes = 64};
+    q = q_init(&cfg);
+    ck_assert_int_gt(heir, 0);
+    kill(heir, SIGKILL);
+    ck_assert_int_eq(waitpid(heir, NULL, 0), heir);
+    ck_assert_msg(q != NULL, "%s", q_last_error());
     q_shutdown(q);
 }
 END_TEST
@@ -505,6 +527,7 @@ int main(void)
                             batches_and_claims_are_kept_too,
                             a_journal_has_one_queue,
                             what_a_forked_child_inherits_does_not_keep_the_journal,
+                            nor_does_what_a_child_inherits_that_is_forked_while_the_queue_ends,
                             what_does_not_fit_is_refused_and_stays,
                             a_full_disk_accepts_nothing_and_loses_nothing,
                             a_disk_that_fails_ends_the_queue_and_not_what_was_accepted,
