@@ -292,6 +292,15 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(self.gpuq("dlq", "replay", self.path("out.dlq"), echo),
                          (0, b"", f"{self.path('out.dlq')} has no letters: nothing was replayed\n"))
 
+    def test_a_replay_through_the_pipeline_of_an_application_leaves_its_journal_alone(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        api = self.pipeline(name="api", source={"api": {}}, sink={"api": {}}, queue={"journal": self.path("journal"), "durability": "memory"})
+        self.assertEqual(self.dlq("replay", self.path("out.dlq"), api, "1"), b"f1\n")
+        self.assertFalse(os.path.exists(self.path("journal")))
+        self.write("journal", b"as the application left it")
+        self.assertEqual(self.dlq("replay", self.path("out.dlq"), api), b"f2\n")
+        self.assertEqual(self.read("journal"), b"as the application left it")
+
     def test_a_replay_that_cannot_write_or_is_killed_by_a_letter_loses_none(self):
         self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
         before = self.read("out.dlq")

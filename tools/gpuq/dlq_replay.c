@@ -46,7 +46,8 @@ struct replay {
 
 /* --- the pipeline ------------------------------------------------------------------------------------------------- */
 
-/* Its stages, with source and sink `api`, and nowhere for dead letters: those that fail again are this program's. */
+/* Its stages, with source and sink `api`, and nowhere for dead letters: those that fail again are this program's. A
+ * journal is the application's, and what it holds is run for that alone. */
 static gq_status open_stages(struct replay *r)
 {
     struct gq_text errors = {0}, text = {0};
@@ -63,6 +64,9 @@ static gq_status open_stages(struct replay *r)
     r->conf->delivery = GQ_DELIVERY_AT_LEAST_ONCE;
     free(r->conf->dead_letter);
     r->conf->dead_letter = NULL;
+    r->conf->durability = GQ_DURABILITY_NONE;
+    free(r->conf->journal);
+    r->conf->journal = NULL;
     gq_conf_print(r->conf, &text);
     if (text.failed)
         status = gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", r->args->pipeline);
