@@ -146,11 +146,21 @@ static gq_status check_room(const struct gq_dead_file *file, const struct gq_dea
                         file->path, file->bytes, letter->id, len, file->max_bytes);
 }
 
+/* Somebody removed the file, and the letters in it with it. What comes now must not go the same way: it has a new one.
+ */
+static void leave_removed(struct gq_dead_file *file)
+{
+    struct stat info;
+    if (file->fd >= 0 && fstat(file->fd, &info) == 0 && info.st_nlink == 0)
+        let_go(file);
+}
+
 gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *letter)
 {
     struct gq_text record = {0};
     if (file->broken)
         return gq_error_set(GQ_ERR_IO, "%s: writing a dead letter failed before, and the file is given up", file->path);
+    leave_removed(file);
     gq_status status = gq_dead_explain(file->path, open_file(file, O_CREAT));
     if (status == GQ_OK)
         status = gq_dead_write_letter(&record, letter);

@@ -99,6 +99,21 @@ START_TEST(a_write_that_fails_leaves_whole_letters_and_ends_the_file)
 }
 END_TEST
 
+START_TEST(letters_that_come_after_the_file_was_removed_have_a_new_one)
+{
+    struct gq_dead_file file = open_file();
+    ck_assert_int_eq(put(&file, 7), GQ_OK);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(put(&file, 1), GQ_OK);
+    ck_assert_int_eq(put(&file, 2), GQ_OK);
+    ck_assert_uint_eq(file.written, 3);
+    expect(2, false);
+    struct gq_dead_file other = {.path = path, .max_bytes = 1 << 20};
+    ck_assert_int_eq(gq_dead_open(&other), GQ_ERR_IO); /* it is locked, too */
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+}
+END_TEST
+
 START_TEST(a_sync_that_fails_is_not_tried_again)
 {
     struct gq_dead_file file = open_file();
@@ -260,6 +275,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
+                                  letters_that_come_after_the_file_was_removed_have_a_new_one,
                                   a_sync_that_fails_is_not_tried_again,
                                   a_rewrite_that_fails_leaves_the_old_file,
                                   a_file_that_is_cut_while_somebody_looks_on_is_not_damaged,
