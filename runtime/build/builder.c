@@ -267,7 +267,9 @@ static gq_status take_parts(struct job *job, const int *fds)
 static gq_status work(struct builder *b, struct job *job, const int *fds)
 {
     gq_status status = GQ_OK;
-    if (by_cxx(job) && (!b->open || access(b->workshop.shim, R_OK) != 0)) { /* cleaners of /tmp remove what is old */
+    /* Cleaners of /tmp remove what is old, and leave the rest. */
+    if (by_cxx(job) && (!b->open || access(b->workshop.shim, R_OK) != 0)) {
+        gq_workshop_close(&b->workshop);
         status = gq_workshop_open(&b->workshop);
         b->open = status == GQ_OK;
     }

@@ -1,6 +1,7 @@
 /* The builder process: bounded, killed past its limits, started again when it died; and what is said without a
  * compiler. */
 #include "build_support.h"
+#include <glob.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -130,6 +131,35 @@ START_TEST(nothing_is_left_behind)
 }
 END_TEST
 
+static void build_one(struct gq_builder *builder)
+{
+    struct gq_image image;
+    ck_assert_msg(build_stage(builder, P("warns.cu"), &image) == GQ_OK, "%s", gq_error_text());
+    gq_image_finish(&image);
+}
+
+/* What removes old files of /tmp leaves the folder, and what is younger in it. */
+START_TEST(nor_is_the_rest_of_a_folder_that_was_cleaned)
+{
+    struct gq_builder *builder;
+    glob_t header;
+    make_test_folder();
+    setenv("TMPDIR", test_folder, 1);
+    const struct gq_builder_opts opts = {.no_cache = true};
+    char pattern[256];
+    snprintf(pattern, sizeof pattern, "%s/*/device/cpu.h", test_folder);
+    ck_assert_int_eq(gq_builder_create(&opts, &builder), GQ_OK);
+    build_one(builder);
+    ck_assert_int_eq(glob(pattern, 0, NULL, &header), 0);
+    ck_assert_uint_eq(header.gl_pathc, 1);
+    ck_assert_int_eq(unlink(header.gl_pathv[0]), 0);
+    globfree(&header);
+    build_one(builder);
+    gq_builder_destroy(builder);
+    ck_assert_int_eq(rmdir(test_folder), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("build_builder");
@@ -142,6 +172,7 @@ int main(void)
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
     tcase_add_test(tests, a_compiler_that_makes_no_file_is_named);
     tcase_add_test(tests, nothing_is_left_behind);
+    tcase_add_test(tests, nor_is_the_rest_of_a_folder_that_was_cleaned);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
