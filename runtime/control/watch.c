@@ -87,6 +87,18 @@ static void say_blind(struct gq_watch *w, gq_status status)
     w->blind = status != GQ_OK;
 }
 
+/* Also behind a list that could not be made, for those made before it have taken the place of what the steps lead to.
+ */
+static void arm_again(struct gq_watch *w, gq_status status, uint64_t since_ns)
+{
+    if (status == GQ_OK) {
+        say_blind(w, arm(w, since_ns));
+        return;
+    }
+    say_blind(w, status);
+    (void)arm(w, since_ns);
+}
+
 /* --- what is done ------------------------------------------------------------------------------------------------- */
 
 static bool reload(struct gq_watch *w)
@@ -124,9 +136,7 @@ static void look(struct gq_watch *w)
         if (status == GQ_OK) /* refused or not: what it includes now is what may mend it */
             status = list_stage(w, i);
     }
-    if (status == GQ_OK)
-        status = arm(w, since_ns);
-    say_blind(w, status);
+    arm_again(w, status, since_ns);
     w->latest_ns = 0;
     w->due_ns = still_touched(w) ? gq_clock_deadline(SETTLE_MS) : 0;
 }
@@ -143,10 +153,7 @@ static void note_event(struct gq_watch *w)
 static void relist(struct gq_watch *w)
 {
     const uint64_t since_ns = __atomic_exchange_n(&w->since_ns, 0, __ATOMIC_ACQ_REL);
-    gq_status status = list_all(w);
-    if (status == GQ_OK)
-        status = arm(w, since_ns ? since_ns : gq_files_now());
-    say_blind(w, status);
+    arm_again(w, list_all(w), since_ns ? since_ns : gq_files_now());
     if (still_touched(w))
         note_event(w);
 }
