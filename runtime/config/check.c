@@ -230,10 +230,12 @@ static void check_checkpoint(struct gq_reading *r, struct gq_yaml *sink, struct 
 static void check_files(struct gq_reading *r, struct gq_yaml *root)
 {
     const struct gq_conf *conf = r->conf;
-    struct gq_yaml *sink = find_below(root, "sink.file", "path");
+    struct gq_yaml *source = find_below(root, "source.file", "path"), *sink = find_below(root, "sink.file", "path");
     struct gq_yaml *letters = find(root, "on_error.dead_letter.file.path");
     if (letters)
         check_output(r, letters, "the dead letters", conf->dead_letter);
+    else if (source) /* they have a place where nobody named one */
+        check_apart(r, source, "the source", conf->source.path, "the dead letters", conf->dead_letter);
     if (!sink)
         return;
     check_output(r, sink, "the sink", conf->sink.path);

@@ -91,6 +91,16 @@ class DeadLetters(harness.Scenario):
         self.run_ok(self.pipeline(self.stages(), source=self.source([b"f1"]), name="shipping"))
         self.assertEqual(len(records(self.read("shipping.dlq"))), 1)
 
+    def test_letters_that_are_read_are_not_written_in_a_place_that_nobody_named(self):
+        self.run_ok(self.failing([b"f1"], dead="again.dlq"))
+        letters = self.read("again.dlq")
+        again = self.pipeline(self.stages("return gq_fail(out, 1);"), source={"file": {"path": "again.dlq", "split": "whole"}}, name="again")
+        for verb in ("lint", "run"):
+            code, out, err = self.gpuq(verb, again)
+            self.assertEqual(code, 78, err)
+            self.assertRegex(out.decode() + err, "source.file.path: the source and the dead letters are one file: name another")
+        self.assertEqual(self.read("again.dlq"), letters)
+
     def test_a_generated_message_is_named_by_its_id(self):
         source = {"plugin": {"path": harness.ours("counter"), "count": 20, "first": 100}}
         body = "if (in.payload[2] == '7') return gq_fail(out, 1);" + ECHO
