@@ -162,6 +162,9 @@ static void serve_stats(struct call *call)
     gq_record_number(t, "p50_ns", s.p50_ns);
     gq_record_number(t, "p99_ns", s.p99_ns);
     gq_record_number(t, "max_ns", s.max_ns);
+    gq_record_number(t, "resumed", s.resumed);
+    gq_record_number(t, "restarts", s.restarts);
+    gq_record_number(t, "recovered", s.recovered);
 }
 
 /* --- dispatch ----------------------------------------------------------------------------------------------------- */
