@@ -21,7 +21,7 @@
 
 static char folder[64], path[128];
 static uint64_t *ids; /* shared with children */
-static int sync_error;
+static int sync_error, syncs;
 static pid_t heir = -1; /* 0: another thread forks at the next sync */
 
 int __real_fdatasync(int fd);
@@ -33,6 +33,7 @@ int __wrap_fdatasync(int fd)
         sleep(60);
         _exit(0);
     }
+    syncs++;
     errno = sync_error;
     return sync_error ? -1 : __real_fdatasync(fd);
 }
@@ -153,6 +154,30 @@ START_TEST(what_was_accepted_comes_with_its_id_in_order)
     ck_assert_uint_ne(put(q, "another"), ids[9]);
     q_shutdown(q);
     ck_assert_str_eq(q_last_error(), "");
+}
+END_TEST
+
+/* How often the disk is waited for, by q_enqueue alone. */
+static int syncs_of_a_put(void)
+{
+    GpuQueue *q = open_queue(16, 64);
+    syncs = 0;
+    put(q, "one");
+    const int waited = syncs;
+    q_shutdown(q);
+    return waited;
+}
+
+START_TEST(who_says_nothing_has_his_messages_on_the_disk_and_to_himself)
+{
+    struct stat info;
+    const mode_t old = umask(0);
+    ck_assert_int_gt(syncs_of_a_put(), 0);
+    umask(old);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_uint_eq(info.st_mode & 07777, 0600);
+    setenv("GPUQ_DURABILITY", "memory", 1);
+    ck_assert_int_eq(syncs_of_a_put(), 0);
 }
 END_TEST
 
@@ -521,6 +546,7 @@ END_TEST
 int main(void)
 {
     const TTest *tests[] = {what_was_accepted_comes_with_its_id_in_order,
+                            who_says_nothing_has_his_messages_on_the_disk_and_to_himself,
                             what_was_taken_for_good_never_comes_again,
                             a_shutdown_leaves_what_nobody_took,
                             messages_of_every_end_are_over_when_they_were_taken,
