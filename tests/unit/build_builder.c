@@ -1,9 +1,12 @@
 /* The builder process: bounded, killed past its limits, started again when it died; and what is said without a
  * compiler. */
 #include "build_support.h"
+#include <dirent.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 
 #define P(name) GPUQ_TEST_PLUGINS "/" name
 
@@ -24,6 +27,44 @@ START_TEST(a_compile_without_end_is_killed)
     ck_assert_int_eq(build_within(1500, P("endless_compile.cu")), GQ_ERR_PLUGIN);
     ck_assert_ptr_nonnull(
         strstr(gq_error_text(), "endless_compile.cu: the compiler did not finish within 1500 ms and was killed"));
+}
+END_TEST
+
+/* Is there a process with this argument? */
+static bool somebody_has(const char *argument)
+{
+    bool found = false;
+    DIR *all = opendir("/proc");
+    ck_assert_ptr_nonnull(all);
+    for (struct dirent *d; (d = readdir(all)) != NULL;) {
+        char path[300], words[4096] = "";
+        snprintf(path, sizeof path, "/proc/%s/cmdline", d->d_name);
+        const int fd = d->d_name[0] >= '0' && d->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        const ssize_t n = fd < 0 ? 0 : read(fd, words, sizeof words);
+        found |= n > 0 && memmem(words, (size_t)n, argument, strlen(argument));
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(all);
+    return found;
+}
+
+START_TEST(what_a_compiler_started_is_killed_with_it)
+{
+    char text[200], seconds[32];
+    make_test_folder();
+    snprintf(seconds, sizeof seconds, "20.%07d", (int)getpid());
+    snprintf(text, sizeof text, "#!/bin/sh\n[ $# = 1 ] && exec echo one 1\nsleep %s &\nwait\n", seconds);
+    const char *compiler = write_file("c++", text);
+    ck_assert_int_eq(chmod(compiler, 0700), 0);
+    setenv("GPUQ_CXX", compiler, 1);
+    ck_assert_int_eq(build_within(1000, P("warns.cu")), GQ_ERR_PLUGIN);
+    ck_assert_msg(strstr(gq_error_text(), "did not finish within 1000 ms"), "%s", gq_error_text());
+    const uint64_t deadline = gq_clock_deadline(5000);
+    while (somebody_has(seconds) && !gq_clock_past(deadline))
+        usleep(10000);
+    ck_assert(!somebody_has(seconds));
+    remove_test_folder();
 }
 END_TEST
 
@@ -166,6 +207,7 @@ int main(void)
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_compile_without_end_is_killed);
+    tcase_add_test(tests, what_a_compiler_started_is_killed_with_it);
     tcase_add_test(tests, a_builder_that_died_is_started_again);
     tcase_add_test(tests, a_relative_path_is_the_callers);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);

@@ -201,6 +201,18 @@ START_TEST(a_folder_that_others_can_write_is_refused)
 }
 END_TEST
 
+START_TEST(a_folder_that_is_made_is_the_users_alone)
+{
+    struct stat info;
+    const mode_t old = umask(0);
+    struct gq_builder *other = test_builder(in_folder("new/cache"));
+    umask(old);
+    gq_builder_destroy(other);
+    ck_assert_int_eq(stat(in_folder("new/cache"), &info), 0);
+    ck_assert_uint_eq(info.st_mode & 07777, 0700);
+}
+END_TEST
+
 START_TEST(a_library_that_only_the_loader_finds_is_known_by_its_file)
 {
     char path[PATH_MAX];
@@ -232,6 +244,7 @@ int main(void)
     tcase_add_test(tests, a_damaged_entry_is_built_again);
     tcase_add_test(tests, entries_are_listed_and_cleared);
     tcase_add_test(tests, a_folder_that_others_can_write_is_refused);
+    tcase_add_test(tests, a_folder_that_is_made_is_the_users_alone);
     tcase_add_test(tests, a_library_that_only_the_loader_finds_is_known_by_its_file);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
