@@ -107,6 +107,15 @@ class ExactlyOnce(harness.Scenario):
         self.assertEqual(self.finished()["messages_in"], 1)
         self.assertEqual(self.read(), self.expected + b"dedneppa100000\n")
 
+    def test_a_letter_has_its_place_in_the_file_whichever_run_wrote_it(self):
+        self.write("in", b"000001one\n000007two\n000001three\n")
+        file = self.exact("if (in.payload[5] == '7') return gq_fail(out, 7);" + WORK)
+        self.finished(file)
+        with open(self.input, "ab") as source:
+            source.write(b"000007four\n")
+        self.assertEqual(self.finished(file)["resumed"], 3)
+        self.assertEqual([r["position"] for r in dead_letter_file.records(self.read("pipeline.dlq"))], [2, 4])
+
     def test_a_last_line_whose_end_comes_later_is_one_line(self):
         self.write("in", b"000001one\n000002two")
         self.assertEqual(self.finished()["messages_in"], 2)
