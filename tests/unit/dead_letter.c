@@ -18,6 +18,7 @@ int __wrap_rename(const char *from, const char *to);
 
 int __wrap_rename(const char *from, const char *to)
 {
+    ck_assert(!unsynced); /* a crash leaves all of the old letters, or those that stay */
     errno = rename_error;
     return rename_error ? -1 : __real_rename(from, to);
 }
