@@ -19,6 +19,7 @@ struct file {
     int ours; /* to look at it, and to lose what it has; 0: none */
     char *saved;
     off_t saved_len; /* as it was made durable */
+    char name[256];  /* of a file that was made, until its folder is durable; else "" */
 };
 
 static struct {
@@ -83,13 +84,23 @@ static void lose_bytes(const struct file *f)
         REQUIRE(__real_ftruncate(f->ours, len) == 0, "ftruncate");
 }
 
-static void lose_name(void)
+static void lose_rename(void)
 {
-    if (!*disk.before || disk.loss == ZEROED)
+    if (!*disk.before)
         return;
     REQUIRE(__real_rename(disk.to, disk.from) == 0, "rename");
     REQUIRE(disk.was_free || __real_rename(disk.before, disk.to) == 0, "rename");
     *disk.before = '\0';
+}
+
+static void lose_names(void)
+{
+    if (disk.loss == KEPT || disk.loss == ZEROED)
+        return;
+    lose_rename();
+    for (int i = 0; i < FILES; i++)
+        if (*disk.file[i].name)
+            unlink(disk.file[i].name);
 }
 
 static void crash(void)
@@ -97,8 +108,7 @@ static void crash(void)
     for (int i = 0; i < FILES && disk.loss != KEPT; i++)
         if (disk.file[i].ours)
             lose_bytes(&disk.file[i]);
-    if (disk.loss != KEPT)
-        lose_name();
+    lose_names();
     if (*disk.before)
         unlink(disk.before);
     _exit(CRASHED);
@@ -160,6 +170,8 @@ int __wrap_fsync(int fd)
     if (*disk.before)
         unlink(disk.before);
     *disk.before = '\0';
+    for (int i = 0; i < FILES; i++)
+        *disk.file[i].name = '\0';
     return 0;
 }
 
@@ -187,7 +199,7 @@ int __wrap_close(int fd)
 }
 
 /* What lies in a file that is opened is durable. */
-static void watch(int fd)
+static void watch(int fd, const char *path, bool is_new)
 {
     char name[64];
     struct file *f = disk.file;
@@ -197,6 +209,7 @@ static void watch(int fd)
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     *f = (struct file){.fd = fd, .ours = __real_open(name, O_RDWR | O_CLOEXEC)};
     REQUIRE(f->ours > 0, "%s", name);
+    snprintf(f->name, sizeof f->name, "%s", is_new ? path : "");
     make_durable(f);
 }
 
@@ -206,10 +219,11 @@ int __wrap_open(const char *path, int flags, ...)
     va_start(args, flags);
     const mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
     va_end(args);
+    const bool is_new = access(path, F_OK) != 0;
     const int fd = __real_open(path, flags, mode);
     if (disk.counts && fd >= 0 && (flags & O_ACCMODE) != O_RDONLY &&
         strncmp(path, disk.folder, strlen(disk.folder)) == 0)
-        watch(fd);
+        watch(fd, path, is_new);
     return fd;
 }
 

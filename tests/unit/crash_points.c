@@ -29,6 +29,7 @@ static struct gq_conf *conf;
 static struct gq_text expected;
 static uint64_t expected_letters[MESSAGES]; /* positions */
 static uint32_t letter_count;
+static bool late; /* the first letter comes when there are records */
 
 static char *in_folder(const char *name)
 {
@@ -46,7 +47,10 @@ static bool passes(const uint8_t *bytes, uint32_t len)
 }
 
 /* Some are dead letters, one of them before there is a record. */
-static bool fails(uint32_t len) { return len % 11 == 5; }
+static bool fails(const uint8_t *bytes, uint32_t len)
+{
+    return len % 11 == 5 && (!late || bytes[len - 3] > '0' || bytes[len - 2] > '1');
+}
 
 static gq_status bury(struct gq_delivery *d, uint64_t seq, const uint8_t *bytes, uint32_t len)
 {
@@ -76,7 +80,7 @@ static gq_status move_some(struct gq_delivery *d, uint64_t *seq, bool *ended)
         gq_delivery_read(d, *seq);
         if (!passes(bytes, len))
             continue;
-        status = fails(len) ? bury(d, *seq, bytes, len) : d->sink->ops->put(d->sink, bytes, len);
+        status = fails(bytes, len) ? bury(d, *seq, bytes, len) : d->sink->ops->put(d->sink, bytes, len);
         newest = *seq;
         sum += len;
     }
@@ -160,23 +164,30 @@ static void expect_output(uint32_t call, bool torn, enum loss loss)
     expect_letters(call);
 }
 
+static void make_input(struct gq_text *input)
+{
+    gq_text_clear(&expected);
+    letter_count = 0;
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        char line[64];
+        const int len = snprintf(line, sizeof line, "%.*s%03u", (int)(i % 20), "....................", i);
+        gq_text_printf(input, "%s\n", line);
+        if (!passes((const uint8_t *)line, (uint32_t)len))
+            continue;
+        if (fails((const uint8_t *)line, (uint32_t)len))
+            expected_letters[letter_count++] = i + 1;
+        else
+            gq_text_printf(&expected, "%s\n", line);
+    }
+}
+
 static void set_up(void)
 {
     struct gq_text input = {0}, text = {0}, errors = {0};
     size_t count;
     snprintf(folder, sizeof folder, "/tmp/gpuq-crash-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    for (uint32_t i = 0; i < MESSAGES; i++) {
-        char line[64];
-        const int len = snprintf(line, sizeof line, "%.*s%03u", (int)(i % 20), "....................", i);
-        gq_text_printf(&input, "%s\n", line);
-        if (!passes((const uint8_t *)line, (uint32_t)len))
-            continue;
-        if (fails((uint32_t)len))
-            expected_letters[letter_count++] = i + 1;
-        else
-            gq_text_printf(&expected, "%s\n", line);
-    }
+    make_input(&input);
     ck_assert_int_eq(gq_file_write_atomic(in_folder("in.txt"), input.data, input.len, 0644), GQ_OK);
     gq_text_printf(&text,
                    "version: 1\nsource: { file: { path: %s } }\nstages: [{ plugin: \"builtin:echo\" }]\n"
@@ -220,6 +231,22 @@ START_TEST(an_end_at_any_call_leaves_what_the_next_run_needs)
     }
     printf("%u points in %u calls\n", points, calls);
     ck_assert_uint_ge(points, 600);
+}
+END_TEST
+
+/* Neither the output nor the letters have a name yet that the folder keeps, and each needs its own. */
+START_TEST(an_end_at_any_call_leaves_letters_that_came_late)
+{
+    struct gq_text input = {0};
+    late = true;
+    make_input(&input);
+    gq_text_finish(&input);
+    for (int loss = 0; loss < LOSSES; loss++)
+        for (uint32_t call = 0; call < 40; call++) {
+            forget();
+            ck_assert_int_eq(run_until(call, false, (enum loss)loss), CRASHED);
+            expect_output(call, false, (enum loss)loss);
+        }
 }
 END_TEST
 
@@ -443,6 +470,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {an_end_at_any_call_leaves_what_the_next_run_needs,
+                                  an_end_at_any_call_leaves_letters_that_came_late,
                                   an_end_at_any_call_of_a_run_over_an_older_output_is_gone_on_with,
                                   ends_in_a_row_are_as_good_as_one,
                                   what_lies_beyond_the_record_is_cut,
