@@ -10,11 +10,12 @@ import time
 import dead_letter_file
 import harness
 from harness import lines, until
+from operated import Operated
 
 WORK = "for (uint32_t i = 0; i < in.len; i++) out->out[i] = in.payload[in.len - 1 - i]; *out->out_len = in.len;"
 
 
-class ExactlyOnce(harness.Scenario):
+class ExactlyOnce(Operated):
     def setUp(self):
         super().setUp()
         numbers = random.Random(7)
@@ -217,6 +218,15 @@ class ExactlyOnce(harness.Scenario):
         code, _, err = self.finish(self.start("run", file))
         self.assertEqual(code, 65, err)
         self.assertIn("stage 'reverse' has state of 4 bytes, which a run that goes on after another one does not have", err)
+
+    @harness.only_on("cpu", "device code has no usleep()")
+    def test_a_swap_to_a_plugin_with_state_is_refused(self):
+        run = self.running(self.exact("usleep(5000);" + WORK, "#include <unistd.h>\n", queue={"capacity": 16}))
+        counts = self.plugin("counts", "(*(uint32_t *)gq_state(4))++;" + WORK, "GQ_STATE(4, 1);\n")
+        code, _, err = self.gpuq("swap", "reverse", counts)
+        self.assertEqual(code, 65, err)
+        self.assertIn("counts.cu declares state of 4 bytes, and delivery: exactly_once is for plugins without", err)
+        self.stop(run)
 
     def test_files_that_are_no_files_are_refused(self):
         os.mkfifo(self.path("fifo"))

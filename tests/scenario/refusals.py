@@ -82,7 +82,9 @@ class Refusals(harness.Scenario):
             self.assert_kept(self.including(include, on_error={"dead_letter": {"file": header}}), letters, "the dead letters")
             os.link(self.path("header.h"), self.path("out.checkpoint"))
             self.assert_kept(self.including(include, delivery="exactly_once"), "sink.file.path", "the sink's checkpoint")
-            os.remove(self.path("out.checkpoint"))
+            os.rename(self.path("out.checkpoint"), self.path("out.checkpoint.new"))
+            self.assert_kept(self.including(include, delivery="exactly_once"), "sink.file.path", "the sink's checkpoint")
+            os.remove(self.path("out.checkpoint.new"))
 
     @harness.only_on("cpu", "NVRTC does not say what it read")
     def test_a_header_that_only_the_compiler_finds_is_not_written_over(self):
