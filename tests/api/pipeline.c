@@ -106,6 +106,31 @@ START_TEST(a_stop_loses_no_message_that_was_accepted)
 }
 END_TEST
 
+START_TEST(a_result_names_the_stage_that_failed_it_or_the_last)
+{
+    static const char *const messages[] = {"good", "fail"};
+    for (unsigned place = 0; place < 2; place++) {
+        char text[2048];
+        snprintf(text, sizeof text,
+                 "version: 1\nbackend: cpu\non_error: { retries: 0 }\nstages: [{ name: a, plugin: \"%s\" }, { name: b, "
+                 "plugin: \"%s\" }]\n",
+                 place == 0 ? tree_fate() : "builtin:echo", place == 1 ? tree_fate() : "builtin:echo");
+        gq_pipeline *p = started_with(text);
+        for (unsigned failed = 0; failed < 2; failed++) {
+            QResult result;
+            size_t count;
+            ck_assert_int_eq(q_enqueue(gq_queue(p), messages[failed], 4, NULL, 0), Q_OK);
+            ck_assert_int_eq(q_peek(gq_queue(p), &result, 1, &count, 20000), Q_OK);
+            ck_assert_int_eq(result.status, failed ? Q_RESULT_FAILED : Q_RESULT_OK);
+            ck_assert_uint_eq(result.code, failed ? 42 : 0);
+            ck_assert_uint_eq(result.stage, failed ? place : 1);
+            ck_assert_int_eq(q_release(gq_queue(p), &result, 1), Q_OK);
+        }
+        gq_close(p);
+    }
+}
+END_TEST
+
 static void *take_until_it_ends(void *q)
 {
     uintptr_t taken = 0;
@@ -325,6 +350,7 @@ int main(void)
     const TTest *const tests[] = {more_threads_than_a_worker_has_are_refused,
                                   an_interrupt_loses_no_message_that_was_accepted,
                                   a_stop_loses_no_message_that_was_accepted,
+                                  a_result_names_the_stage_that_failed_it_or_the_last,
                                   an_interrupt_ends_a_source_plugin_whose_results_the_application_takes,
                                   latency_is_measured_from_the_enqueue,
                                   a_failed_message_that_nobody_took_is_no_result,

@@ -177,6 +177,32 @@ START_TEST(how_swaps_are_done_may_change)
 }
 END_TEST
 
+START_TEST(how_many_versions_are_kept_may_change)
+{
+    gq_pipeline *p = started_two();
+    must(swap_to(p, "two", in_folder("v1.cu")));
+    write_pipeline('k', "v2.cu", "swap: { keep_versions: 1 }\n");
+    must(reload(p, 0));
+    must(swap_to(p, "two", "builtin:echo"));
+    expect_state(p, "two", 1, GQ_VERSION_DISCARDED);
+    expect_state(p, "two", 2, GQ_VERSION_WARM);
+    finish(p);
+}
+END_TEST
+
+START_TEST(what_is_being_stopped_takes_no_new_code)
+{
+    gq_pipeline *p = started_two();
+    must(swap_to(p, "two", "builtin:echo"));
+    gq_interrupt(p);
+    ck_assert_int_eq(swap_to(p, "one", in_folder("v2.cu")), GQ_ERR_SHUTDOWN);
+    write_pipeline('m', "v2.cu", "");
+    ck_assert_int_eq(reload(p, 0), GQ_ERR_SHUTDOWN);
+    must(gq_rollback(p, "two", &result)); /* nothing is built for it */
+    finish(p);
+}
+END_TEST
+
 START_TEST(a_pipeline_that_was_given_as_text_has_no_file)
 {
     write_tagger("v1.cu", 'a');
@@ -193,6 +219,7 @@ int main(void)
         a_file_that_says_the_same_changes_nothing,    both_stages_change_or_none,
         what_messages_are_laid_out_for_cannot_change, a_default_that_follows_from_a_change_is_none,
         a_file_with_errors_changes_nothing,           how_swaps_are_done_may_change,
+        how_many_versions_are_kept_may_change,        what_is_being_stopped_takes_no_new_code,
         a_pipeline_that_was_given_as_text_has_no_file};
     return unit_run("reload", tests, sizeof tests / sizeof *tests, make_folder, remove_folder);
 }
