@@ -47,6 +47,10 @@ class Hostile(Operated):
                      "swap stage=a rehearse=perhaps", "swap stage=a file=relative.cu", "swap stage=\"\"", "use stage=a version=4294967296"):
             s.sendall(line.encode() + b"\n")
             self.assertNotEqual(self.answer(s)[0][1]["exit_code"], 0, line)
+        for count, said in ((32, "stats does not take all of the fields given"), (33, "the request has more than 32 fields")):
+            other = self.connect(self.run_)
+            other.sendall(b"stats" + b"".join(b" f%d=1" % i for i in range(count)) + b"\n")
+            self.assertEqual(self.answer(other)[0][1]["error"], said)
         s.sendall(b"stats\nplug")  # two requests, cut anywhere
         self.assertEqual(self.answer(s)[0][1]["status"], "GQ_OK")
         s.sendall(b"ins\n")
