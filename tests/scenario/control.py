@@ -110,6 +110,10 @@ class Commands(Operated):
         self.assertEqual((code, out), (0, b"a: version 1 is live already; nothing changed\n"))
         self.assertEqual(self.audit(run, command="swap")[0]["outcome"], "unchanged")
         self.assertEqual(self.gpuq("reload")[:2], (0, b"nothing differs from what runs\n"))
+        asking = self.connect(run)
+        asking.sendall(b"swap stage=a\n")
+        self.assertEqual(self.answer(asking)[0][1]["status"], "GQ_OK")
+        self.assertEqual(self.audit(run, 2, command="swap")[1]["pid"], os.getpid())
         self.stop(run)
 
     def test_a_plugin_that_does_not_compile_is_refused_at_its_line(self):
@@ -123,7 +127,7 @@ class Commands(Operated):
         self.assertEqual((answer["status"], answer["step"], answer["live"], answer["generation"]), ("GQ_ERR_PLUGIN", "build", 1, 0))
         self.assertIn("wrong.cu:3:", answer["log"])
         line = self.audit(run, command="swap", outcome="refused")[0]
-        self.assertEqual((line["step"], line["status"]), ("build", "GQ_ERR_PLUGIN"))
+        self.assertEqual((line["step"], line["status"], line["error"]), ("build", "GQ_ERR_PLUGIN", answer["error"].split("\n")[0]))
         self.assertEqual(self.live()["version"], 1)
         self.stop(run)
 

@@ -218,7 +218,7 @@ class Sockets(Operated):
         os.chmod(self.folder, 0o755)
         script = ("import os, socket, sys\nos.setgroups([int(g) for g in sys.argv[3:]]); os.setgid(int(sys.argv[2])); os.setuid(65534)\n"
                   "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
-                  "try: s.sendall(b'stats\\n')\nexcept BrokenPipeError: pass\nprint(s.recv(4096).decode())\n")
+                  "try: s.sendall(b'reload\\n')\nexcept BrokenPipeError: pass\nprint(s.recv(4096).decode())\n")
         def asked(gid, *groups):
             done = subprocess.run([sys.executable, "-c", script, path, str(gid), *map(str, groups)], capture_output=True, text=True, check=False)
             return done.stdout + done.stderr
@@ -231,6 +231,7 @@ class Sockets(Operated):
         self.assertIn('status="GQ_ERR_UNAVAILABLE"', said)
         self.assertIn("user 65534 may not control this pipeline", said)
         self.assertEqual(self.gpuq("stats", "--socket", path)[0], 0)
+        self.assertEqual([line["uid"] for line in self.audit(run, 2, command="reload")], [65534, 65534])
         self.stop(run)
 
 

@@ -313,6 +313,11 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(self.dlq("replay", self.path("out.dlq"), api), b"f2\n")
         self.assertEqual(self.read("journal"), b"as the application left it")
 
+    def test_a_letter_that_has_no_room_in_a_slot_stays(self):
+        self.run_ok(self.failing([b"f1", b"f" + b"x" * 50, b"f3"]))
+        self.assertEqual(self.dlq("replay", self.path("out.dlq"), self.pipeline(name="narrow", queue={"slot_bytes": 16}), code=1), b"f1\nf3\n")
+        self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f" + b"x" * 50])
+
     def test_a_replay_that_cannot_write_or_is_killed_by_a_letter_loses_none(self):
         self.run_ok(self.failing([b"f%d" % i for i in range(50)]))
         before = self.read("out.dlq")
