@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """refusals.py - a run that cannot start says why in a sentence, with the documented exit code, and delivers nothing."""
+import json
 import os
 import re
 import resource
@@ -85,6 +86,13 @@ class Refusals(harness.Scenario):
             os.rename(self.path("out.checkpoint"), self.path("out.checkpoint.new"))
             self.assert_kept(self.including(include, delivery="exactly_once"), "sink.file.path", "the sink's checkpoint")
             os.remove(self.path("out.checkpoint.new"))
+
+    def test_a_header_is_no_journal(self):
+        self.including('#include "header.h"')
+        text = {"version": 1, "stages": [{"plugin": "includes.cu"}], "queue": {"journal": "header.h", "durability": "memory"}}
+        code, out, err = self.gpuq("lint", self.write("app.yaml", json.dumps(text)))
+        self.assertEqual(code, 78, err)
+        self.assertIn("queue.journal: the journal and a header of a plugin are one file: name another\n", out.decode())
 
     @harness.only_on("cpu", "NVRTC does not say what it read")
     def test_a_header_that_only_the_compiler_finds_is_not_written_over(self):

@@ -153,6 +153,32 @@ static bool damage(const struct gq_cache_item *item, void *context)
     return false;
 }
 
+/* A builder whose compiler is a file of the test's, which calls one that this machine has with one option more. */
+static void use_compiler(const char *option)
+{
+    char text[128];
+    snprintf(text, sizeof text, "#!/bin/sh\nexec %s %s \"$@\"\n", have_compiler("g++") ? "g++" : "clang++", option);
+    const char *compiler = write_file("c++", text);
+    ck_assert_int_eq(chmod(compiler, 0700), 0);
+    setenv("GPUQ_CXX", compiler, 1);
+    gq_builder_destroy(builder);
+    builder = test_builder(in_folder("cache"));
+}
+
+START_TEST(another_compiler_of_the_same_name_is_a_miss)
+{
+    static const char *const options[] = {"-DONE", "-DANOTHER"};
+    bool cached;
+    for (size_t i = 0; i < 2; i++) {
+        use_compiler(options[i]);
+        built(&cached, 3);
+        ck_assert(!cached);
+        built(&cached, 3);
+        ck_assert(cached);
+    }
+}
+END_TEST
+
 START_TEST(a_damaged_entry_is_built_again)
 {
     size_t places[] = {0, 20, 100, 200, 1000, 5000, SIZE_MAX};
@@ -241,6 +267,7 @@ int main(void)
     tcase_add_test(tests, a_changed_header_is_a_miss);
     tcase_add_test(tests, a_new_header_that_hides_another_is_a_miss);
     tcase_add_test(tests, a_plugin_that_asks_which_headers_there_are_is_built_every_time);
+    tcase_add_test(tests, another_compiler_of_the_same_name_is_a_miss);
     tcase_add_test(tests, a_damaged_entry_is_built_again);
     tcase_add_test(tests, entries_are_listed_and_cleared);
     tcase_add_test(tests, a_folder_that_others_can_write_is_refused);
