@@ -279,6 +279,8 @@ void gq_conf_check_read(const struct gq_conf *conf, const char *path, const char
     check_read(path, what, conf->dead_letter, "", "the dead letters", "on_error.dead_letter.file.path",
                conf->dead_letter_mark, out);
     check_read(path, what, conf->journal, "", "the journal", "queue.journal", conf->journal_mark, out);
+    check_read(path, what, conf->journal, GQ_JOURNAL_NEW_SUFFIX, "the journal", "queue.journal", conf->journal_mark,
+               out);
 }
 
 /* --- delivery ------------------------------------------------------------------------------------------------------
@@ -326,6 +328,17 @@ static void check_journal_pair(struct gq_reading *r, struct gq_yaml *durability,
                        gq_durability_name(conf->durability));
 }
 
+static void check_journal_file(struct gq_reading *r, struct gq_yaml *journal, bool letters, const char *suffix)
+{
+    struct gq_text path = {0};
+    gq_text_printf(&path, "%s%s", r->conf->journal, suffix);
+    r->no_memory = r->no_memory || path.failed;
+    check_output(r, journal, "the journal", path.failed ? NULL : path.data);
+    check_apart(r, journal, "the journal", path.failed ? NULL : path.data, "the dead letters",
+                letters ? r->conf->dead_letter : NULL);
+    gq_text_finish(&path);
+}
+
 static void check_journal(struct gq_reading *r, struct gq_yaml *root)
 {
     const struct gq_conf *conf = r->conf;
@@ -341,10 +354,10 @@ static void check_journal(struct gq_reading *r, struct gq_yaml *root)
                        "a journal is for source api with sink api, and these are %s and %s: it keeps what only the "
                        "application has; leave it out",
                        gq_source_name(conf->source.kind), gq_sink_name(conf->sink.kind));
-    if (!journal)
+    if (!journal || !conf->journal)
         return;
-    check_output(r, journal, "the journal", conf->journal);
-    check_apart(r, journal, "the journal", conf->journal, "the dead letters", letters ? conf->dead_letter : NULL);
+    check_journal_file(r, journal, letters, "");
+    check_journal_file(r, journal, letters, GQ_JOURNAL_NEW_SUFFIX);
 }
 
 void gq_read_check(struct gq_reading *r, struct gq_yaml *root)

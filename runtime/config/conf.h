@@ -15,6 +15,8 @@ const char *gq_builtin_name(const char *plugin); /* "builtin:echo" -> "echo"; NU
 /* What lies beside the output of delivery: exactly_once has its path and this; and behind it, until it has a record: */
 #define GQ_CHECKPOINT_SUFFIX ".checkpoint"
 #define GQ_CHECKPOINT_NEW_SUFFIX ".new"
+/* A journal is written anew to its path and this. */
+#define GQ_JOURNAL_NEW_SUFFIX ".new"
 
 enum gq_backend_kind { GQ_BACKEND_AUTO, GQ_BACKEND_CUDA, GQ_BACKEND_CPU };
 /* How a side that has nothing to do waits for more. */

@@ -9,8 +9,6 @@
 #include "base/assert.h"
 #include "base/file.h"
 
-#define FRESH ".new"
-
 const struct gq_hold_words gq_journal_words = {
     .name = "the journal",
     .kept = "a journal is kept",
@@ -48,13 +46,13 @@ static struct gq_journal *create(const struct gq_journal_opts *opts)
     j->mask = opts->capacity - 1;
     const size_t len = strlen(opts->path);
     j->path = strdup(opts->path);
-    j->fresh_path = malloc(len + sizeof FRESH);
+    j->fresh_path = malloc(len + sizeof GQ_JOURNAL_NEW_SUFFIX);
     if (!j->path || !j->fresh_path) {
         destroy(j);
         return NULL;
     }
     memcpy(j->fresh_path, opts->path, len);
-    memcpy(j->fresh_path + len, FRESH, sizeof FRESH);
+    memcpy(j->fresh_path + len, GQ_JOURNAL_NEW_SUFFIX, sizeof GQ_JOURNAL_NEW_SUFFIX);
     j->opts.path = j->path;
     return j;
 }

@@ -87,12 +87,15 @@ class Refusals(harness.Scenario):
             self.assert_kept(self.including(include, delivery="exactly_once"), "sink.file.path", "the sink's checkpoint")
             os.remove(self.path("out.checkpoint.new"))
 
-    def test_a_header_is_no_journal(self):
+    def test_what_is_read_is_no_journal_and_not_the_file_that_one_is_written_anew_to(self):
         self.including('#include "header.h"')
-        text = {"version": 1, "stages": [{"plugin": "includes.cu"}], "queue": {"journal": "header.h", "durability": "memory"}}
-        code, out, err = self.gpuq("lint", self.write("app.yaml", json.dumps(text)))
-        self.assertEqual(code, 78, err)
-        self.assertIn("queue.journal: the journal and a header of a plugin are one file: name another\n", out.decode())
+        os.link(self.path("header.h"), self.path("kept.new"))
+        for journal in "header.h", "kept":
+            for keys, what in (({}, "a header of a plugin"), ({"plugins": {"pins": "header.h"}}, "the file of plugins.pins")):
+                text = {"version": 1, "stages": [{"plugin": "includes.cu"}], "queue": {"journal": journal, "durability": "memory"}, **keys}
+                code, out, err = self.gpuq("lint", self.write("app.yaml", json.dumps(text)))
+                self.assertEqual(code, 78, err)
+                self.assertIn(f"queue.journal: the journal and {what} are one file: name another\n", out.decode())
 
     @harness.only_on("cpu", "NVRTC does not say what it read")
     def test_a_header_that_only_the_compiler_finds_is_not_written_over(self):
