@@ -145,9 +145,11 @@ class Signals(harness.Scenario):
         source = {"generate": {"count": 10, "bytes": 8}}
         pipeline = self.pipeline([{"plugin": self.plugin("hang", HANG, FOREVER), "timeout": "off"}], source=source, drain="300ms")
         process = self.hanging(pipeline)
+        asked = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code, err = self.ended(process, 20)  # a grid gets five seconds to leave
         self.assertEqual(code, 1, err)
+        self.assertLess(time.monotonic() - asked, 9, "it waited for the default, 10 s")
         self.assertRegex(err, r"\b([1-9]|10) messages? in flight (was|were) not finished")
 
     def test_asked_twice_it_ends_at_once(self):
