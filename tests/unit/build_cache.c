@@ -227,6 +227,26 @@ START_TEST(a_folder_that_others_can_write_is_refused)
 }
 END_TEST
 
+START_TEST(the_environment_says_where_it_is_or_that_there_is_none)
+{
+    static const struct {
+        const char *own, *xdg, *home, *folder;
+    } rows[] = {{"off", "/x", "/h", ""},
+                {"/own", "/x", "/h", "/own"},
+                {"", "/x", "/h", "/x/gpuqueue"},
+                {"", "", "/h", "/h/.cache/gpuqueue"}};
+    struct gq_text folder = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        setenv("GPUQ_CACHE", rows[i].own, 1);
+        setenv("XDG_CACHE_HOME", rows[i].xdg, 1);
+        setenv("HOME", rows[i].home, 1);
+        gq_cache_locate(NULL, &folder);
+        ck_assert_str_eq(gq_text_str(&folder), rows[i].folder);
+    }
+    gq_text_finish(&folder);
+}
+END_TEST
+
 START_TEST(a_folder_that_is_made_is_the_users_alone)
 {
     struct stat info;
@@ -271,6 +291,7 @@ int main(void)
     tcase_add_test(tests, a_damaged_entry_is_built_again);
     tcase_add_test(tests, entries_are_listed_and_cleared);
     tcase_add_test(tests, a_folder_that_others_can_write_is_refused);
+    tcase_add_test(tests, the_environment_says_where_it_is_or_that_there_is_none);
     tcase_add_test(tests, a_folder_that_is_made_is_the_users_alone);
     tcase_add_test(tests, a_library_that_only_the_loader_finds_is_known_by_its_file);
     suite_add_tcase(suite, tests);
