@@ -125,6 +125,7 @@ class Frame(unittest.TestCase):
                            ("doctor --nope --json", "takes --json or nothing, got '--nope'"), ("run --json --nope f", "unknown option '--nope'"), ("run --nope f --json", "unknown option '--nope'"),
                            ("run --json", "one pipeline file was expected"), ("run --threads 0 -j f", "--threads 0: a number from 1 to 1024"),
                            ("bench --nope --json", "unknown option '--nope'"), ("bench --json --seconds 0", "--seconds takes 0.01 to 3600"),
+                           ("bench --json --threads 4294967297", "--seconds takes 0.01 to 3600, --threads 1 to 1024"),
                            ("bench --json --seconds nan", "--seconds takes 0.01 to 3600"),
                            ("bench nope --json", "there is no case 'nope'; there are:\n"), ("stats --nope --json", "unknown option '--nope'"),
                            ("swap --json", "which stage?"), ("dlq ls --nope --json", "unknown option '--nope'"),

@@ -153,10 +153,19 @@ class Refusals(harness.Scenario):
     def test_a_command_line_that_is_wrong(self):
         good = self.pipeline(source={"stdin": {}})
         for arguments in ((), (good, good), ("--threads", "0", good), ("--threads", "1025", good), ("--threads", "x", good),
-                          ("--threads", "-1", good), ("--threads", "", good), ("--threads", "4294967297", good), ("--fast", good)):
+                          ("--threads", "-1", good), ("--threads", "", good), ("--threads", "4294967297", good),
+                          ("--threads", f"-{2**64 - 3}", good), ("--threads", " 3", good), ("--fast", good)):
             code, out, err = self.gpuq("run", *arguments)
             self.assertEqual((code, out), (64, b""), (arguments, err))
             self.assertNotEqual(err, "")
+
+    def test_a_list_of_the_cache_shows_a_file_name_and_does_what_none_says(self):
+        env = {"GPUQ_CACHE": self.path("cache")}
+        pipeline = self.pipeline([{"name": "a", "plugin": self.plugin("a\x1b[2Jb", "*out->out_len = 0;")}], source={"stdin": {}})
+        self.assertEqual(self.gpuq("run", "--backend", "cpu", pipeline, env=env)[0], 0)
+        code, out, _ = self.gpuq("cache", "ls", env=env)
+        self.assertEqual(code, 0)
+        self.assertRegex(out, rb"a\\x1b\[2Jb\.cu\n")
 
     def test_a_pipeline_file_with_errors_is_refused_with_the_text_of_lint(self):
         wrong = self.write("wrong.yaml", "version: 1\nqueue: { capacity: 3 }\nstages: [{ plugin: nowhere.cu }]\nsnk: { null: {} }\n")

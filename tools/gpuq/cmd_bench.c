@@ -52,15 +52,16 @@ static bool chosen(const char *name, int argc, char **argv)
 static gq_status take_option(int option, char **argv, struct bench *b)
 {
     char *end = "";
+    bool counted = true;
     if (option == 'b')
         b->backend = optarg;
     else if (option == 's')
         b->seconds = strtod(optarg, &end);
     else if (option == 't')
-        b->threads = (uint32_t)strtoul(optarg, &end, 10);
+        counted = gpuq_read_threads(optarg, &b->threads);
     else
         return gpuq_refuse_option("bench", argv);
-    if (*end || !(b->seconds >= 0.01 && b->seconds <= 3600) || b->threads < 1 || b->threads > 1024)
+    if (*end || !(b->seconds >= 0.01 && b->seconds <= 3600) || !counted)
         return gq_error_set(GQ_ERR_INVALID_ARG,
                             "--seconds takes 0.01 to 3600, --threads 1 to 1024; try `gpuq help bench`");
     return GQ_OK;

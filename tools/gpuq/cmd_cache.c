@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "build/cache.h"
+#include "config/problem.h"
 
 static int usage(void)
 {
@@ -22,7 +23,10 @@ static bool show(const struct gq_cache_item *item, void *context)
     struct tm local;
     if (localtime_r(&item->written, &local))
         strftime(when, sizeof when, "%Y-%m-%d %H:%M", &local);
-    printf("%.12s  %7.1f KiB  %s  %s\n", item->key, (double)item->bytes / 1024, when, item->plugin);
+    struct gq_text plugin = {0}; /* a file's name may hold anything */
+    gq_problem_show(&plugin, item->plugin, strlen(item->plugin));
+    printf("%.12s  %7.1f KiB  %s  %s\n", item->key, (double)item->bytes / 1024, when, gq_text_str(&plugin));
+    gq_text_finish(&plugin);
     sums->entries++;
     sums->bytes += item->bytes;
     return true;

@@ -234,12 +234,9 @@ static int run(gq_pipeline *p, const struct run_opts *opts)
 
 static gq_status take_threads(const char *text, uint32_t *out)
 {
-    char *end;
-    const unsigned long threads = strtoul(text, &end, 10);
-    if (*end || threads == 0 || threads > 1024)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "--threads %s: a number from 1 to 1024 was expected", text);
-    *out = (uint32_t)threads;
-    return GQ_OK;
+    if (gpuq_read_threads(text, out))
+        return GQ_OK;
+    return gq_error_set(GQ_ERR_INVALID_ARG, "--threads %s: a number from 1 to 1024 was expected", text);
 }
 
 static gq_status take_option(int option, char **argv, struct run_opts *opts)

@@ -1,8 +1,8 @@
 #include "refuse.h"
 #include "base/text.h"
 #include <getopt.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 gq_status gpuq_refuse_option(const char *command, char **argv)
@@ -17,6 +17,13 @@ gq_status gpuq_refuse_option(const char *command, char **argv)
         return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '%s'; try `gpuq help %s`", word, command);
     return gq_error_set(GQ_ERR_INVALID_ARG, "unknown option '-%c', or it lacks its value; try `gpuq help %s`", optopt,
                         command);
+}
+
+bool gpuq_read_threads(const char *text, uint32_t *out)
+{
+    const size_t len = strspn(text, "0123456789");
+    *out = len > 0 && len < 6 && !text[len] ? (uint32_t)strtoul(text, NULL, 10) : 0;
+    return *out >= 1 && *out <= 1024;
 }
 
 int gpuq_report(const char *command, gq_status status)
