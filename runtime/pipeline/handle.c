@@ -59,6 +59,7 @@ static void thread_ends(void *first)
  * the channel goes too: the worker must see the parent's end. Locks may be held by threads that are gone. */
 static void in_child(void)
 {
+    pthread_mutex_init(&all_lock, NULL);
     for (struct GpuQueue *h = all; h; h = h->next_of_all) {
         pthread_mutex_init(&h->lock, NULL);
         if (h->queue)
