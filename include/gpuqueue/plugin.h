@@ -73,7 +73,9 @@ __device__ gq_scope_default gq_scope_of(long); /* the less fitting of two, where
                       "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024");                                 \
     };                                                                                                               \
     GQ_MARK(gq_plugin_scope, GQ_MARK_MAGIC, gq_scope_chosen::kind, gq_scope_chosen::threads);                        \
-    __device__ gq_scope_chosen gq_scope_of(int)
+    __device__ gq_scope_chosen gq_scope_of(int);                                                                     \
+    static_assert(+decltype(::gq_scope_of(0))::threads == +gq_scope_chosen::threads,                                 \
+                  "GQ_SCOPE stands at file scope, outside of functions and namespaces")
 
 /* This thread among those that serve the message: 0 to gq_size() - 1. gq_sync() lets them all meet. */
 #if !defined(GQ_HERE)
@@ -97,7 +99,9 @@ __device__ gq_state_default gq_state_of(long);
         enum : uint32_t { bytes = (state_bytes), version = (state_version) };                  \
     };                                                                                         \
     GQ_MARK(gq_plugin_state, GQ_MARK_MAGIC, gq_state_chosen::bytes, gq_state_chosen::version); \
-    __device__ gq_state_chosen gq_state_of(int)
+    __device__ gq_state_chosen gq_state_of(int);                                               \
+    static_assert(+decltype(::gq_state_of(0))::bytes == +gq_state_chosen::bytes,               \
+                  "GQ_STATE(bytes, version) stands at file scope, outside of functions and namespaces")
 __device__ void *gq_state(uint32_t bytes);
 
 /* What becomes of the memory when a version with another size or version number takes over: a plugin that defines

@@ -91,6 +91,16 @@ START_TEST(a_wrong_scope_is_a_sentence)
 }
 END_TEST
 
+START_TEST(a_scope_and_state_elsewhere_than_at_file_scope_are_refused)
+{
+    const char *path = write_file("inside.cu", HEAD "namespace mine {\nGQ_SCOPE(warp);\n}\n" MESSAGE
+                                                    "\n{\n    GQ_STATE(4, 1);\n    *out->out_len = in.len;\n}\n");
+    const char *log = log_of(path, GQ_ERR_PLUGIN);
+    ck_assert_msg(strstr(log, "inside.cu:3:1: error:") && strstr(log, "GQ_SCOPE stands at file scope"), "%s", log);
+    ck_assert_msg(strstr(log, "inside.cu:7:5: error:") && strstr(log, "GQ_STATE(bytes, version) stands"), "%s", log);
+}
+END_TEST
+
 START_TEST(warnings_are_kept_with_the_image)
 {
     expect_log(P("warns.cu"), GQ_OK,
@@ -255,6 +265,7 @@ int main(void)
     tcase_add_test(tests, an_undefined_function_is_named_as_it_was_written);
     tcase_add_test(tests, a_missing_process_message_is_a_sentence);
     tcase_add_test(tests, a_wrong_scope_is_a_sentence);
+    tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, a_missing_header_is_at_its_include);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);

@@ -33,6 +33,22 @@ static void expect_log(const char *path, gq_status status, const char *gcc, cons
     }
 }
 
+/* The first line of what each compiler says. */
+static void expect_first(const char *path, const char *gcc, const char *clang)
+{
+    const char *const expected[] = {gcc, clang};
+    for (size_t i = 0; i < 2; i++) {
+        if (!have_compiler(compilers[i]))
+            continue;
+        const char *log = log_of(compilers[i], path, GQ_ERR_PLUGIN);
+        const char *at = strstr(log, expected[i]);
+        ck_assert_msg(at && at < strchrnul(log, '\n'), "%s said:\n%.800s\nexpected first:\n%s", compilers[i], log,
+                      expected[i]);
+    }
+}
+
+#define STAGE "__device__ void process_message(const MsgView &in, ResultView *out) { *out->out_len = in.len; }\n"
+
 START_TEST(an_error_has_the_users_line_and_a_caret)
 {
     expect_log(P("compile_error.cu"), GQ_ERR_PLUGIN,
@@ -88,6 +104,23 @@ START_TEST(a_wrong_scope_is_a_sentence)
     const char *log = log_of("g++", P("bad_scope.cu"), GQ_ERR_PLUGIN);
     ck_assert_msg(strncmp(log, P("bad_scope.cu") ":2:", strlen(P("bad_scope.cu")) + 3) == 0, "%s", log);
     ck_assert_ptr_nonnull(strstr(log, "GQ_SCOPE(block, N): N is a multiple of 32, from 32 to 1024"));
+}
+END_TEST
+
+START_TEST(a_scope_and_state_elsewhere_than_at_file_scope_are_refused)
+{
+    static const char *const words[] = {"GQ_SCOPE(warp);", "GQ_STATE(4, 1);"};
+    char text[512];
+    make_test_folder();
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const char *what = i ? "GQ_STATE(bytes, version) stands at file scope" : "GQ_SCOPE stands at file scope";
+        snprintf(text, sizeof text, "#include <gpuqueue/plugin.h>\nnamespace mine {\n%s\n}\n" STAGE, words[i]);
+        expect_first(write_file("inside.cu", text), what, what);
+        snprintf(text, sizeof text, "#include <gpuqueue/plugin.h>\n__device__ void f() {\n%s\n}\n" STAGE, words[i]);
+        expect_first(write_file("local.cu", text), what, what);
+        ck_assert_ptr_nonnull(strstr(log_of("g++", in_folder("local.cu"), GQ_ERR_PLUGIN), "local.cu:3:1: error: "));
+    }
+    remove_test_folder();
 }
 END_TEST
 
@@ -148,22 +181,6 @@ START_TEST(headers_beside_the_plugin_are_found_and_shown)
     remove_test_folder();
 }
 END_TEST
-
-/* The first line of what each compiler says. */
-static void expect_first(const char *path, const char *gcc, const char *clang)
-{
-    const char *const expected[] = {gcc, clang};
-    for (size_t i = 0; i < 2; i++) {
-        if (!have_compiler(compilers[i]))
-            continue;
-        const char *log = log_of(compilers[i], path, GQ_ERR_PLUGIN);
-        const char *at = strstr(log, expected[i]);
-        ck_assert_msg(at && at < strchrnul(log, '\n'), "%s said:\n%.800s\nexpected first:\n%s", compilers[i], log,
-                      expected[i]);
-    }
-}
-
-#define STAGE "__device__ void process_message(const MsgView &in, ResultView *out) { *out->out_len = in.len; }\n"
 
 START_TEST(an_error_comes_before_those_who_include_its_file)
 {
@@ -241,6 +258,7 @@ int main(void)
     tcase_add_test(tests, an_undefined_function_is_named_once);
     tcase_add_test(tests, a_wrong_use_of_the_shim_is_at_the_users_line);
     tcase_add_test(tests, a_wrong_scope_is_a_sentence);
+    tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
     tcase_add_test(tests, machine_code_is_refused_by_kind);
