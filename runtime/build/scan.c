@@ -18,6 +18,8 @@ struct walk {
     struct gq_lexer lexer;
     struct gq_conditions conditions;
     unsigned depth;
+    bool external, shared; /* the declaration at hand has `extern`, `__shared__`: in any order, with words between */
+    bool defining;         /* the tokens at hand are those of a #define */
 };
 
 static void walk_file(struct gq_scan *scan, size_t index, enum gq_scan_target target, unsigned depth);
@@ -139,9 +141,10 @@ static void directive(struct walk *w)
     bool live = gq_condition_live(&w->conditions);
     if (live && gq_token_is(&name, "include"))
         include_line(w);
-    else if (live && gq_token_is(&name, "define"))
+    else if (live && gq_token_is(&name, "define")) {
         gq_lex_next(&w->lexer);
-    else {
+        w->defining = true;
+    } else {
         const bool includes = gq_token_is(&name, "include_next") || gq_token_is(&name, "import");
         w->scan->open_ended = w->scan->open_ended || (live && includes);
         gq_lex_skip_line(&w->lexer);
@@ -215,7 +218,25 @@ static void param(struct walk *w)
 
 /* --- words -------------------------------------------------------------------------------------------------------- */
 
-static void word(struct walk *w, const struct gq_token *t, const struct gq_token *last)
+/* A declaration ends here, or `extern` was that of extern "C". */
+static bool ends_declaration(const struct walk *w, const struct gq_token *t)
+{
+    return gq_token_is(t, ";") || gq_token_is(t, "{") || gq_token_is(t, "}") || t->kind == GQ_TOKEN_STRING ||
+           (t->first && (w->defining || gq_token_is(t, "#")));
+}
+
+static const char *refuse_shared(struct walk *w, const struct gq_token *t)
+{
+    const bool external = gq_token_is(t, "extern"), shared = gq_token_is(t, "__shared__");
+    const bool both = (external && w->shared) || (shared && w->external);
+    w->external = w->external || external;
+    w->shared = w->shared || shared;
+    return both ? "extern __shared__ needs a launch that gives its size; declare an array of a fixed size: __shared__ "
+                  "T name[N]"
+                : NULL;
+}
+
+static void word(struct walk *w, const struct gq_token *t)
 {
     struct gq_scan *scan = w->scan;
     if (gq_token_is(t, "GQ_PARAM"))
@@ -227,9 +248,8 @@ static void word(struct walk *w, const struct gq_token *t, const struct gq_token
     struct gq_lexer ahead = w->lexer;
     struct gq_token next = gq_lex_next(&ahead);
     const char *sentence = gq_refuse_word(t, &next);
-    if (!sentence && gq_token_is(t, "__shared__") && gq_token_is(last, "extern"))
-        sentence = "extern __shared__ needs a launch that gives its size; declare an array of a fixed size: __shared__ "
-                   "T name[N]";
+    if (!sentence)
+        sentence = refuse_shared(w, t);
     if (sentence)
         add_problem(w, t, sentence);
 }
@@ -250,7 +270,6 @@ static void mark(struct walk *w, const struct gq_token *t)
 static void walk_file(struct gq_scan *scan, size_t index, enum gq_scan_target target, unsigned depth)
 {
     struct walk w = {.scan = scan, .file = &scan->file[index], .depth = depth};
-    struct gq_token last = {.kind = GQ_TOKEN_END};
     w.conditions.target = target;
     scan->open_ended = scan->open_ended || memmem(gq_text_str(&w.file->text), w.file->text.len, "__has_include", 13);
     gq_lex_start(&w.lexer, w.file->text.data, w.file->text.len);
@@ -258,13 +277,16 @@ static void walk_file(struct gq_scan *scan, size_t index, enum gq_scan_target ta
         struct gq_token t = gq_lex_next(&w.lexer);
         if (t.kind == GQ_TOKEN_END)
             return;
+        if (ends_declaration(&w, &t))
+            w.external = w.shared = false;
+        if (t.first)
+            w.defining = false;
         if (t.first && gq_token_is(&t, "#"))
             directive(&w);
         else if (gq_condition_live(&w.conditions) && t.kind == GQ_TOKEN_WORD)
-            word(&w, &t, &last);
+            word(&w, &t);
         else if (gq_condition_live(&w.conditions) && t.kind == GQ_TOKEN_MARK)
             mark(&w, &t);
-        last = t;
     }
 }
 

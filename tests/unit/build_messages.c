@@ -147,6 +147,29 @@ START_TEST(what_a_cpu_cannot_run_is_refused_with_the_line)
 }
 END_TEST
 
+START_TEST(shared_memory_of_the_launch_is_refused_in_any_order_of_its_words)
+{
+    static const char *const words[] = {"extern volatile __shared__ float s[];",
+                                        "extern __align__(16) __shared__ int s[];",
+                                        "extern __device__ __shared__ int s[];", "__shared__ extern int s[];",
+                                        "volatile __shared__ __align__(8) extern int s[];"};
+    char text[512];
+    make_test_folder();
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        snprintf(text, sizeof text, "#include <gpuqueue/plugin.h>\n%s\n" STAGE, words[i]);
+        const char *sentence = "error: extern __shared__ needs a launch that gives its size";
+        expect_first(write_file("shared.cu", text), sentence, sentence);
+    }
+    ck_assert_str_eq(
+        log_of("g++",
+               write_file("fixed.cu", "#include <gpuqueue/plugin.h>\nextern int far;\n"
+                                      "extern \"C\" { __shared__ int near; } int *g() { return &near; }\n" STAGE),
+               GQ_OK),
+        "");
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(machine_code_is_refused_by_kind)
 {
     ck_assert_str_eq(log_of("g++", P("echo.ptx"), GQ_ERR_PLUGIN),
@@ -261,6 +284,7 @@ int main(void)
     tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
+    tcase_add_test(tests, shared_memory_of_the_launch_is_refused_in_any_order_of_its_words);
     tcase_add_test(tests, machine_code_is_refused_by_kind);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
     tcase_add_test(tests, an_error_comes_before_those_who_include_its_file);
