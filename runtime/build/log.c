@@ -27,6 +27,7 @@ struct cleaning {
     struct gq_text *to;           /* where the line at hand goes: one of the two */
     struct line from;             /* gcc, before an error inside a template: the line that used the template */
     struct line held;             /* clang, before that line: an error inside a template of ours */
+    struct line user;             /* the line that used the template: more errors in there do not name it again */
     struct line chain[CHAIN_MAX]; /* before a diagnostic: who included the file, the last one in the last place */
     uint32_t chained;             /* how long it is */
 };
@@ -97,6 +98,8 @@ static bool is_noise(const struct line *l)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (has(l, parts[i]))
             return true;
+    if (!l->text && begins(l, "    ") && has(l, " of " GQ_UNIT_OURS)) /* NVRTC: (declared at line 4 of ...) */
+        return true;
     if (is_chain(l))
         return has(l, GQ_UNIT_OURS) || has(l, "<command-line>") || has(l, "<built-in>");
     return names_function(l) || (is_ours(l) && (has(l, ": note:") || has(l, ": warning:") || is_use(l)));
@@ -176,6 +179,16 @@ static bool say_undefined(struct cleaning *c, const struct line *l)
     return true;
 }
 
+/* A process_message with other arguments, which the template's call could mean too. */
+static bool say_wrong(struct cleaning *c, const struct line *l)
+{
+    const bool wrong = is_ours(l) && is_error(l) && (has(l, "process_message") || has(l, "generate_message")) &&
+                       (has(l, "ambiguous") || has(l, "more than one instance"));
+    if (wrong)
+        say_missing(c);
+    return wrong;
+}
+
 /* --- errors inside our templates ---------------------------------------------------------------------------------- */
 
 static void add_caret(struct cleaning *c, const struct line *l)
@@ -205,12 +218,20 @@ static void say_at(struct cleaning *c, const struct line *user, const struct lin
     add_caret(c, user);
 }
 
-/* An error that was kept back and turned out to be about no place of the user's. */
+/* An error that was kept back: another one of the template's that was used last, or about no place of the user's. */
 static void flush(struct cleaning *c)
 {
-    if (c->held.text)
+    if (c->held.text && c->user.text)
+        say_at(c, &c->user, &c->held);
+    else if (c->held.text)
         add_plain(c, &c->held);
     c->held.text = NULL;
+}
+
+static void leave_template(struct cleaning *c)
+{
+    flush(c);
+    c->user.text = NULL;
 }
 
 /* What led to a diagnostic stands before it in the compiler's words, and behind it here: who reads one line of it, as
@@ -247,6 +268,7 @@ static bool say_at_user(struct cleaning *c, const struct line *l)
     }
     if (is_ours(l) && is_error(l) && c->from.text) {
         say_at(c, &c->from, l);
+        c->user = c->from;
         c->from.text = NULL;
         add_context(c);
         return true;
@@ -258,6 +280,7 @@ static bool say_at_user(struct cleaning *c, const struct line *l)
     }
     if (c->held.text && l->text && !is_ours(l) && has(l, "requested here")) {
         say_at(c, l, &c->held);
+        c->user = *l;
         c->held.text = NULL;
         add_context(c);
         return true;
@@ -276,11 +299,13 @@ static void clean_line(struct cleaning *c, struct line *l)
     if (l->len == 0)
         return;
     read_place(l);
+    if (names_function(l) || is_use(l))
+        leave_template(c);
     if (is_error(l))
         c->to = c->out;
-    if (say_at_user(c, l) || is_noise(l) || keep_chain(c, l))
+    if (say_wrong(c, l) || say_at_user(c, l) || is_noise(l) || keep_chain(c, l))
         return;
-    flush(c);
+    leave_template(c);
     if (say_undefined(c, l))
         return;
     if (l->text && has(l, " warning: "))

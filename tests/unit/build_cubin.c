@@ -101,6 +101,15 @@ START_TEST(a_scope_and_state_elsewhere_than_at_file_scope_are_refused)
 }
 END_TEST
 
+START_TEST(a_message_taken_by_value_is_a_sentence)
+{
+    const char *path = write_file("value.cu", HEAD "__device__ void process_message(MsgView in, ResultView *out) {}\n");
+    const char *log = log_of(path, GQ_ERR_PLUGIN);
+    ck_assert_msg(strncmp(log, path, strlen(path)) == 0 && strstr(log, ": error: a stage's plugin defines `__device__"),
+                  "%s", log);
+}
+END_TEST
+
 START_TEST(warnings_are_kept_with_the_image)
 {
     expect_log(P("warns.cu"), GQ_OK,
@@ -266,6 +275,7 @@ int main(void)
     tcase_add_test(tests, a_missing_process_message_is_a_sentence);
     tcase_add_test(tests, a_wrong_scope_is_a_sentence);
     tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
+    tcase_add_test(tests, a_message_taken_by_value_is_a_sentence);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, a_missing_header_is_at_its_include);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);

@@ -124,6 +124,34 @@ START_TEST(a_scope_and_state_elsewhere_than_at_file_scope_are_refused)
 }
 END_TEST
 
+START_TEST(every_error_in_a_template_of_ours_is_at_the_users_line)
+{
+    make_test_folder();
+    const char *path =
+        write_file("cas.cu", "#include <gpuqueue/plugin.h>\n"
+                             "__device__ float f(float *p) { return atomicCAS(p, 1.0f, 2.0f); }\n" STAGE);
+    for (size_t i = 0; i < 2; i++)
+        if (have_compiler(compilers[i])) {
+            const char *log = log_of(compilers[i], path, GQ_ERR_PLUGIN);
+            ck_assert_msg(strstr(log, "cas.cu:2:") && strstr(log, "atomicCAS takes integers"), "%s", log);
+            ck_assert_msg(!strstr(log, "<gpuqueue>"), "%s said:\n%s", compilers[i], log);
+        }
+    remove_test_folder();
+}
+END_TEST
+
+START_TEST(a_message_taken_by_value_is_a_sentence)
+{
+    make_test_folder();
+    const char *path = write_file("value.cu", "#include <gpuqueue/plugin.h>\n"
+                                              "__device__ void process_message(MsgView in, ResultView *out) {}\n");
+    const char *sentence = "value.cu: error: a stage's plugin defines `__device__ void process_message(";
+    expect_first(path, sentence, sentence);
+    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "value.cu:2:17: note: candidate"));
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(warnings_are_kept_with_the_image)
 {
     expect_log(P("warns.cu"), GQ_OK, P("warns.cu") ":4:9: warning: unused variable 'unused'\n    4 |     int unused;\n",
@@ -282,6 +310,8 @@ int main(void)
     tcase_add_test(tests, a_wrong_use_of_the_shim_is_at_the_users_line);
     tcase_add_test(tests, a_wrong_scope_is_a_sentence);
     tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
+    tcase_add_test(tests, every_error_in_a_template_of_ours_is_at_the_users_line);
+    tcase_add_test(tests, a_message_taken_by_value_is_a_sentence);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, what_a_cpu_cannot_run_is_refused_with_the_line);
     tcase_add_test(tests, shared_memory_of_the_launch_is_refused_in_any_order_of_its_words);
