@@ -2,6 +2,7 @@
 #include "base/dl.h"
 #include "build/embedded.h"
 #include "build/library.h"
+#include "build/nvrtc_headers.h"
 #include "build/nvrtc_log.h"
 #include <stdint.h>
 #include <stdio.h>
@@ -33,14 +34,6 @@ static struct {
 #undef MEMBER
     char opened[PATH_MAX];
 } nvrtc;
-
-/* NVRTC has no standard headers. */
-static const char stdint_text[] = "#pragma once\n"
-                                  "typedef signed char int8_t; typedef unsigned char uint8_t;\n"
-                                  "typedef short int16_t; typedef unsigned short uint16_t;\n"
-                                  "typedef int int32_t; typedef unsigned int uint32_t;\n"
-                                  "typedef long long int64_t; typedef unsigned long long uint64_t;\n"
-                                  "typedef unsigned long long uintptr_t; typedef long long intptr_t;\n";
 
 /* --- the library -------------------------------------------------------------------------------------------------- */
 
@@ -106,12 +99,10 @@ static void take_log(program p, struct gq_text *log)
 static gq_status create(const struct gq_text *unit, program *p)
 {
     const char *text[HEADERS_MAX], *name[HEADERS_MAX];
-    static const char *const standard[] = {"stdint.h", "cstdint", "stddef.h", "cstddef",
-                                           "assert.h", "cassert", "stdio.h",  "cstdio"};
     int n = 0;
-    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++, n++) {
-        name[n] = standard[i];
-        text[n] = i < 2 ? stdint_text : "#pragma once\n"; /* the rest NVRTC declares by itself */
+    for (const struct gq_nvrtc_header *h = gq_nvrtc_headers; h->name; h++, n++) {
+        name[n] = h->name;
+        text[n] = h->text;
     }
     for (size_t i = 0; i < gq_embedded_count && n < HEADERS_MAX; i++) {
         if (strncmp(gq_embedded[i].name, "gpuqueue/", 9) != 0 && strncmp(gq_embedded[i].name, "device/", 7) != 0)

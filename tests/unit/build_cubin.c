@@ -110,6 +110,30 @@ START_TEST(a_message_taken_by_value_is_a_sentence)
 }
 END_TEST
 
+START_TEST(the_words_of_stdint_and_stddef_are_there)
+{
+    const char *path = write_file(
+        "words.cu", HEAD
+        "#include <cstdint>\n#include <cstddef>\n"
+        "struct S { int a, b; };\n"
+        "static_assert(offsetof(S, b) == 4 && NULL == nullptr, \"stddef.h\");\n"
+        "static_assert(UINT8_MAX == 255 && INT16_MIN == -32768 && UINT32_MAX == ~0u &&\n"
+        "              INT32_MIN + INT32_MAX == -1 && UINT64_MAX == ~0ull && INT64_MIN < 0 &&\n"
+        "              INT64_MAX > UINT32_MAX && SIZE_MAX == UINT64_MAX, \"limits\");\n"
+        "static_assert(sizeof UINT64_C(1) == 8 && sizeof INT64_C(1) == 8 && sizeof UINT32_C(1) == 4,\n"
+        "              \"constants\");\n"
+        "static_assert(sizeof(uint_least8_t) == 1 && sizeof(uint_fast64_t) == 8 &&\n"
+        "              sizeof(std::uint32_t) == 4 && sizeof(std::size_t) == sizeof(uintmax_t), \"types\");\n" MESSAGE
+        " { *out->out_len = in.len; }\n");
+    ck_assert_str_eq(log_of(path, GQ_OK), "");
+    struct gq_image image;
+    struct gq_builder *builder = test_builder(NULL);
+    ck_assert_msg(build_stage(builder, path, &image) == GQ_OK, "on a CPU: %s", gq_error_text());
+    gq_image_finish(&image);
+    gq_builder_destroy(builder);
+}
+END_TEST
+
 START_TEST(warnings_are_kept_with_the_image)
 {
     expect_log(P("warns.cu"), GQ_OK,
@@ -276,6 +300,7 @@ int main(void)
     tcase_add_test(tests, a_wrong_scope_is_a_sentence);
     tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
     tcase_add_test(tests, a_message_taken_by_value_is_a_sentence);
+    tcase_add_test(tests, the_words_of_stdint_and_stddef_are_there);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, a_missing_header_is_at_its_include);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
