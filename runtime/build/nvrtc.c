@@ -139,6 +139,7 @@ static bool compile(const struct gq_nvrtc_unit *u, program p)
                              "--device-as-default-execution-space",
                              "-lineinfo",
                              "--minimal",
+                             "--device-int128",
                              "--no-source-include",
                              "--no-display-error-number",
                              u->registers ? registers : "--ptxas-options=--warn-on-spills",

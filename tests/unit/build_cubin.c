@@ -134,6 +134,14 @@ START_TEST(the_words_of_stdint_and_stddef_are_there)
 }
 END_TEST
 
+START_TEST(integers_of_128_bits_are_there)
+{
+    const char *path = write_file("wide.cu", HEAD MESSAGE "\n{\n    unsigned __int128 n = in.msg_id;\n"
+                                                          "    n *= n;\n    *out->out_len = (uint32_t)(n >> 64);\n}\n");
+    ck_assert_str_eq(log_of(path, GQ_OK), "");
+}
+END_TEST
+
 START_TEST(warnings_are_kept_with_the_image)
 {
     expect_log(P("warns.cu"), GQ_OK,
@@ -301,6 +309,7 @@ int main(void)
     tcase_add_test(tests, a_scope_and_state_elsewhere_than_at_file_scope_are_refused);
     tcase_add_test(tests, a_message_taken_by_value_is_a_sentence);
     tcase_add_test(tests, the_words_of_stdint_and_stddef_are_there);
+    tcase_add_test(tests, integers_of_128_bits_are_there);
     tcase_add_test(tests, warnings_are_kept_with_the_image);
     tcase_add_test(tests, a_missing_header_is_at_its_include);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
