@@ -87,9 +87,9 @@ __device__ uint32_t gq_rank(void);
 __device__ uint32_t gq_size(void);
 __device__ void gq_sync(GQ_HERE);
 
-/* Memory of the stage, shared by all its threads, zero at first, kept across swaps. A plugin that uses it says once, at
- * file scope, GQ_STATE(bytes, version); gq_state(bytes) then points at it. Asking for more than was declared, or
- * without a declaration, gives a null pointer. */
+/* Memory of the stage, shared by all its threads, 128-byte aligned, zero at first, kept across swaps. A plugin that
+ * uses it says once, at file scope, GQ_STATE(bytes, version); gq_state(bytes) then points at it. Asking for more than
+ * was declared, or without a declaration, gives a null pointer. */
 struct gq_state_default {
     enum : uint32_t { bytes = 0, version = 0 };
 };

@@ -32,7 +32,8 @@ struct gq_cpu_version {
 struct gq_cpu_state {
     struct gq_cpu_state *next;
     uint32_t bytes, version;
-    _Alignas(GQ_STRIDE_ALIGN) uint8_t memory[];
+    uint8_t *memory; /* the first line that begins in `room`: as plugin.h promises, and a GPU gives */
+    uint8_t room[];
 };
 
 /* What outlives the versions of a stage. For the control thread alone. */

@@ -3,6 +3,7 @@
 #include "backend/fiber.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,9 +12,11 @@
 
 static gq_status make(const struct gq_cpu_image *image, struct gq_cpu_state **out)
 {
-    struct gq_cpu_state *state = calloc(1, sizeof *state + image->state_bytes);
+    /* Zeroed by calloc: large memory takes no pages before the plugin touches it. */
+    struct gq_cpu_state *state = calloc(1, sizeof *state + GQ_MEM_LINE - 1 + image->state_bytes);
     if (!state)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u bytes of plugin state", image->state_bytes);
+    state->memory = state->room + (-(uintptr_t)state->room & (GQ_MEM_LINE - 1));
     state->bytes = image->state_bytes;
     state->version = image->state_version;
     *out = state;

@@ -49,6 +49,21 @@ START_TEST(memory_is_kept_when_size_and_version_are_the_same)
 }
 END_TEST
 
+static uintptr_t place_of_memory(void) { return (uintptr_t)((struct gq_cpu_grid *)backend)->stage->state->memory; }
+
+/* A padded counter is one of 64 or 128 bytes, and the compiler moves it by instructions that ask for its alignment. */
+START_TEST(memory_begins_on_a_line_of_its_own)
+{
+    open_one(2, counting);
+    ck_assert_uint_eq(place_of_memory() % 128, 0);
+    swap(0, grown, 2, 2);
+    ck_assert_uint_eq(place_of_memory() % 128, 0);
+    swap(0, back, 3, 3);
+    ck_assert_uint_eq(place_of_memory() % 128, 0);
+    close_backend();
+}
+END_TEST
+
 START_TEST(a_version_without_memory_leaves_it_for_the_next)
 {
     open_one(2, counting);
@@ -275,6 +290,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {memory_is_kept_when_size_and_version_are_the_same,
+                                  memory_begins_on_a_line_of_its_own,
                                   a_version_without_memory_leaves_it_for_the_next,
                                   a_stage_that_never_had_memory_begins_with_zeroes,
                                   fresh_memory_is_zero_and_a_run_under_way_keeps_the_old,
