@@ -17,12 +17,25 @@ struct reading {
 /* Reads one value into the vector. */
 typedef void read_key(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_vector *v);
 
+/* What a terminal obeys: the name is printed as it is. U+0080 to U+009F have two bytes. */
+static bool has_control(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0))
+            return true;
+    }
+    return false;
+}
+
 static void read_name(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_vector *v)
 {
     if (node->bad)
         return;
-    if (node->kind != GQ_YAML_SCALAR || node->len == 0 || memchr(node->text, 0, node->len)) {
-        gq_yaml_problem(problems, node, false, "expected a few words that say what the vector shows");
+    const bool words = node->kind == GQ_YAML_SCALAR && node->len != 0;
+    if (!words || has_control(node->text, node->len)) {
+        gq_yaml_problem(problems, node, false, "expected a few words that say what the vector shows%s",
+                        words ? ", without control characters" : "");
         return;
     }
     v->name = strdup(node->text);
