@@ -88,17 +88,19 @@ static bool follow_in(struct walk *w, const char *folder, const char *name)
     return found;
 }
 
-/* A header beside the file that includes it, else beside the plugin. One that is not there is the compiler's to find or
- * to report. */
-static void follow(struct walk *w, const char *name, size_t len, bool quoted)
+/* A header beside the file that includes it, else beside the plugin. One that is not there, false, is the compiler's to
+ * find or to report. */
+static bool follow(struct walk *w, const char *name, size_t len, bool quoted)
 {
     char *beside = gq_path_folder(w->file->path), *plugins = gq_path_folder(w->scan->file[0].path);
     char *relative = strndup(name, len);
-    if (beside && plugins && relative && !(quoted && follow_in(w, beside, relative)))
-        follow_in(w, plugins, relative);
+    bool found = false;
+    if (beside && plugins && relative)
+        found = (quoted && follow_in(w, beside, relative)) || follow_in(w, plugins, relative);
     free(beside);
     free(plugins);
     free(relative);
+    return found;
 }
 
 static void include_line(struct walk *w)
@@ -113,11 +115,11 @@ static void include_line(struct walk *w)
     const char *newline = memchr(name, '\n', (size_t)(end - name));
     if (close && (!newline || close < newline)) {
         size_t len = (size_t)(close - name);
-        const char *sentence = w->conditions.target == GQ_SCAN_CPU ? gq_refuse_header(name, len) : NULL;
+        const bool cpu = w->conditions.target == GQ_SCAN_CPU, quoted = closing == '"';
+        const bool found = (quoted || !cpu) && follow(w, name, len, quoted); /* a GPU's -I serves both */
+        const char *sentence = cpu && !found ? gq_refuse_header(name, len) : NULL;
         if (sentence)
             add_problem(w, &t, sentence);
-        else if (closing == '"' || w->conditions.target == GQ_SCAN_CUDA) /* whose -I serves both */
-            follow(w, name, len, closing == '"');
     } else {
         w->scan->open_ended = true;
     }

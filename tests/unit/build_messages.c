@@ -1,6 +1,7 @@
 /* What a plugin's author reads when it does not compile: the user's file, line, column, a caret, and nothing of ours.
  */
 #include "build_support.h"
+#include <sys/stat.h>
 
 #define P(name) GPUQ_TEST_PLUGINS "/" name
 
@@ -233,6 +234,21 @@ START_TEST(headers_beside_the_plugin_are_found_and_shown)
 }
 END_TEST
 
+START_TEST(a_header_of_the_users_is_not_refused_for_its_name)
+{
+    make_test_folder();
+    ck_assert_int_eq(mkdir(in_folder("cuda"), 0700), 0);
+    write_file("cuda/mine.h", "#define LENGTH in.len\n");
+    const char *path = write_file("uses.cu", "#include <gpuqueue/plugin.h>\n#include \"cuda/mine.h\"\n"
+                                             "__device__ void process_message(const MsgView& in, ResultView* out) { "
+                                             "*out->out_len = LENGTH; }\n");
+    ck_assert_str_eq(log_of("g++", path, GQ_OK), "");
+    path = write_file("theirs.cu", "#include <gpuqueue/plugin.h>\n#include \"cuda/atomic\"\n" STAGE);
+    expect_first(path, "theirs.cu:2:10: error: libcu++", "theirs.cu:2:10: error: libcu++");
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(an_error_comes_before_those_who_include_its_file)
 {
     make_test_folder();
@@ -317,6 +333,7 @@ int main(void)
     tcase_add_test(tests, shared_memory_of_the_launch_is_refused_in_any_order_of_its_words);
     tcase_add_test(tests, machine_code_is_refused_by_kind);
     tcase_add_test(tests, headers_beside_the_plugin_are_found_and_shown);
+    tcase_add_test(tests, a_header_of_the_users_is_not_refused_for_its_name);
     tcase_add_test(tests, an_error_comes_before_those_who_include_its_file);
     tcase_add_test(tests, a_long_chain_of_includes_is_cut);
     tcase_add_test(tests, an_error_in_a_template_comes_before_who_used_it);
