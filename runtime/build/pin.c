@@ -34,14 +34,24 @@ static gq_status refuse_writable(const char *path)
     return GQ_OK;
 }
 
-static gq_status refuse_writable_file(const char *path)
+static gq_status refuse_writable_folder_of(const char *path)
 {
     char *folder = gq_path_folder(path);
-    gq_status status = folder ? refuse_writable(path) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
-    if (status == GQ_OK)
-        status = refuse_writable(folder);
+    gq_status status = folder ? refuse_writable(folder) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
     free(folder);
     return status;
+}
+
+/* Of a link both folders count: in the one the link is replaced, in the other what it leads to. */
+static gq_status refuse_writable_file(const char *path)
+{
+    char real[PATH_MAX];
+    gq_status status = refuse_writable(path);
+    if (status == GQ_OK)
+        status = refuse_writable_folder_of(path);
+    if (status == GQ_OK && !realpath(path, real))
+        status = gq_error_errno(GQ_ERR_PLUGIN, errno, "%s", path);
+    return status == GQ_OK ? refuse_writable_folder_of(real) : status;
 }
 
 /* --- the file of pins -----------------------------------------------------------------------------------------------
@@ -235,13 +245,24 @@ static bool has_line(const struct gq_text *lines, const char *path)
     return has;
 }
 
+/* The rest of a name with a newline would be a line of its own, and may read as a pin of another file. */
+static gq_status refuse_newline(const char *path)
+{
+    return strchr(path, '\n')
+               ? gq_error_set(GQ_ERR_PLUGIN, "a file whose name or folder's name has a newline in it cannot be pinned, "
+                                             "for a pin is a line; rename it")
+               : GQ_OK;
+}
+
 static gq_status print_files(const char *path, enum gq_scan_target target, struct gq_text *out)
 {
     struct gq_scan *scan = calloc(1, sizeof *scan);
     if (!scan)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", path);
-    gq_status status = gq_scan_plugin(path, target, scan);
-    for (size_t i = 0; i < scan->file_count; i++) {
+    gq_status status = gq_scan_plugin(path, target, scan), named = GQ_OK;
+    for (size_t i = 0; i < scan->file_count && named == GQ_OK; i++)
+        named = refuse_newline(scan->file[i].path);
+    for (size_t i = 0; i < scan->file_count && named == GQ_OK; i++) {
         char hex[GQ_DIGEST_HEX];
         digest_file(&scan->file[i], hex);
         if (!has_line(out, scan->file[i].path))
@@ -249,7 +270,7 @@ static gq_status print_files(const char *path, enum gq_scan_target target, struc
     }
     gq_scan_finish(scan);
     free(scan);
-    return status;
+    return named == GQ_OK ? status : named;
 }
 
 gq_status gq_pins_print(const char *path, struct gq_text *out)

@@ -211,6 +211,21 @@ START_TEST(headers_of_both_backends_are_printed)
 }
 END_TEST
 
+/* sha256sum puts a backslash before such a line; here a file of that name would have pinned another one. */
+START_TEST(a_name_with_a_newline_is_no_pin)
+{
+    struct gq_text lines = {0};
+    char name[256];
+    snprintf(name, sizeof name, "plugins/x\n%s  other.cu",
+             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    write_file(name, HEAD "#define SIZE 3\n" BODY);
+    ck_assert_int_eq(gq_pins_print(in_folder(name), &lines), GQ_ERR_PLUGIN);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "a newline in it cannot be pinned"));
+    ck_assert_str_eq(gq_text_str(&lines), "");
+    gq_text_finish(&lines);
+}
+END_TEST
+
 START_TEST(what_others_can_write_is_refused)
 {
     static const char *const paths[] = {"plugins/p.cu", "plugins/size.h", "plugins", "pins"};
@@ -225,6 +240,27 @@ START_TEST(what_others_can_write_is_refused)
         ck_assert_int_eq(chmod(in_folder(paths[i]), info.st_mode & 0777), 0);
     }
     ck_assert_uint_eq(built(), 3);
+}
+END_TEST
+
+/* What a link leads to is replaced where it lies. */
+START_TEST(what_a_link_leads_to_where_others_write_is_refused)
+{
+    static const char *const links[] = {"plugins/p.cu", "pins"};
+    pin();
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char link[512], real[512];
+        snprintf(link, sizeof link, "%s", in_folder(links[i]));
+        mkdir(in_folder("open"), 0700);
+        snprintf(real, sizeof real, "%s", in_folder("open/file"));
+        ck_assert_int_eq(rename(link, real), 0);
+        ck_assert_int_eq(symlink(real, link), 0);
+        ck_assert_int_eq(chmod(in_folder("open"), 0777), 0);
+        refused("run: chmod go-w", in_folder("open"));
+        ck_assert_int_eq(chmod(in_folder("open"), 0700), 0);
+        ck_assert_uint_eq(built(), 3);
+        ck_assert_int_eq(rename(real, link), 0);
+    }
 }
 END_TEST
 
@@ -259,7 +295,9 @@ int main(void)
         tcase_add_test(tests, a_header_that_was_not_checked_cannot_be_read);
     tcase_add_test(tests, a_file_may_have_several_pins);
     tcase_add_test(tests, headers_of_both_backends_are_printed);
+    tcase_add_test(tests, a_name_with_a_newline_is_no_pin);
     tcase_add_test(tests, what_others_can_write_is_refused);
+    tcase_add_test(tests, what_a_link_leads_to_where_others_write_is_refused);
     tcase_add_test(tests, nothing_is_taken_from_the_cache_and_nothing_kept);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
