@@ -21,7 +21,7 @@
 #define ANSWER_MS 5000u   /* for a whole answer to be read */
 #define GROUPS_MAX 1024u
 
-enum doing { DOING_NOTHING, DOING_WAIT, DOING_SERVE, DOING_ENDED };
+enum doing { DOING_NOTHING, DOING_WAIT, DOING_SERVE, DOING_ANSWER, DOING_ENDED };
 
 struct connection {
     struct gq_server *server;
@@ -70,10 +70,10 @@ static bool converse(struct connection *k, struct gq_line_reader *reader)
         go_on = gq_serve(k->server->c, &k->who, line, len, &answer);
     else if (status != GQ_OK && status != GQ_ERR_IO)
         gq_serve_refusal(status, &answer);
-    bool stays = enter(k, DOING_WAIT);
+    bool stays = enter(k, DOING_ANSWER);
     if (answer.len && !answer.failed && stays)
         go_on = gq_line_send(k->fd, answer.data, answer.len, gq_clock_deadline(ANSWER_MS)) == GQ_OK && go_on;
-    go_on = go_on && stays && !answer.failed;
+    go_on = go_on && stays && !answer.failed && enter(k, DOING_WAIT);
     gq_text_finish(&answer);
     return go_on;
 }
@@ -122,6 +122,28 @@ static struct connection *free_place(struct gq_server *s)
     return found;
 }
 
+/* It fits into the empty buffer of who has asked nothing yet, or is not waited for. */
+static void say_no(int fd, gq_status status)
+{
+    struct gq_text answer = {0};
+    gq_serve_refusal(status, &answer);
+    if (!answer.failed)
+        (void)gq_line_send(fd, answer.data, answer.len, gq_clock_deadline(0));
+    gq_text_finish(&answer);
+}
+
+/* It may be about to ask. In the middle of an answer there is nothing to be said. */
+static void give_up(struct connection *k)
+{
+    k->give_up = true;
+    if (k->doing == DOING_WAIT)
+        say_no(k->fd, gq_error_set(GQ_ERR_FULL,
+                                   "others needed this connection's place before a request came; there are %u, try "
+                                   "again",
+                                   CONNECTIONS_MAX));
+    shutdown(k->fd, SHUT_RDWR); /* its thread wakes up */
+}
+
 /* The one that has waited longest makes room. NULL if all are being served. */
 static struct connection *make_room(struct gq_server *s)
 {
@@ -132,10 +154,8 @@ static struct connection *make_room(struct gq_server *s)
         if (k->doing != DOING_SERVE && (!oldest || k->since < oldest->since))
             oldest = k;
     }
-    if (oldest) {
-        oldest->give_up = true;
-        shutdown(oldest->fd, SHUT_RDWR); /* its thread wakes up */
-    }
+    if (oldest)
+        give_up(oldest);
     pthread_mutex_unlock(&s->lock);
     if (oldest)
         reap(oldest);
@@ -178,11 +198,7 @@ static gq_status check_peer(struct gq_server *s, int fd, struct gq_who *who)
 
 static void turn_away(int fd, gq_status status)
 {
-    struct gq_text answer = {0};
-    gq_serve_refusal(status, &answer);
-    if (!answer.failed) /* fits into the empty buffer of a new connection, or is not waited for */
-        (void)gq_line_send(fd, answer.data, answer.len, gq_clock_deadline(0));
-    gq_text_finish(&answer);
+    say_no(fd, status);
     close(fd);
 }
 

@@ -84,6 +84,15 @@ class Hostile(Operated):
             threads, = [int(line.split()[1]) for line in status if line.startswith("Threads:")]
         self.assertLess(threads, 32)
 
+    def test_who_loses_its_place_is_told_so(self):
+        """It may have been about to ask, and would else say that the pipeline had ended."""
+        first = self.connect(self.run_)
+        others = [self.connect(self.run_) for _ in range(16)]
+        (word, fields), = self.answer(first)
+        self.assertEqual((word, fields["status"]), ("done", "GQ_ERR_FULL"))
+        self.assertIn("others needed this connection's place", fields["error"])
+        self.assertEqual(len(others), 16)
+
     def test_one_that_is_silent_is_given_up(self):
         s = self.connect(self.run_)
         s.sendall(b"sta")
