@@ -86,12 +86,21 @@ static bool names_function(const struct line *l)
     return !l->text && has(l, ": In ") && (l->s[l->len - 1] == ':' || l->s[l->len - 1] == ',');
 }
 
+/* gcc without a place: a warning is about its options, which are ours. No memory, or a file that cannot be read, is why
+ * it failed. */
+static bool is_remark_of_gcc(const struct line *l)
+{
+    return begins(l, "cc1plus:") && !has(l, "error: ") && !has(l, "out of memory");
+}
+
 static bool is_noise(const struct line *l)
 {
-    static const char *const starts[] = {"collect2:", "cc1plus:", "compilation terminated", "    inlined from "};
+    static const char *const starts[] = {"collect2:", "compilation terminated", "    inlined from "};
     static const char *const parts[] = {": At global scope:",    ": At top level:",     " errors generated.",
                                         " error generated.",     " warning generated.", " warnings generated.",
                                         "linker command failed", ": in function `",     "error: ld returned"};
+    if (is_remark_of_gcc(l))
+        return true;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         if (begins(l, starts[i]))
             return true;

@@ -302,6 +302,17 @@ START_TEST(errors_come_before_warnings)
 }
 END_TEST
 
+/* gcc names no line for it, as for the memory that it does not get. */
+START_TEST(what_gcc_says_of_itself_is_shown)
+{
+    make_test_folder();
+    const char *path = write_file("depends.cu", "#include <gpuqueue/plugin.h>\n"
+                                                "#pragma GCC dependency \"/root/none\"\n" STAGE);
+    ck_assert_ptr_nonnull(strstr(log_of("g++", path, GQ_ERR_PLUGIN), "fatal error: /root/none: "));
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(a_byte_order_mark_is_no_error)
 {
     make_test_folder();
@@ -338,6 +349,7 @@ int main(void)
     tcase_add_test(tests, a_long_chain_of_includes_is_cut);
     tcase_add_test(tests, an_error_in_a_template_comes_before_who_used_it);
     tcase_add_test(tests, errors_come_before_warnings);
+    tcase_add_test(tests, what_gcc_says_of_itself_is_shown);
     tcase_add_test(tests, a_byte_order_mark_is_no_error);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
