@@ -71,6 +71,14 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     return overlong || beyond ? 0 : n;
 }
 
+size_t gq_text_control(const char *s, size_t left)
+{
+    const unsigned char c = (unsigned char)s[0];
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    return c == 0xc2 && left > 1 && ((unsigned char)s[1] & 0xe0) == 0x80 ? 2 : 0;
+}
+
 void gq_text_json(struct gq_text *t, const char *text, size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -81,8 +89,8 @@ void gq_text_json(struct gq_text *t, const char *text, size_t len)
             gq_text_puts(t, "\\ufffd");
         else if (s[i] == '"' || s[i] == '\\')
             gq_text_printf(t, "\\%c", s[i]);
-        else if (s[i] < 0x20)
-            gq_text_printf(t, "\\u%04x", s[i]);
+        else if (gq_text_control(text + i, len - i)) /* what JSON allows of them, a terminal obeys */
+            gq_text_printf(t, "\\u%04x", s[i + n - 1]);
         else
             gq_text_add(t, s + i, n);
         i += n ? n : 1;

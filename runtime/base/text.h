@@ -19,6 +19,9 @@ void gq_text_printf(struct gq_text *t, const char *format, ...) __attribute__((f
 void gq_text_vprintf(struct gq_text *t, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void gq_text_json(struct gq_text *t, const char *s,
                   size_t len); /* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
+/* How many bytes the control character takes that begins at s: 2 for U+0080 to U+009F, which a terminal obeys as it
+ * does an escape; 0: there is none. `left` > 0. */
+size_t gq_text_control(const char *s, size_t left);
 void gq_text_clear(struct gq_text *t);
 void gq_text_finish(struct gq_text *t);
 const char *gq_text_str(const struct gq_text *t); /* "" when empty */

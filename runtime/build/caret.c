@@ -16,10 +16,9 @@ static const char *find_line(const char *text, const char *end, unsigned line)
 /* The line as a terminal may show it: control characters become '?', a tab one blank. */
 static void add_shown(struct gq_text *out, const char *s, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        char shown = c == '\t' ? ' ' : c < 0x20 || c == 0x7f ? '?' : (char)c;
-        gq_text_add(out, &shown, 1);
+    for (size_t i = 0, control; i < len; i += control ? control : 1) {
+        control = gq_text_control(s + i, len - i);
+        gq_text_add(out, s[i] == '\t' ? " " : control ? "?" : s + i, 1);
     }
 }
 

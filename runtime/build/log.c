@@ -210,10 +210,9 @@ static void add_caret(struct cleaning *c, const struct line *l)
 /* As it is, but with control characters shown as '?': the text may quote the plugin. */
 static void add_plain(struct cleaning *c, const struct line *l)
 {
-    for (size_t i = 0; i < l->len; i++) {
-        unsigned char ch = (unsigned char)l->s[i];
-        char shown = (ch < 0x20 && ch != '\t') || ch == 0x7f ? '?' : (char)ch;
-        gq_text_add(c->to, &shown, 1);
+    for (size_t i = 0, control; i < l->len; i += control ? control : 1) {
+        control = gq_text_control(l->s + i, l->len - i);
+        gq_text_add(c->to, control && l->s[i] != '\t' ? "?" : l->s + i, 1);
     }
     gq_text_puts(c->to, "\n");
     add_caret(c, l);

@@ -67,22 +67,16 @@ void gq_problems_finish(struct gq_problems *p)
     *p = (struct gq_problems){0};
 }
 
-/* U+0080 to U+009F: control characters that a terminal obeys. */
-static bool is_c1(const unsigned char *s, size_t left) { return left > 1 && s[0] == 0xc2 && s[1] < 0xa0; }
-
 static size_t show_one(struct gq_text *out, const unsigned char *s, size_t left)
 {
-    if (is_c1(s, left)) {
-        gq_text_printf(out, "\\x%02x", s[1]);
-        return 2;
-    }
+    const size_t control = gq_text_control((const char *)s, left);
     if (s[0] == '\n')
         gq_text_puts(out, "\\n");
-    else if (s[0] < 0x20 || s[0] == 0x7f)
-        gq_text_printf(out, "\\x%02x", s[0]);
+    else if (control)
+        gq_text_printf(out, "\\x%02x", s[control - 1]);
     else
         gq_text_add(out, s, 1);
-    return 1;
+    return control ? control : 1;
 }
 
 void gq_problem_show(struct gq_text *out, const char *text, size_t len)

@@ -24,9 +24,11 @@ static gq_status receive(int channel, uint32_t timeout_ms, struct gq_packet *pac
 static void clean(char *text, size_t size)
 {
     text[size - 1] = '\0';
-    for (char *c = text; *c; c++)
-        if (((unsigned char)*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f)
-            *c = '?';
+    for (char *c = text; *c; c++) {
+        const size_t control = gq_text_control(c, 2); /* a NUL at least is behind it */
+        if (control && *c != '\n' && *c != '\t')
+            memset(c, '?', control);
+    }
 }
 
 static bool is_status(int32_t status)

@@ -48,11 +48,12 @@ class Commands(Operated):
         self.stop(run)
 
     def test_a_row_is_one_line_whatever_a_file_is_called(self):
-        run = self.running(self.pipeline([{"name": "a", "plugin": self.letter("odd\n\x1bname", "a")}], source=self.SOURCE))
+        run = self.running(self.pipeline([{"name": "a", "plugin": self.letter("odd\n\x1b\x7f\u009bname", "a")}], source=self.SOURCE))
         code, out, err = self.gpuq("plugins")
         self.assertEqual((code, err), (0, ""))
         _, row = out.decode().splitlines()
-        self.assertTrue(row.endswith("/odd\\x0a\\x1bname.cu"), row)
+        self.assertTrue(row.endswith("/odd\\x0a\\x1b\\x7f\\x9bname.cu"), row)
+        self.assertIn(b"/odd\\u000a\\u001b\\u007f\\u009bname.cu", self.gpuq("plugins", "--json")[1])
         self.stop(run)
 
     def test_nothing_is_said_to_serve_on_when_the_worker_is_gone(self):

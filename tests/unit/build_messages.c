@@ -313,6 +313,22 @@ START_TEST(what_gcc_says_of_itself_is_shown)
 }
 END_TEST
 
+/* U+009B is to a terminal what ESC [ is. */
+START_TEST(no_control_character_of_the_plugin_reaches_a_terminal)
+{
+    make_test_folder();
+    const char *path = write_file("odd.cu", "#include <gpuqueue/plugin.h>\n"
+                                            "#warning \xc2\x9b"
+                                            "2J\x1b[2J\x7f\xc3\xa9\n"
+                                            "#line 7 \"o\xc2\x9b"
+                                            "d.cu\"\nbad;\n" STAGE);
+    const char *log = log_of("g++", path, GQ_ERR_PLUGIN);
+    ck_assert_msg(strstr(log, "    2 | #warning ?2J?[2J?\xc3\xa9\n") && strstr(log, "o?d.cu:7:1: error: "), "%s", log);
+    ck_assert_ptr_null(strstr(log, "\xc2\x9b"));
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(a_byte_order_mark_is_no_error)
 {
     make_test_folder();
@@ -350,6 +366,7 @@ int main(void)
     tcase_add_test(tests, an_error_in_a_template_comes_before_who_used_it);
     tcase_add_test(tests, errors_come_before_warnings);
     tcase_add_test(tests, what_gcc_says_of_itself_is_shown);
+    tcase_add_test(tests, no_control_character_of_the_plugin_reaches_a_terminal);
     tcase_add_test(tests, a_byte_order_mark_is_no_error);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -162,9 +162,10 @@ static void copy_safe(const char *value, char out[CELL_MAX])
 {
     size_t len = 0;
     for (; *value && len + 5 < CELL_MAX; value++) {
-        const unsigned char c = (unsigned char)*value;
-        if (c < 0x20 || c == 0x7f)
-            len += (size_t)snprintf(out + len, CELL_MAX - len, "\\x%02x", c);
+        const size_t control = gq_text_control(value, 2); /* a NUL at least is behind it */
+        value += control == 2;                            /* of which the second byte is the character */
+        if (control)
+            len += (size_t)snprintf(out + len, CELL_MAX - len, "\\x%02x", (unsigned char)*value);
         else
             out[len++] = *value;
     }
