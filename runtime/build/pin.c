@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PINS_BYTES_MAX (1u << 20)
 #define HEX_DIGITS 64
@@ -205,7 +206,32 @@ void gq_pins_remove(const char *folder)
     remove(folder);
 }
 
-static gq_status copy_header(const struct gq_scan_file *file, const char *root, const char *folder)
+static gq_status make_parents(const char *path)
+{
+    char *parent = gq_path_folder(path);
+    gq_status status = parent ? gq_file_make_folders(parent, 0700) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
+    free(parent);
+    return status;
+}
+
+/* A header that is a link in the plugin's folder, or lies in one, is included by that name. */
+static gq_status link_as_named(const char *path, const char *plugin_folder, const char *folder, const char *copy)
+{
+    char named[2 * PATH_MAX];
+    size_t len = strlen(plugin_folder);
+    if (strncmp(path, plugin_folder, len) == 0 && path[len] == '/')
+        path += len + 1;
+    if (*path == '/' || strstr(path, ".."))
+        return GQ_OK;
+    snprintf(named, sizeof named, "%s/%s", folder, path);
+    gq_status status = make_parents(named);
+    if (status == GQ_OK && link(copy, named) != 0 && errno != EEXIST)
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s", named);
+    return status;
+}
+
+static gq_status copy_header(const struct gq_scan_file *file, const char *root, const char *plugin_folder,
+                             const char *folder)
 {
     char real[PATH_MAX], to[2 * PATH_MAX];
     size_t len = strlen(root);
@@ -214,12 +240,10 @@ static gq_status copy_header(const struct gq_scan_file *file, const char *root, 
                             "%s lies outside of the plugin's folder, and plugins are pinned; put it below %s",
                             file->path, root);
     snprintf(to, sizeof to, "%s%s", folder, real + len);
-    char *parent = gq_path_folder(to);
-    gq_status status = parent ? gq_file_make_folders(parent, 0700) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory");
+    gq_status status = make_parents(to);
     if (status == GQ_OK)
         status = gq_file_write_atomic(to, gq_text_str(&file->text), file->text.len, 0600);
-    free(parent);
-    return status;
+    return status == GQ_OK ? link_as_named(file->path, plugin_folder, folder, to) : status;
 }
 
 gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const char *folder)
@@ -229,7 +253,7 @@ gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_fo
         realpath(plugin_folder, root) ? GQ_OK : gq_error_errno(GQ_ERR_PLUGIN, errno, "%s", plugin_folder);
     empty(folder);
     for (size_t i = 1; i < scan->file_count && status == GQ_OK; i++)
-        status = copy_header(&scan->file[i], root, folder);
+        status = copy_header(&scan->file[i], root, plugin_folder, folder);
     return status;
 }
 

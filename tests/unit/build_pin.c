@@ -123,6 +123,20 @@ START_TEST(a_header_is_pinned_as_the_plugin_is)
 }
 END_TEST
 
+START_TEST(a_header_that_is_a_link_is_found_by_its_name)
+{
+    mkdir(in_folder("plugins/v2"), 0700);
+    ck_assert_int_eq(rename(in_folder("plugins/size.h"), strdupa(in_folder("plugins/v2/real.h"))), 0);
+    ck_assert_int_eq(symlink("v2/real.h", in_folder("plugins/size.h")), 0);
+    pin();
+    ck_assert_uint_eq(built(), 3);
+    ck_assert_int_eq(symlink("v2", in_folder("plugins/now")), 0);
+    write_file("plugins/p.cu", "#include \"now/real.h\"\n" HEAD BODY);
+    pin();
+    ck_assert_uint_eq(built(), 3);
+}
+END_TEST
+
 /* The compiler finds what was checked, not what lies there by then. */
 START_TEST(a_header_replaced_after_the_check_is_not_compiled)
 {
@@ -289,6 +303,7 @@ int main(void)
     tcase_add_test(tests, a_line_that_is_no_pin_is_refused_with_its_place);
     tcase_add_test(tests, other_bytes_are_refused_with_both_digests);
     tcase_add_test(tests, a_header_is_pinned_as_the_plugin_is);
+    tcase_add_test(tests, a_header_that_is_a_link_is_found_by_its_name);
     tcase_add_test(tests, a_header_replaced_after_the_check_is_not_compiled);
     tcase_add_test(tests, only_what_the_text_names_is_included);
     if (gq_jail_version() > 0)
