@@ -17,14 +17,12 @@ struct reading {
 /* Reads one value into the vector. */
 typedef void read_key(const struct gq_yaml *node, struct gq_problems *problems, struct gq_golden_vector *v);
 
-/* What a terminal obeys: the name is printed as it is. U+0080 to U+009F have two bytes. */
+/* What a terminal obeys: the name is printed as it is. */
 static bool has_control(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f || (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0))
+    for (size_t i = 0; i < len; i++)
+        if (gq_text_control(text + i, len - i))
             return true;
-    }
     return false;
 }
 
