@@ -40,7 +40,7 @@
 #define __forceinline__ __attribute__((always_inline)) /* without `inline`, which users write too */
 #define __noinline__ /* nothing: libstdc++ itself writes __attribute__((__noinline__)) */
 #define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static thread_local
+#define __shared__ thread_local /* static in a function, and users may say so, too */
 #if !defined(__clang__)
 #define __builtin_assume(condition) ((condition) ? (void)0 : __builtin_unreachable())
 #endif

@@ -154,14 +154,15 @@ static inline double __hiloint2double(int hi, int lo)
         static_cast<long long>(static_cast<uint64_t>(static_cast<unsigned>(hi)) << 32 | static_cast<unsigned>(lo)));
 }
 
-/* Conversions saturate and turn NaN into 0, as the GPU's do. `x` is already rounded. */
+/* Conversions saturate, as the GPU's do. NaN becomes what the PTX ISA says of cvt: 0 for 32 bits of a float, else the
+ * top bit alone. `x` is already rounded. */
 template <typename R, typename F> static inline R gq_cpu_saturate(F x)
 {
     const F low = static_cast<F>(std::is_signed<R>::value ? -ldexp(1.0, sizeof(R) * 8 - 1) : 0.0);
     const F high = static_cast<F>(ldexp(1.0, sizeof(R) * 8 - (std::is_signed<R>::value ? 1 : 0)));
     const R top = static_cast<R>(std::is_signed<R>::value ? ~(1ull << (sizeof(R) * 8 - 1)) : ~0ull);
     if (x != x)
-        return 0;
+        return sizeof(F) == 4 && sizeof(R) == 4 ? 0 : static_cast<R>(1ull << (sizeof(R) * 8 - 1));
     return x < low ? static_cast<R>(low) : x >= high ? top : static_cast<R>(x);
 }
 #define GQ_CPU_ROUND(from, to, suffix, type, result, round) \

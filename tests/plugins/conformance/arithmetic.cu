@@ -43,6 +43,12 @@ __device__ void conversions(Checks &c)
     CHECK(__float2int_ru(2.1f) == 3 && __float2int_rd(-2.1f) == -3 && __float2uint_rn(3.7f) == 4u);
     CHECK(__float2int_rz(1e20f) == 2147483647 && __float2int_rz(-1e20f) == -2147483647 - 1);
     CHECK(__float2uint_rz(-5.0f) == 0u && __float2uint_rz(1e20f) == 0xffffffffu && __double2int_rn(0.5) == 0);
+    CHECK(__float2int_rn(__int_as_float(0x7fc00000)) == 0 && __float2uint_rz(__int_as_float(0x7fc00000)) == 0u);
+    CHECK(__float2ll_rn(__int_as_float(0x7fc00000)) == -9223372036854775807ll - 1);
+    CHECK(__float2ull_rz(__int_as_float(0x7fc00000)) == 0x8000000000000000ull);
+    CHECK(__double2int_rn(__hiloint2double(0x7ff80000, 0)) == -2147483647 - 1);
+    CHECK(__double2uint_rd(__hiloint2double(0x7ff80000, 0)) == 0x80000000u);
+    CHECK(__double2ll_ru(__hiloint2double(0x7ff80000, 0)) == -9223372036854775807ll - 1);
     CHECK(__double2ll_rn(-3.5) == -4ll && __double2ull_rz(3.9) == 3ull && __int2float_rn(7) == 7.0f);
     CHECK(__uint2float_rn(7u) == 7.0f && __int2double_rn(-7) == -7.0 && __double2float_rn(0.5) == 0.5f);
 }

@@ -42,7 +42,7 @@ __device__ void process_message(const MsgView &in, ResultView *out)
 {
     __shared__ Checks results[96];
     __shared__ Pair pairs[96];
-    __shared__ unsigned counter;
+    static __shared__ unsigned counter;
     Checks c = {out, 0, 0};
     const uint32_t t = threadIdx.x;
     uint3 index = threadIdx;
