@@ -191,8 +191,9 @@ static gq_status no_room(const struct gq_user *user, struct gq_lane *lane, uint3
                         capacity, timeout_ms);
 }
 
-/* Claims in slices, so that another thread's q_shutdown is noticed. */
-static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want, uint32_t timeout_ms, uint64_t *first)
+/* Waits in slices, so that another thread's q_shutdown is noticed. */
+static uint32_t wait_claim(struct gq_user *user, struct gq_lane *lane, uint32_t want, uint32_t timeout_ms,
+                           uint64_t *first)
 {
     uint32_t got = gq_lane_claim(lane, want, 0, first);
     if (got || timeout_ms == 0)
@@ -204,6 +205,18 @@ static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want,
         got = gq_lane_claim(lane, want, slice < deadline ? slice : deadline, first);
     }
     return got;
+}
+
+/* None of a worker that is gone for good: the room that its messages left is theirs in the journal, which the next
+ * queue runs. One that took the place of a message there, as the worker went, made damage of the file. */
+static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want, uint32_t timeout_ms, uint64_t *first)
+{
+    const uint64_t held = lane->claimed;
+    const uint32_t got = gq_link_dead(lane->link) ? 0 : wait_claim(user, lane, want, timeout_ms, first);
+    if (got == 0 || !gq_link_dead(lane->link))
+        return got;
+    lane->claimed = held;
+    return 0;
 }
 
 static gq_status too_long(const struct gq_lane *lane, size_t len)
@@ -246,7 +259,7 @@ static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len,
         return status;
     if (lane->claimed != lane->submitted)
         return gq_error_set(GQ_ERR_INVALID_ARG, "this thread holds claims: q_commit them before q_enqueue");
-    if (gq_link_dead(lane->link) || !claim(user, lane, 1, timeout_ms, &seq))
+    if (!claim(user, lane, 1, timeout_ms, &seq))
         return no_room(user, lane, timeout_ms);
     if (len)
         memcpy(gq_lane_slot(lane, seq), data, len);
@@ -332,7 +345,7 @@ static gq_status enqueue_batch(struct gq_user *user, const EnqueueItem *items, s
                         : now >= deadline       ? 0
                                                 : (uint32_t)((deadline - now + 999999) / 1000000);
         uint32_t want = count - *done < PUBLISH_MAX ? (uint32_t)(count - *done) : PUBLISH_MAX;
-        uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, left, &first);
+        uint32_t got = claim(user, lane, want, left, &first);
         status = got ? fill(lane, items, ids, first, got, done) : no_room(user, lane, timeout_ms);
     }
     return status;
@@ -376,7 +389,7 @@ static gq_status claim_in_place(struct gq_user *user, QClaim *claims, size_t cou
     if (status != GQ_OK || count == 0)
         return status;
     uint32_t want = count < lane->view.mask + 1 ? (uint32_t)count : lane->view.mask + 1;
-    uint32_t got = gq_link_dead(lane->link) ? 0 : claim(user, lane, want, timeout_ms, &first);
+    uint32_t got = claim(user, lane, want, timeout_ms, &first);
     show_claims(lane, first, got, claims);
     *claimed = got;
     return got ? GQ_OK : no_room(user, lane, timeout_ms);
