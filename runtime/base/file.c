@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,20 @@ char *gq_path_join(const char *folder, const char *path)
     struct gq_text t = {0};
     gq_text_printf(&t, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", path);
     return t.failed ? (gq_text_finish(&t), NULL) : t.data;
+}
+
+/* Does this process come to the folder that it is in by its name, too? Not if it may not pass through one above. */
+static bool name_here(char name[PATH_MAX])
+{
+    struct stat named, here;
+    return getcwd(name, PATH_MAX) && stat(name, &named) == 0 && stat(".", &here) == 0 && named.st_ino == here.st_ino &&
+           named.st_dev == here.st_dev;
+}
+
+char *gq_path_absolute(const char *path)
+{
+    char here[PATH_MAX];
+    return gq_path_join(path[0] != '/' && name_here(here) ? here : ".", path);
 }
 
 char *gq_path_stem(const char *path)

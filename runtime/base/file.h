@@ -21,6 +21,7 @@ gq_status gq_file_look(const char *path, bool *there);
 /* Allocated strings, NULL when memory ran out. */
 char *gq_path_folder(const char *path);                   /* "a/b.c" -> "a"; "b.c" -> "." */
 char *gq_path_join(const char *folder, const char *path); /* absolute `path` wins; "." adds nothing */
+char *gq_path_absolute(const char *path);                 /* as it is, where the folder cannot be named */
 char *gq_path_stem(const char *path);                     /* "a/b.golden.yaml" -> "b.golden" */
 
 #endif

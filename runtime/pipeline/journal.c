@@ -28,7 +28,8 @@ static void destroy(struct gq_journal *j)
     gq_text_finish(&j->buffer);
     pthread_cond_destroy(&j->synced_some);
     pthread_mutex_destroy(&j->lock);
-    free(j->fresh_path);
+    free(j->fresh_place);
+    free(j->place);
     free(j->path);
     free(j);
 }
@@ -44,15 +45,16 @@ static struct gq_journal *create(const struct gq_journal_opts *opts)
     j->opts = *opts;
     j->opts.spare_bytes = opts->spare_bytes ? opts->spare_bytes : GQ_JOURNAL_SPARE_BYTES;
     j->mask = opts->capacity - 1;
-    const size_t len = strlen(opts->path);
     j->path = strdup(opts->path);
-    j->fresh_path = malloc(len + sizeof GQ_JOURNAL_NEW_SUFFIX);
-    if (!j->path || !j->fresh_path) {
+    j->place = gq_path_absolute(opts->path);
+    const size_t len = j->place ? strlen(j->place) : 0;
+    j->fresh_place = malloc(len + sizeof GQ_JOURNAL_NEW_SUFFIX);
+    if (!j->path || !j->place || !j->fresh_place) {
         destroy(j);
         return NULL;
     }
-    memcpy(j->fresh_path, opts->path, len);
-    memcpy(j->fresh_path + len, GQ_JOURNAL_NEW_SUFFIX, sizeof GQ_JOURNAL_NEW_SUFFIX);
+    memcpy(j->fresh_place, j->place, len);
+    memcpy(j->fresh_place + len, GQ_JOURNAL_NEW_SUFFIX, sizeof GQ_JOURNAL_NEW_SUFFIX);
     j->opts.path = j->path;
     return j;
 }

@@ -41,8 +41,9 @@ struct gq_journal_lane {
 
 struct gq_journal {
     struct gq_journal_opts opts;
-    char *path, *fresh_path;
-    pthread_mutex_t lock; /* all below */
+    char *path;                /* as it was named: for sentences */
+    char *place, *fresh_place; /* absolute: a program may change its folder while it has a queue */
+    pthread_mutex_t lock;      /* all below */
     pthread_cond_t synced_some;
     int fd;
     uint64_t stamp;            /* of the file */

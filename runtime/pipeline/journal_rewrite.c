@@ -95,7 +95,7 @@ static gq_status put_all(struct fresh *f)
 /* It is locked before anybody can see it under the journal's name. */
 static gq_status make(struct fresh *f)
 {
-    const char *path = f->j->fresh_path;
+    const char *path = f->j->fresh_place;
     f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, GQ_JOURNAL_MODE);
     if (f->fd < 0)
         return gq_error_errno(gq_journal_status_of(errno), errno, "writing a journal anew, to %s", path);
@@ -121,7 +121,7 @@ static gq_status take_place(struct fresh *f)
 {
     struct gq_journal *j = f->j;
     struct stat info;
-    if (fstat(j->fd, &info) != 0 || fchmod(f->fd, info.st_mode & 07777) != 0 || rename(j->fresh_path, j->path) != 0)
+    if (fstat(j->fd, &info) != 0 || fchmod(f->fd, info.st_mode & 07777) != 0 || rename(j->fresh_place, j->place) != 0)
         return gq_error_errno(gq_journal_status_of(errno), errno, "putting a journal in the place of %s", j->path);
     move_places(f);
     close(j->fd);
@@ -132,7 +132,7 @@ static gq_status take_place(struct fresh *f)
     j->rewrite_at = 2 * f->at + j->opts.spare_bytes;
     j->pending_count = 0;
     j->due = false;
-    return gq_hold_sync_folder(j->path);
+    return gq_hold_sync_folder(j->place);
 }
 
 static uint64_t count_messages(const struct gq_journal *j)
@@ -159,7 +159,7 @@ gq_status gq_journal_rewrite(struct gq_journal *j)
         status = take_place(&f);
     if (f.fd >= 0) {
         close(f.fd);
-        unlink(j->fresh_path);
+        unlink(j->fresh_place);
     }
     gq_journal_unmap(&f.old);
     gq_text_clear(&j->buffer);

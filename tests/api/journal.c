@@ -317,6 +317,32 @@ START_TEST(a_journal_has_one_queue)
 }
 END_TEST
 
+static void put_two_from_elsewhere(void)
+{
+    GpuQueue *q;
+    REQUIRE(chdir(folder) == 0 && setenv("GPUQ_JOURNAL", "queue.journal", 1) == 0, "%s", folder);
+    q = open_queue(16, 64);
+    REQUIRE(chdir("/") == 0, "/");
+    ids[0] = put(q, "first");
+    q_shutdown(q); /* writes it anew */
+    REQUIRE(chdir(folder) == 0, "%s", folder);
+    q = open_queue(16, 64);
+    REQUIRE(recovered(q) == 1, "the first message");
+    REQUIRE(chdir("/") == 0, "/");
+    ids[1] = put(q, "second");
+}
+
+START_TEST(a_journal_stays_where_it_is_while_the_application_changes_its_folder)
+{
+    die_after(put_two_from_elsewhere);
+    GpuQueue *q = open_queue(16, 64);
+    ck_assert_int_ne(access("/queue.journal", F_OK), 0);
+    expect(q, ids[0], "first");
+    expect(q, ids[1], "second");
+    q_shutdown(q);
+}
+END_TEST
+
 static void leave_an_heir(void)
 {
     GpuQueue *q = open_queue(16, 64);
@@ -552,6 +578,7 @@ int main(void)
                             messages_of_every_end_are_over_when_they_were_taken,
                             batches_and_claims_are_kept_too,
                             a_journal_has_one_queue,
+                            a_journal_stays_where_it_is_while_the_application_changes_its_folder,
                             what_a_forked_child_inherits_does_not_keep_the_journal,
                             nor_does_what_a_child_inherits_that_is_forked_while_the_queue_ends,
                             what_does_not_fit_is_refused_and_stays,
