@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 
 gq_status gq_dl_open(const char *path, void **out)
 {
@@ -60,11 +61,22 @@ const char *gq_dl_driver_name(void) { return chosen_or("GPUQ_LIBCUDA", "libcuda.
 
 const char *gq_dl_nvml_name(void) { return chosen_or("GPUQ_LIBNVML", "libnvidia-ml.so.1"); }
 
+/* The loader knows a library by the path that it was found by, which may be relative, and the program may go to another
+ * folder: it is asked once. */
 int gq_dl_self(char *path, size_t size)
 {
     static const char here;
-    Dl_info info;
-    if (!dladdr(&here, &info) || !info.dli_fname)
-        return 0;
-    return snprintf(path, size, "%s", info.dli_fname) < (int)size;
+    static char *known; /* atomic */
+    char *before = __atomic_load_n(&known, __ATOMIC_ACQUIRE), *made = NULL;
+    Dl_info info = {0};
+    if (!before) {
+        if (!dladdr(&here, &info) || !info.dli_fname)
+            return 0;
+        made = gq_path_absolute(info.dli_fname);
+        if (made && !__atomic_compare_exchange_n(&known, &before, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            free(made);
+        else
+            before = made;
+    }
+    return snprintf(path, size, "%s", before ? before : info.dli_fname) < (int)size;
 }

@@ -1,9 +1,14 @@
-/* A child that is waited for: how long, and what is known when it ends. */
+/* A child that is waited for: how long, and what is known when it ends. And where the programs of children are. */
 #include "base/process.h"
 #include "base/clock.h"
+#include "base/dl.h"
 #include "unit.h"
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define SLICE_MS 5u
 #define SLICES 40u
@@ -45,8 +50,39 @@ START_TEST(a_wait_ends_with_the_child)
 }
 END_TEST
 
-int main(void)
+/* The part of a program that was started by a relative path and goes elsewhere. */
+static int ask_twice(void)
 {
-    const TTest *const tests[] = {a_wait_takes_no_longer_than_it_may, a_wait_ends_with_the_child};
+    char before[PATH_MAX], after[PATH_MAX];
+    const bool asked = gq_dl_self(before, sizeof before) && chdir("/") == 0 && gq_dl_self(after, sizeof after);
+    return asked && before[0] == '/' && strcmp(before, after) == 0 ? 0 : 1;
+}
+
+START_TEST(a_program_that_changes_its_folder_knows_where_its_code_is)
+{
+    char self[PATH_MAX] = "";
+    int status;
+    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
+    char *name = strrchr(self, '/');
+    *name = '\0';
+    const pid_t program = fork();
+    if (program == 0) {
+        char relative[PATH_MAX + 2];
+        snprintf(relative, sizeof relative, "./%s", name + 1);
+        if (chdir(self) == 0)
+            execl(relative, relative, "ask", NULL);
+        _exit(2);
+    }
+    ck_assert_int_eq(waitpid(program, &status, 0), program);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    const TTest *const tests[] = {a_wait_takes_no_longer_than_it_may, a_wait_ends_with_the_child,
+                                  a_program_that_changes_its_folder_knows_where_its_code_is};
+    if (argc == 2 && strcmp(argv[1], "ask") == 0)
+        return ask_twice();
     return unit_run("process", tests, sizeof tests / sizeof *tests, start, end);
 }
