@@ -56,6 +56,8 @@ static gq_status write_all(struct gq_dead_file *file, const struct gq_text *byte
     return status;
 }
 
+static const char *place_of(const struct gq_dead_file *file) { return file->place ? file->place : file->path; }
+
 /* The header is durable before there is a letter: a file whose beginning a crash lost would be no file of ours. */
 static gq_status begin_file(struct gq_dead_file *file)
 {
@@ -67,7 +69,13 @@ static gq_status begin_file(struct gq_dead_file *file)
     file->kept_bytes = file->bytes;
     if (status == GQ_OK)
         status = gq_dead_sync(file);
-    return status == GQ_OK ? gq_hold_sync_folder(file->path) : status;
+    return status == GQ_OK ? gq_hold_sync_folder(place_of(file)) : status;
+}
+
+static void leave_place(struct gq_dead_file *file)
+{
+    free(file->place);
+    file->place = NULL;
 }
 
 static void let_go(struct gq_dead_file *file)
@@ -83,7 +91,7 @@ static gq_status open_file(struct gq_dead_file *file, int flags)
         return GQ_OK;
     file->bytes = 0;
     __atomic_store_n(&file->torn_bytes, 0, __ATOMIC_RELAXED);
-    gq_status status = gq_hold_open(file->path, flags, FILE_MODE, &words, &file->fd);
+    gq_status status = gq_hold_open(place_of(file), flags, FILE_MODE, &words, &file->fd);
     if (status != GQ_OK || file->fd < 0)
         return status;
     status = look_through(file);
@@ -100,7 +108,11 @@ gq_status gq_dead_open(struct gq_dead_file *file)
 {
     file->fd = -1;
     file->broken = false;
-    return open_file(file, 0);
+    file->place = gq_path_absolute(file->path);
+    gq_status status = open_file(file, 0);
+    if (status != GQ_OK)
+        leave_place(file);
+    return status;
 }
 
 /* What speaks against the file, or against making it in its folder; 0: nothing. */
@@ -161,7 +173,7 @@ gq_status gq_dead_put(struct gq_dead_file *file, const struct gq_dead_letter *le
     if (file->broken)
         return gq_error_set(GQ_ERR_IO, "%s: writing a dead letter failed before, and the file is given up", file->path);
     leave_removed(file);
-    gq_status status = gq_dead_explain(file->path, open_file(file, O_CREAT));
+    gq_status status = gq_dead_explain(place_of(file), open_file(file, O_CREAT));
     if (status == GQ_OK)
         status = gq_dead_write_letter(&record, letter);
     if (status == GQ_OK)
@@ -201,6 +213,7 @@ gq_status gq_dead_close(struct gq_dead_file *file)
 {
     gq_status status = gq_dead_sync(file);
     let_go(file);
+    leave_place(file);
     return status;
 }
 

@@ -38,6 +38,7 @@ struct gq_dead_letter {
 
 struct gq_dead_file {
     const char *path; /* not owned */
+    char *place;      /* while it is open, the same, absolute: a program may change its folder meanwhile; or NULL */
     uint64_t max_bytes;
     uint32_t life;     /* set before it is opened: whose letters may be taken back; 0: nobody's */
     uint64_t position; /* and of messages behind which one */

@@ -115,6 +115,18 @@ START_TEST(letters_that_come_after_the_file_was_removed_have_a_new_one)
 }
 END_TEST
 
+START_TEST(letters_that_come_after_the_program_changed_its_folder_go_where_they_were_to_go)
+{
+    ck_assert_int_eq(chdir(folder), 0);
+    struct gq_dead_file file = {.path = "x.dlq", .max_bytes = 1 << 20};
+    ck_assert_int_eq(gq_dead_open(&file), GQ_OK);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(put(&file, 1), GQ_OK); /* the first one makes the file */
+    ck_assert_int_eq(gq_dead_close(&file), GQ_OK);
+    expect(1, false);
+}
+END_TEST
+
 START_TEST(a_sync_that_fails_is_not_tried_again)
 {
     struct gq_dead_file file = open_file();
@@ -277,6 +289,7 @@ int main(void)
 {
     const TTest *const tests[] = {a_write_that_fails_leaves_whole_letters_and_ends_the_file,
                                   letters_that_come_after_the_file_was_removed_have_a_new_one,
+                                  letters_that_come_after_the_program_changed_its_folder_go_where_they_were_to_go,
                                   a_sync_that_fails_is_not_tried_again,
                                   a_rewrite_that_fails_leaves_the_old_file,
                                   a_file_that_is_cut_while_somebody_looks_on_is_not_damaged,

@@ -50,8 +50,10 @@ gq_status dlq_open(const struct dlq_args *args, struct gq_dead_file *file)
 {
     *file = (struct gq_dead_file){.path = args->file, .max_bytes = UINT64_MAX};
     gq_status status = gq_dead_open(file);
-    if (status == GQ_OK && file->fd < 0)
+    if (status == GQ_OK && file->fd < 0) {
+        gq_dead_close(file);
         status = gq_error_set(GQ_ERR_IO, "%s: there is no such file", args->file);
+    }
     if (status == GQ_OK && file->torn_bytes)
         fprintf(stderr,
                 "gpuq dlq: %s: a crash had left %" PRIu64 " bytes of an unfinished letter, which were cut off\n",
