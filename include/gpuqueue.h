@@ -48,6 +48,7 @@ extern "C" {
 /* --- types ---------------------------------------------------------------------------------------------------------
  */
 
+/* A lane has room for `capacity` messages and as many results: together 8 GiB at most. */
 typedef struct QueueConfig {
     uint32_t capacity;   /* slots of each lane, a power of two from 2 to 2^24 */
     uint32_t slot_bytes; /* largest message and largest result, 1 byte to 16 MiB */

@@ -28,7 +28,8 @@ typedef struct gq_control_opts {
     uint32_t watch;     /* 1: watch the plugins, their headers and the pipeline file */
     /* Called for each change, refused ones too: `line` is the audit line, without a newline. `details`, "" if there are
      * none, says why a change was refused that nobody waits for: the step, the sentence, the log. From threads of the
-     * library, one call at a time. NULL: nobody listens. */
+     * library, one call at a time. The calls of gpuqueue/swap.h may be made in it; gq_control_reload and
+     * gq_control_stop may not, for they wait for it. NULL: nobody listens. */
     void (*audit)(void *context, const char *line, const char *details);
     void *context;
 } gq_control_opts;
