@@ -1,6 +1,7 @@
 #include "connect/checkpoint.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/hold.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +29,9 @@ struct record {
 
 struct gq_checkpoint {
     int fd;
-    char *path;
-    uint64_t number; /* of the newest record */
-    bool settled;    /* the output and this file are durable as names in their folder */
+    char *path, *place; /* as it was named, and absolute: a program may change its folder before the first record */
+    uint64_t number;    /* of the newest record */
+    bool settled;       /* the output and this file are durable as names in their folder */
     uint8_t what[32];
 };
 
@@ -272,7 +273,9 @@ gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **
     memcpy(c->path, conf->sink.path, len);
     memcpy(c->path + len, GQ_CHECKPOINT_SUFFIX, sizeof GQ_CHECKPOINT_SUFFIX);
     c->fd = -1;
-    gq_status status = take_up(c, conf, from);
+    c->place = gq_path_absolute(c->path);
+    gq_status status =
+        c->place ? take_up(c, conf, from) : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a checkpoint");
     if (status != GQ_OK) {
         *from = (struct gq_checkpoint_mark){0};
         gq_checkpoint_close(c);
@@ -287,7 +290,7 @@ gq_status gq_checkpoint_commit(struct gq_checkpoint *c, const struct gq_checkpoi
     struct record r = {.magic = MAGIC, .number = c->number + 1, .mark = *mark};
     memcpy(r.what, c->what, sizeof r.what);
     seal(&r);
-    gq_status status = c->settled ? GQ_OK : gq_hold_sync_folder(c->path);
+    gq_status status = c->settled ? GQ_OK : gq_hold_sync_folder(c->place);
     c->settled = true;
     if (status == GQ_OK)
         status = write_place(c, &r);
@@ -303,6 +306,7 @@ void gq_checkpoint_close(struct gq_checkpoint *c)
         return;
     if (c->fd >= 0)
         gq_hold_close(c->fd);
+    free(c->place);
     free(c->path);
     free(c);
 }

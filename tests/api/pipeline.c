@@ -2,6 +2,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <gpuqueue/runtime.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -345,6 +346,34 @@ START_TEST(what_a_forked_child_inherits_does_not_keep_what_a_pipeline_wrote)
 }
 END_TEST
 
+START_TEST(a_run_goes_on_while_the_application_changes_its_folder)
+{
+    char folder[] = "/tmp/gpuq-moved-XXXXXX", here[PATH_MAX];
+    static const char *const names[] = {"in", "to/out", "to/out.checkpoint"};
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_int_eq(mkdir("to", 0700), 0);
+    FILE *in = fopen("in", "w");
+    for (int i = 0; i < 100000; i++)
+        ck_assert_int_ge(fprintf(in, "line %d\n", i), 0);
+    ck_assert_int_eq(fclose(in), 0);
+    gq_pipeline *p = started_with("version: 1\nbackend: cpu\nsource: { file: { path: in } }\n"
+                                  "sink: { file: { path: to/out } }\nstages: [{ plugin: 'builtin:echo' }]\n"
+                                  "delivery: exactly_once\n");
+    ck_assert_int_eq(chdir(here), 0);
+    ck_assert_msg(gq_wait(p, 20000) == GQ_OK, "%s", gq_last_error());
+    ck_assert_msg(gq_stop(p, 0) == GQ_OK, "%s", gq_last_error());
+    gq_close(p);
+    ck_assert_int_eq(chdir(folder), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ck_assert_int_eq(unlink(names[i]), 0);
+    ck_assert_int_eq(rmdir("to"), 0);
+    ck_assert_int_eq(chdir(here), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {more_threads_than_a_worker_has_are_refused,
@@ -357,6 +386,7 @@ int main(void)
                                   a_forked_child_cannot_harm_its_parents_queue,
                                   a_worker_ends_with_its_application_though_a_forked_child_lives_on,
                                   what_a_forked_child_inherits_does_not_keep_what_a_pipeline_wrote,
+                                  a_run_goes_on_while_the_application_changes_its_folder,
                                   a_stop_ends_though_the_sinks_reader_stands_still,
                                   a_sinks_reader_that_goes_away_is_an_error_and_no_signal};
     return unit_run("pipeline", tests, sizeof tests / sizeof *tests, NULL, NULL);
