@@ -149,7 +149,7 @@ GQ_API QueueStatus q_recovered(GpuQueue *q, uint64_t *out_count);
 /* --- in place: for those who want every nanosecond -------------------------------------------------------------------
  */
 
-/* A slot to fill. `data` is writable until the claim is committed. */
+/* A slot to fill. `data` is writable until the claim is committed or the queue is shut down, by any thread. */
 typedef struct QClaim {
     void *data;      /* 16-byte aligned */
     uint32_t cap;    /* slot_bytes */
@@ -174,7 +174,7 @@ typedef enum QResultStatus {
     Q_RESULT_FAULTED = 4   /* its worker crashed or hung with it each time it was tried, alone too */
 } QResultStatus;
 
-/* A result in place: `data` is valid until it is released. */
+/* A result in place: `data` is valid until it is released or the queue is shut down, by any thread. */
 typedef struct QResult {
     const void *data;
     uint64_t msg_id;
