@@ -30,7 +30,7 @@ struct connection {
     struct gq_who who;
     /* under the server's lock */
     enum doing doing;
-    bool give_up;
+    bool asked, give_up;
     uint64_t since; /* the order in which they began to wait */
 };
 
@@ -53,6 +53,7 @@ static bool enter(struct connection *k, enum doing doing)
     gq_assert(k->doing != DOING_NOTHING);
     bool go_on = !k->give_up;
     k->doing = doing;
+    k->asked |= doing == DOING_SERVE;
     k->since = ++k->server->waits;
     pthread_mutex_unlock(&k->server->lock);
     return go_on;
@@ -132,11 +133,11 @@ static void say_no(int fd, gq_status status)
     gq_text_finish(&answer);
 }
 
-/* It may be about to ask. In the middle of an answer there is nothing to be said. */
+/* It may be about to ask. Who was answered would take this for a part of that. */
 static void give_up(struct connection *k)
 {
     k->give_up = true;
-    if (k->doing == DOING_WAIT)
+    if (k->doing == DOING_WAIT && !k->asked)
         say_no(k->fd, gq_error_set(GQ_ERR_FULL,
                                    "others needed this connection's place before a request came; there are %u, try "
                                    "again",
@@ -207,7 +208,7 @@ static gq_status give_thread(struct connection *k, int fd, const struct gq_who *
     pthread_mutex_lock(&k->server->lock);
     k->fd = fd;
     k->who = *who;
-    k->give_up = false;
+    k->asked = k->give_up = false;
     k->doing = DOING_WAIT;
     k->since = ++k->server->waits;
     pthread_mutex_unlock(&k->server->lock);

@@ -93,6 +93,13 @@ class Hostile(Operated):
         self.assertIn("others needed this connection's place", fields["error"])
         self.assertEqual(len(others), 16)
 
+    def test_who_was_answered_and_loses_its_place_reads_no_second_answer(self):
+        first = self.connect(self.run_)
+        first.sendall(b"stats\n")
+        self.assertEqual(self.answer(first)[0][1]["status"], "GQ_OK")
+        others = [self.connect(self.run_) for _ in range(16)]
+        self.assertEqual((first.recv(1), len(others)), (b"", 16))
+
     def test_one_that_is_silent_is_given_up(self):
         s = self.connect(self.run_)
         s.sendall(b"sta")
