@@ -52,6 +52,10 @@ class RunAgain(unittest.TestCase):
         self.assertNotEqual(code, 0, out)
         self.assertEqual((out.count("Test #1: a"), flaky), (1, ""), out)
 
+    def test_what_a_sanitizer_says_of_itself_is_no_report(self):
+        say = "LeakSanitizer has encountered a fatal error; ERROR: AddressSanitizer failed to allocate"
+        self.assertEqual(self.run_tests(good=f"echo '{say}'", bad=ONCE.format("mark", "has failed"))[::2], (0, "bad\n"))
+
     def test_a_folder_without_tests_fails(self):
         self.assertNotEqual(self.run_tests()[0], 0)
 
