@@ -103,19 +103,18 @@ START_TEST(further_folders_are_named_by_the_environment)
 }
 END_TEST
 
-/* One builder, three folders, two compilers: the jail of one plugin is not the next one's. */
+/* One builder, three folders, and both compilers where there is NVRTC: the jail of one plugin is not the next one's. */
 START_TEST(a_builder_serves_one_folder_after_another)
 {
     static const char *const plugins[] = {"plugins/p.cu", "home/p.cu", "plugins/p.cu"};
     static const uint32_t archs[] = {90, 0};
     struct gq_builder *builder = test_builder(NULL);
     struct gq_image image;
-    if (!have_compiler("g++") || gq_nvrtc_check() != GQ_OK)
-        _exit(77);
+    const size_t step = gq_nvrtc_check() == GQ_OK ? 1 : 2;
     write_file("plugins/size.h", "#define SIZE 4\n");
     write_file("plugins/p.cu", including("size.h"));
     write_file("home/p.cu", including("size.h"));
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = step - 1; i < 6; i += step) {
         const struct gq_build_request request = {.path = in_folder(plugins[i / 2]), .arch = archs[i % 2]};
         ck_assert_msg(gq_build(builder, &request, &image) == GQ_OK, "%zu: %s", i, gq_error_text());
         gq_image_finish(&image);
@@ -154,12 +153,10 @@ static const char probe_source[] =
 static void look_around(void)
 {
     char command[2048], define[600];
-    if (!have_compiler("g++"))
-        _exit(77);
     snprintf(define, sizeof define, "-DFOLDER='\"%s\"'", test_folder);
     write_file("home/probe.cc", probe_source);
-    snprintf(command, sizeof command, "g++ -w %s %s -o %s", define, in_folder("home/probe.cc"),
-             in_folder("home/probe"));
+    snprintf(command, sizeof command, "%s -w %s %s -o %s", have_compiler("g++") ? "g++" : "clang++", define,
+             in_folder("home/probe.cc"), in_folder("home/probe"));
     ck_assert_int_eq(system(command), 0);
     setenv("GPUQ_CXX", in_folder("home/probe"), 1);
     setenv("OPEN_" SECRET, SECRET, 1);
