@@ -162,7 +162,7 @@ START_TEST(only_what_the_text_names_is_included)
 {
     static const char *const ways[] = {
         "#define NAME \"size.h\"\n#include NAME\n", "#if __has_include(\"size.h\")\n#include \"size.h\"\n#endif\n",
-        "#include_next \"size.h\"\n", "#import \"size.h\"\n", "#include \"/etc/hosts\"\n"};
+        "#include_next \"size.h\"\n", "#import \"size.h\"\n", "#include \"/etc/passwd\"\n"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         char text[1024];
         snprintf(text, sizeof text, "%s" HEAD BODY, ways[i]);
