@@ -96,6 +96,11 @@ class Setup(unittest.TestCase):
         self.assertEqual(run.returncode, 69)
         self.assertIn("missing: clang ", run.stderr)
 
+    def test_tests_need_the_modules_that_they_import(self):
+        machine = Machine(self, 1000, [t for t in TOOLS if t != "python3"])
+        machine.program("python3", '[[ $2 != "import yaml" ]]')
+        self.assertIn("missing: python3-yaml spin ", machine.setup("test").stderr)
+
     def test_an_installation_that_fails_is_exit_69(self):
         machine = Machine(self, 0)
         machine.program("apt-get", "echo 'E: no network' >&2; exit 100")
