@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "build/nvrtc.h"
 #include "tree.h"
 #include "stress/require.h"
 #include "unit/unit.h"
@@ -571,6 +572,11 @@ END_TEST
 
 int main(void)
 {
+    const char *backend = getenv("GPUQ_BACKEND");
+    if (backend && strcmp(backend, "cuda") == 0 && gq_nvrtc_check() != GQ_OK) {
+        printf("skipped: %s\n", gq_error_text());
+        return 77;
+    }
     const TTest *tests[] = {what_was_accepted_comes_with_its_id_in_order,
                             who_says_nothing_has_his_messages_on_the_disk_and_to_himself,
                             what_was_taken_for_good_never_comes_again,
