@@ -135,12 +135,22 @@ char *gq_path_join(const char *folder, const char *path)
     return t.failed ? (gq_text_finish(&t), NULL) : t.data;
 }
 
+bool gq_file_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool gq_file_is_named(int fd, const char *path)
+{
+    struct stat ours, named;
+    return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && gq_file_same(&ours, &named);
+}
+
 /* Does this process come to the folder that it is in by its name, too? Not if it may not pass through one above. */
 static bool name_here(char name[PATH_MAX])
 {
     struct stat named, here;
-    return getcwd(name, PATH_MAX) && stat(name, &named) == 0 && stat(".", &here) == 0 && named.st_ino == here.st_ino &&
-           named.st_dev == here.st_dev;
+    return getcwd(name, PATH_MAX) && stat(name, &named) == 0 && stat(".", &here) == 0 && gq_file_same(&named, &here);
 }
 
 char *gq_path_absolute(const char *path)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include "base/error.h"
 #include "base/text.h"
 
@@ -17,6 +18,9 @@ gq_status gq_file_make_folders(const char *path, unsigned mode);
 bool gq_file_exists(const char *path); /* a regular file, readable */
 /* Has anything this name, a folder or a link that leads nowhere too? GQ_ERR_IO: nobody knows. */
 gq_status gq_file_look(const char *path, bool *there);
+bool gq_file_same(const struct stat *a, const struct stat *b);
+/* Is what the descriptor opened what the path names? */
+bool gq_file_is_named(int fd, const char *path);
 
 /* Allocated strings, NULL when memory ran out. */
 char *gq_path_folder(const char *path);                   /* "a/b.c" -> "a"; "b.c" -> "." */

@@ -18,14 +18,6 @@ static gq_status refuse(const char *path, int err, const struct gq_hold_words *w
     return gq_error_errno(GQ_ERR_IO, err, "opening %s %s", words->name, path);
 }
 
-/* Is what the descriptor opened still what the path names? */
-static bool is_same_file(int fd, const char *path)
-{
-    struct stat ours, named;
-    return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
-}
-
 gq_status gq_hold_lock(const char *path, int fd, const struct gq_hold_words *words)
 {
     struct stat info;
@@ -51,7 +43,7 @@ gq_status gq_hold_open(const char *path, int flags, unsigned mode, const struct 
         if (fd < 0)
             return refuse(path, errno, words);
         gq_status status = gq_hold_lock(path, fd, words);
-        if (status == GQ_OK && is_same_file(fd, path)) {
+        if (status == GQ_OK && gq_file_is_named(fd, path)) {
             *out = fd;
             return GQ_OK;
         }

@@ -89,18 +89,13 @@ bool gq_path_check(const struct gq_schema_row *row, const char *path, struct gq_
     return check_input(path, row->type == GQ_SCHEMA_PLUGIN, why);
 }
 
-static bool same_inode(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 static bool same_place(const char *a, const char *b)
 {
     char *x = gq_path_folder(a), *y = gq_path_folder(b);
     const char *p = strrchr(a, '/'), *q = strrchr(b, '/');
     struct stat in_x, in_y;
     bool same = x && y && strcmp(p ? p + 1 : a, q ? q + 1 : b) == 0 && stat(x, &in_x) == 0 && stat(y, &in_y) == 0 &&
-                same_inode(&in_x, &in_y);
+                gq_file_same(&in_x, &in_y);
     free(x);
     free(y);
     return same;
@@ -113,6 +108,6 @@ bool gq_path_same(const char *a, const char *b)
     if (there_a != there_b)
         return false;
     if (there_a)
-        return S_ISREG(x.st_mode) && same_inode(&x, &y);
+        return S_ISREG(x.st_mode) && gq_file_same(&x, &y);
     return same_place(a, b);
 }

@@ -154,19 +154,11 @@ static gq_status begin(struct gq_checkpoint *c, struct gq_checkpoint_mark *from)
     return status;
 }
 
-/* Is the file that is locked what its name says? */
-static bool is_named(const struct gq_checkpoint *c, const char *fresh)
-{
-    struct stat ours, named;
-    return fstat(c->fd, &ours) == 0 && stat(fresh, &named) == 0 && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
-}
-
-/* And is the other name free? Else another run was here in between. */
+/* Is the file that is locked what its name says, and the other name free? Else another run was here in between. */
 static bool is_ours(const struct gq_checkpoint *c, const char *fresh)
 {
     struct stat other;
-    return is_named(c, fresh) && lstat(c->path, &other) != 0 && errno == ENOENT;
+    return gq_file_is_named(c->fd, fresh) && lstat(c->path, &other) != 0 && errno == ENOENT;
 }
 
 /* The file has its name when it has a record: one without is damaged, then, and was not left by a run that was killed.
@@ -204,7 +196,7 @@ static gq_status make(struct gq_checkpoint *c, const char *fresh, struct gq_chec
     if (status != GQ_OK)
         return status;
     status = name_it(c, fresh, from);
-    if (status != GQ_OK && is_named(c, fresh))
+    if (status != GQ_OK && gq_file_is_named(c->fd, fresh))
         (void)unlink(fresh);
     return status;
 }

@@ -149,15 +149,9 @@ static gq_status stream_open(const struct gq_conf *conf, const struct gq_sink_op
     return GQ_OK;
 }
 
-static bool is_one(const struct stat *a, int failed, const struct stat *b)
+static gq_status check_path(const char *name, int fd, const char *what, const char *path)
 {
-    return failed == 0 && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-static gq_status check_path(const char *name, const struct stat *out, const char *what, const char *path)
-{
-    struct stat info;
-    if (!path || !is_one(&info, stat(path, &info), out))
+    if (!path || !gq_file_is_named(fd, path))
         return GQ_OK;
     return gq_error_set(GQ_ERR_CONFIG, "the sink, %s, and %s, %s, are one file: write to another", name, what, path);
 }
@@ -171,7 +165,7 @@ static gq_status check_apart(const struct gq_conf *conf, int fd, const char *nam
     gq_status status = GQ_OK;
     if (fstat(fd, &out) != 0 || !S_ISREG(out.st_mode))
         return GQ_OK;
-    if (conf->source.kind == GQ_SOURCE_STDIN && is_one(&in, fstat(STDIN_FILENO, &in), &out))
+    if (conf->source.kind == GQ_SOURCE_STDIN && fstat(STDIN_FILENO, &in) == 0 && gq_file_same(&in, &out))
         return gq_error_set(GQ_ERR_CONFIG,
                             "the sink, %s, and the source, standard input, are one file: write to another", name);
     const struct {
@@ -181,9 +175,9 @@ static gq_status check_apart(const struct gq_conf *conf, int fd, const char *nam
                   {"the file of plugins.pins", conf->plugin_pins},
                   {"the pipeline file", conf->file}};
     for (size_t i = 0; i < sizeof others / sizeof *others && status == GQ_OK; i++)
-        status = check_path(name, &out, others[i].what, others[i].path);
+        status = check_path(name, fd, others[i].what, others[i].path);
     for (size_t i = 0; i < conf->stage_count && status == GQ_OK; i++)
-        status = check_path(name, &out, "a plugin", conf->stages[i].plugin);
+        status = check_path(name, fd, "a plugin", conf->stages[i].plugin);
     return status;
 }
 

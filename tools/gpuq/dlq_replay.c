@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "connect/connect.h"
 #include "pipeline/dead_letter_read.h"
@@ -275,8 +276,7 @@ static gq_status settle(struct replay *r, struct gq_dead_file *file, gq_status s
 static gq_status check_apart(const struct gq_dead_file *file)
 {
     struct stat letters, out;
-    if (fstat(file->fd, &letters) != 0 || fstat(STDOUT_FILENO, &out) != 0 || letters.st_dev != out.st_dev ||
-        letters.st_ino != out.st_ino)
+    if (fstat(file->fd, &letters) != 0 || fstat(STDOUT_FILENO, &out) != 0 || !gq_file_same(&letters, &out))
         return GQ_OK;
     return gq_error_set(GQ_ERR_INVALID_ARG,
                         "%s: the dead letters and standard output are one file: write the results to another",
