@@ -5,6 +5,22 @@
 
 #define PROBE_MS 30000u /* a driver may take long to start */
 #define BUS_MS 5000u    /* a measurement of the bus ends within this, or its process is ended */
+#define END_MS 100u     /* from a channel that is closed to a process that has ended */
+
+/* Of a worker that gave no answer: it may have ended, and be none. */
+static gq_status explain(gq_status status, struct gq_process *process)
+{
+    int wait_status;
+    struct gq_text why = {0};
+    if (process->pid <= 0 || !gq_process_wait(process, END_MS, &wait_status))
+        return status;
+    gq_process_describe(wait_status, &why);
+    gq_text_puts(&why, " before it answered");
+    gq_process_doubt(wait_status, &why);
+    status = gq_error_set(GQ_ERR_DEVICE, "the worker %s", gq_text_str(&why));
+    gq_text_finish(&why);
+    return status;
+}
 
 /* One question to a worker of its own. */
 static gq_status ask_new(const struct gq_packet *question, struct gq_packet *reply, uint32_t timeout_ms,
@@ -13,7 +29,9 @@ static gq_status ask_new(const struct gq_packet *question, struct gq_packet *rep
     bool astray;
     *process = (struct gq_process){.channel = -1};
     gq_status status = gq_remote_start_process("worker", question, process);
-    return status == GQ_OK ? gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray) : status;
+    if (status == GQ_OK)
+        status = gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray);
+    return status == GQ_OK || reply->type ? status : explain(status, process);
 }
 
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)

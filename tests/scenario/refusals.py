@@ -8,6 +8,7 @@ import subprocess
 import harness
 
 NO_GPU = {"GPUQ_LIBCUDA": "/nowhere/libcuda.so.1"}
+ANY_DRIVER = {"GPUQ_LIBCUDA": "libc.so.6", "GPUQ_BACKEND": "cuda"}  # it can be opened: a worker is asked
 
 
 class Refusals(harness.Scenario):
@@ -130,6 +131,8 @@ class Refusals(harness.Scenario):
             got, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), env={"GPUQ_WORKER": other})
             self.assertIn(got, (1, 69, 70), err)
             self.assertIn("gpuq run: ", err)
+            self.assertIn(f"; GPUQ_WORKER={other} was started for it, and must be a gpuq-worker of this release", err)
+            err = self.refused(69, "before it answered", env={"GPUQ_WORKER": other, **ANY_DRIVER})
             self.assertIn(f"; GPUQ_WORKER={other} was started for it, and must be a gpuq-worker of this release", err)
 
     def test_cuda_without_a_driver_never_falls_back(self):
