@@ -13,7 +13,8 @@ import tempfile
 
 GPUQ, PLUGINS, MISFITS = sys.argv[1:]
 BACKEND = os.environ.setdefault("GPUQ_BACKEND", "cpu")  # cuda: what needs a device; the rest is the same anywhere
-DEATH = {"cpu": r"__trap\(\) was called", "cuda": "CUDA_ERROR_"}[BACKEND]
+# On a GPU whoever knows first tells: the driver, or NVML.
+DEATH = {"cpu": r"__trap\(\) was called", "cuda": r"(?:CUDA_ERROR_|stopped this worker's grids \(Xid )"}[BACKEND]
 SHOWN = 300  # bytes of what came: the end of a log has to hold all failures
 failures = []
 
