@@ -156,10 +156,13 @@ static uint32_t sort_out(struct gq_supervisor *s, struct gq_trial *trial, struct
 }
 
 /* Where a worker takes long to start, the next epoch may serve the suspects behind the one that was to blame: of few
- * that are, it meets no other. It has met one when the last epoch was short. */
+ * that are, it meets no other. It has met one when the last epoch was short. Other code that waits to be live, which the
+ * next epoch begins with, may end none of its workers. */
 static bool is_enough(const struct gq_supervisor *s, uint32_t given_up, uint64_t now)
 {
-    return s->reserve.wanted && s->given_up > given_up && now - s->began_ns > SHORT_NS;
+    if (s->given_up == given_up)
+        return false;
+    return gq_remote_is_changing(s->p->remote) || (s->reserve.wanted && now - s->began_ns > SHORT_NS);
 }
 
 /* All that is suspected goes through one worker, one after another: where it ends, it is inside of what is to blame. */

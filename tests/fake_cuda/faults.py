@@ -159,6 +159,22 @@ class Faults(gpu.Scenario):
             done.append(self.gpuq("swap", "--rehearse", "off", "s0", self.path(f"{name}.cu"))[0])
             name = "first" if name == "second" else "second"
 
+    def test_a_change_does_not_wait_until_all_that_may_be_to_blame_have_been_tried(self):
+        stages = [{"plugin": "builtin:echo", "name": "s0"}]
+        pipeline = self.pipeline(stages, source={"generate": {"count": 4000, "bytes": 16}}, sink={"null": {}},
+                                 queue={"capacity": 1024}, on_error={"retries": 0}, drain="1s")
+        process = self.start("run", "--json", "--backend", "cuda", pipeline, env=self.script("every=10", SOON))  # 100 in a lane
+        self.wait_until_it_runs(process)
+        start = time.monotonic()
+        for _ in range(3):  # the worker that one is made in ends at once, and what it has left is tried
+            code, _, err = self.gpuq("swap", "--rehearse", "off", "s0", "builtin:upper")
+            self.assertEqual(code, 0, err)
+            code, _, err = self.gpuq("use", "s0", "1")
+            self.assertEqual(code, 0, err)
+        self.assertLess(time.monotonic() - start, LIMIT_S)
+        process.send_signal(2)
+        self.finish(process)
+
     def test_a_message_is_not_tried_before_nvml_is_ready_to_tell_of_it(self):
         stages = [{"plugin": "builtin:echo", "name": "s0", "timeout": "60s"}]
         self.assertIn(STOPPED, self.soon(lambda: self.run_counted(PACED, 4000, "init=50", spare="off", stages=stages)))

@@ -15,6 +15,7 @@ static struct fake_script script = {.devices = 1,
                                     .launched = -1,
                                     .fault = UINT64_MAX,
                                     .poison = UINT64_MAX,
+                                    .every = UINT64_MAX,
                                     .hangs = UINT64_MAX};
 
 static void read_fail(char *value)
@@ -71,6 +72,8 @@ static void read_word(char *word)
         script.load_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "fault=", 6) == 0)
         script.fault = strtoull(value, NULL, 10);
+    else if (strncmp(word, "every=", 6) == 0)
+        script.every = strtoull(value, NULL, 10);
     else if (strncmp(word, "poison=", 7) == 0)
         script.poison = strtoull(value, NULL, 10);
     else if (strncmp(word, "hangs=", 6) == 0)
