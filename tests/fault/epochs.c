@@ -34,7 +34,7 @@ struct lane {
 
 static char folder[64];
 static uint32_t told; /* deaths that the pipeline told of */
-static bool over;
+static bool over, all_there;
 
 static const char plugin[] =
     "#include <gpuqueue/plugin.h>\n"
@@ -145,6 +145,13 @@ static void check(struct lane *l, const QResult *r)
     l->seen++;
 }
 
+/* A thread that ends leaves its lane to the next one. */
+static void await_others(void)
+{
+    while (!__atomic_load_n(&all_there, __ATOMIC_ACQUIRE))
+        usleep(100);
+}
+
 static void *run_lane(void *arg)
 {
     struct lane *l = arg;
@@ -158,6 +165,7 @@ static void *run_lane(void *arg)
             check(l, &results[i]);
         REQUIRE(count == 0 || q_release(l->q, results, count) == Q_OK, "release");
     }
+    await_others();
     return NULL;
 }
 
@@ -214,6 +222,7 @@ static void take_turns(struct lane lanes[LANES], gq_pipeline *p)
         while (__atomic_load_n(&lanes[i].sent, __ATOMIC_ACQUIRE) == 0)
             usleep(100);
     }
+    __atomic_store_n(&all_there, true, __ATOMIC_RELEASE);
 }
 
 int main(int argc, char **argv)
