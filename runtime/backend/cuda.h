@@ -153,6 +153,7 @@ struct gq_cuda {
     struct gq_cuda_pulse pulse; /* under `grids`, but for its deadline */
     pthread_t bell;
     bool bell_runs;
+    bool copies;       /* for lanes, that nobody has waited for */
     uint32_t counted;  /* lanes' results are only counted */
     bool old;          /* a lane has messages that came before this worker */
     uint32_t rounds;   /* of the bell */
@@ -265,6 +266,9 @@ gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, 
 /* Beside grids; what is read of `from` was read when it returns. */
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes);
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
+/* Waits for copies that nobody has waited for: those of lanes that were added while nothing runs. Beside what ends, and
+ * fills the device, each wait is for its turn there. */
+gq_status gq_cuda_copied(struct gq_cuda *c);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);
 /* So many of the first lanes are the grids' from here on. Does not wait. */

@@ -457,7 +457,9 @@ static void take_back(struct gq_cuda *c)
 
 gq_status gq_cuda_launch(struct gq_cuda *c)
 {
-    gq_status status = GQ_OK;
+    gq_status status = gq_cuda_copied(c); /* grids have streams of their own */
+    if (status != GQ_OK)
+        return status;
     gq_cuda_pulse_rest(c);
     for (uint32_t i = 0; i < c->steps && status == GQ_OK; i++) {
         const uint32_t step = in_turn(c, c->last, i);

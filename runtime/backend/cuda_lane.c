@@ -44,38 +44,56 @@ static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view 
     };
 }
 
+/* Of memory that is not pinned, which the driver has read when it returns. */
+static gq_status put(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
+{
+    c->copies = true;
+    return GQ_CU(c, copy_to_device(to, from, bytes, c->copy));
+}
+
+gq_status gq_cuda_copied(struct gq_cuda *c)
+{
+    const bool any = c->copies;
+    c->copies = false;
+    return any ? GQ_CU(c, stream_wait(c->copy)) : GQ_OK;
+}
+
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
 {
-    gq_status status = GQ_CU(c, copy_to_device(to, from, bytes, c->copy));
-    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+    gq_status status = put(c, to, from, bytes);
+    return status == GQ_OK ? gq_cuda_copied(c) : status;
 }
 
 /* Zeroes by the copy engine. A memset is a kernel: beside grids that fill every SM it would wait for ever. */
-gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
+static gq_status put_zeros(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
 {
     static const uint8_t zeros[65536];
     gq_status status = GQ_OK;
     for (size_t at = 0; at < bytes && status == GQ_OK; at += sizeof zeros) {
         size_t part = bytes - at < sizeof zeros ? bytes - at : sizeof zeros;
-        status = GQ_CU(c, copy_to_device(to + at, zeros, part, c->copy));
+        status = put(c, to + at, zeros, part);
     }
-    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+    return status;
+}
+
+gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes)
+{
+    gq_status status = put_zeros(c, to, bytes);
+    return status == GQ_OK ? gq_cuda_copied(c) : status;
 }
 
 static gq_status allocate(struct gq_cuda *c, const struct parts *p, gq_cu_ptr *out)
 {
-    size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express + p->packs + p->ended,
-           free_bytes = 0, total = 0;
-    gq_status status = GQ_CU(c, mem_info(&free_bytes, &total));
-    if (status == GQ_OK && bytes > free_bytes)
+    const size_t unstamped = p->desc + 2 * p->slot, bytes = unstamped + p->hop + p->express + p->packs + p->ended;
+    size_t free_bytes = 0, total = 0;
+    gq_status status = GQ_CU(c, mem_alloc(out, bytes));
+    if (status == GQ_ERR_NO_MEMORY && c->cu->mem_info(&free_bytes, &total) == GQ_CU_OK && bytes > free_bytes)
         return gq_error_set(GQ_ERR_NO_MEMORY,
                             "a lane needs %zu bytes of device memory, %zu of %zu are free: lower queue.capacity or "
                             "queue.slot_bytes",
                             bytes, free_bytes, total);
-    if (status == GQ_OK)
-        status = GQ_CU(c, mem_alloc(out, bytes));
     /* Stamps between steps must not look valid; everything else is written before it is read. */
-    return status == GQ_OK ? gq_cuda_zero(c, *out + unstamped, bytes - unstamped) : status;
+    return status == GQ_OK ? put_zeros(c, *out + unstamped, bytes - unstamped) : status;
 }
 
 static void *moved(gq_cu_ptr base, const void *part, const void *from)
@@ -106,11 +124,11 @@ gq_status gq_cuda_show_lanes(struct gq_cuda *c, uint32_t count)
 static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 {
     gq_cu_ptr at = c->lanes + (size_t)c->lane_count * sizeof *lane;
-    gq_status status = gq_cuda_copy_in(c, at, lane, sizeof *lane);
-    /* A value written by the stream is fenced behind the copy; a second copy would not be. */
+    gq_status status = put(c, at, lane, sizeof *lane);
+    /* A value written by the stream is fenced behind the copies; a copy would not be. */
     if (status == GQ_OK)
         status = gq_cuda_show_lanes(c, c->lane_count + 1);
-    return status == GQ_OK ? GQ_CU(c, stream_wait(c->copy)) : status;
+    return status == GQ_OK && c->running ? gq_cuda_copied(c) : status;
 }
 
 /* --- lanes that another worker began --------------------------------------------------------------------------------
@@ -124,7 +142,7 @@ static gq_status start_hops(struct gq_cuda *c, const struct gq_lane_view *v, con
     gq_status status = GQ_OK;
     for (uint32_t i = 0; i < hops && status == GQ_OK; i++) {
         const struct gq_out_desc *last = lane->hop + (uint64_t)i * (v->mask + 1) + v->mask;
-        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)last, &nobodys, sizeof nobodys);
+        status = put(c, (gq_cu_ptr)(uintptr_t)last, &nobodys, sizeof nobodys);
     }
     return status;
 }
@@ -148,9 +166,9 @@ static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, co
     }
     gq_status status = words && ended ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
     if (status == GQ_OK)
-        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)lane->desc, words, capacity * sizeof *words);
+        status = put(c, (gq_cu_ptr)(uintptr_t)lane->desc, words, capacity * sizeof *words);
     if (status == GQ_OK)
-        status = gq_cuda_copy_in(c, (gq_cu_ptr)(uintptr_t)lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
+        status = put(c, (gq_cu_ptr)(uintptr_t)lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
     free(words);
     free(ended);
     return status;

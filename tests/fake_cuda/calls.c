@@ -15,6 +15,7 @@ GQ_CU_FUNCTIONS(DECLARE)
 
 #define OBJECTS_MAX 4096
 #define NAME "Imaginary 9000"
+#define DEVICE_BYTES ((size_t)4 << 30)
 #define REGISTERS 64
 #define BLOCKS_AN_SM 32
 #define SHARED_AN_SM (228 << 10)
@@ -406,7 +407,7 @@ int cuMemAlloc_v2(gq_cu_ptr *ptr, size_t bytes)
     ENTER(CONTEXT);
     if (fake_script()->scarce[0] && access(fake_script()->scarce, F_OK) == 0)
         return 2; /* CUDA_ERROR_OUT_OF_MEMORY */
-    void *p = bytes ? aligned_alloc(256, (bytes + 255) & ~(size_t)255) : NULL;
+    void *p = bytes && bytes <= DEVICE_BYTES ? aligned_alloc(256, (bytes + 255) & ~(size_t)255) : NULL;
     if (!p)
         return bytes ? 2 : FAKE_INVALID_VALUE;
     memset(p, 0xa5, bytes); /* what comes from the driver is not zero */
@@ -426,7 +427,7 @@ int cuMemFree_v2(gq_cu_ptr ptr)
 int cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 {
     ENTER(CONTEXT);
-    *free_bytes = *total = (size_t)1 << 32;
+    *free_bytes = *total = DEVICE_BYTES;
     return 0;
 }
 

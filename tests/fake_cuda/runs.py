@@ -10,12 +10,11 @@ import gpu
 MESSAGES = [b"%d" % i for i in range(3000)]
 # What gives something back, or is asked without need: a run may succeed though it failed.
 UNNEEDED = {"cuMemFree_v2", "cuMemHostUnregister", "cuLibraryUnload", "cuStreamDestroy_v2", "cuDevicePrimaryCtxRelease_v2",
-            "cuMemGetInfo_v2", "cuStreamQuery", "cuCtxSetCurrent", "cuStreamSynchronize", "cuDeviceGetPCIBusId", "cuEventDestroy_v2",
-            "cuEventRecord"}
+            "cuStreamQuery", "cuCtxSetCurrent", "cuStreamSynchronize", "cuDeviceGetPCIBusId", "cuEventDestroy_v2", "cuEventRecord"}
 # Not called by a run: swaps.py has the last, `gpuq doctor` the modules; nothing is copied back while messages end, and none
-# of these may last until an event is asked for.
+# of these may last until an event is asked for; a lane that does not fit asks how much memory there is.
 UNCOUNTED = {"cuDriverGetVersion", "cuMemcpyDtoHAsync_v2", "cuGetErrorName", "cuGetErrorString", "cuModuleLoadData", "cuModuleUnload",
-             "cuModuleGetFunction", "cuEventQuery"}
+             "cuModuleGetFunction", "cuEventQuery", "cuMemGetInfo_v2"}
 
 
 class Runs(gpu.Scenario):
@@ -86,6 +85,12 @@ class Runs(gpu.Scenario):
     def test_the_driver_is_initialized_once(self):
         code, _, err = self.cuda(self.lines([b"one"], spare="off"), "fail=cuInit,0,2", f"count={self.path('inits')}")
         self.assertEqual((code, os.path.getsize(self.path("inits"))), (0, 1), err)
+
+    def test_a_lane_that_does_not_fit_is_refused_with_the_numbers(self):
+        code, out, err = self.cuda(self.lines([b"one"], queue={"capacity": 1 << 20, "slot_bytes": 2048}))
+        self.assertEqual((code, out), (71, b""), err)
+        self.assertRegex(err, r"^gpuq run: a lane needs \d{10} bytes of device memory, 4294967296 of 4294967296 are free: "
+                              r"lower queue\.capacity or queue\.slot_bytes\n$")
 
     def test_the_grids_are_told_how_to_wait(self):
         for number, poll in enumerate(("adaptive", "spin", "sleep")):
@@ -274,11 +279,11 @@ class Beginnings(gpu.Scenario):
         return err
 
     def test_a_worker_is_not_said_to_have_died_of_what_ended_one_that_could_not_take_over(self):
-        process = self.begin("fail=cuMemGetInfo_v2,2,700", f"count={self.path('lanes')}")
+        process = self.begin("fail=cuMemHostRegister_v2,7,700", f"count={self.path('registrations')}")
         for _ in range(2):
             os.kill(self.worker_of(process), 9)
             self.serve(process)
-        self.assertEqual(os.path.getsize(self.path("lanes")), 4)
+        self.assertEqual(os.path.getsize(self.path("registrations")), 15)  # four a worker, and three
         err = self.end(process)
         self.assertEqual((err.count("was killed by SIGKILL"), err.count("CUDA_ERROR_ILLEGAL_ADDRESS")), (2, 0), err)
 
