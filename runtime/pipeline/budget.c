@@ -4,7 +4,8 @@
 #include "ring/page.h"
 #include <string.h>
 
-#define LOOK_MS 5u /* so soon after its time is over a message is known to hang */
+#define LOOK_MS 5u        /* so soon after its time is over a message is known to hang */
+#define DEVICE_LOOK_MS 2u /* a worker looks twice until it knows one, and then the host */
 #define IDLE_LOOK_MS 100u
 #define GAP_MS_MIN 10u
 #define GAP_MS_MAX 200u
@@ -27,9 +28,11 @@ uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage)
     return stage < conf->stage_count ? conf->stages[stage].timeout_ms : 0;
 }
 
-uint32_t gq_budget_look_ms(const struct gq_conf *conf)
+uint32_t gq_budget_look_ms(const struct gq_conf *conf, enum gq_backend_kind backend)
 {
-    return shortest_ms(conf) == UINT64_MAX ? IDLE_LOOK_MS : LOOK_MS;
+    if (shortest_ms(conf) == UINT64_MAX)
+        return IDLE_LOOK_MS;
+    return backend == GQ_BACKEND_CUDA ? DEVICE_LOOK_MS : LOOK_MS;
 }
 
 /* What the time between two looks counts for at most. */

@@ -33,8 +33,8 @@ struct gq_budget {
 /* What a message may take in a stage, or an index in the source plugin (GQ_CRUMB_SOURCE); 0: as long as it likes, or
  * there is no such stage. */
 uint64_t gq_budget_limit_ms(const struct gq_conf *conf, uint64_t stage);
-/* How often to look. */
-uint32_t gq_budget_look_ms(const struct gq_conf *conf);
+/* How often to look, the host at crumbs and a device's worker at what its teams are inside of. */
+uint32_t gq_budget_look_ms(const struct gq_conf *conf, enum gq_backend_kind backend);
 void gq_budget_reset(struct gq_budget *budget);
 /* Looks. True: a block is inside one message, or a team inside one run, for longer than its stage's timeout; *block
  * says which, as in suspects.h. */

@@ -188,7 +188,7 @@ static gq_status set_up(struct gq_remote *remote, enum gq_backend_kind backend, 
     packet.setup.slot_bytes = conf->slot_bytes;
     packet.setup.retries = conf->retries;
     packet.setup.poll = conf->poll;
-    packet.setup.look_ms = gq_budget_look_ms(conf);
+    packet.setup.look_ms = gq_budget_look_ms(conf, backend);
     packet.setup.journal = conf->journal != NULL;
     packet.setup.single = threads == 1;
     int fds[] = {remote->link.host_fd, remote->link.worker_fd};

@@ -347,10 +347,10 @@ static gq_status renew(void *arg)
 
 void gq_supervisor_init(struct gq_supervisor *s, struct gq_pipeline *p)
 {
+    const uint32_t look_ms = gq_budget_look_ms(p->conf, p->backend);
     *s = (struct gq_supervisor){.p = p, .silent_ms = GQ_BUDGET_SILENT_MS};
     gq_reserve_init(&s->reserve, p->conf, p->backend);
-    s->keeper =
-        (struct gq_remote_keeper){.arg = s, .look_ms = gq_budget_look_ms(p->conf), .look = look, .renew = renew};
+    s->keeper = (struct gq_remote_keeper){.arg = s, .look_ms = look_ms, .look = look, .renew = renew};
     gq_reserve_start(&s->reserve);
 }
 

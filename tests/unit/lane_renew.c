@@ -297,7 +297,8 @@ START_TEST(an_index_of_a_source_is_over_its_time_too)
 {
     static struct gq_budget budget;
     struct gq_conf conf = {.source = {.kind = GQ_SOURCE_PLUGIN, .timeout_ms = 50}};
-    ck_assert_uint_eq(gq_budget_look_ms(&conf), 5);
+    ck_assert_uint_eq(gq_budget_look_ms(&conf, GQ_BACKEND_CPU), 5);
+    ck_assert_uint_eq(gq_budget_look_ms(&conf, GQ_BACKEND_CUDA), 2);
     for (uint64_t index = 0; index < 2; index++)
         for (uint32_t where = 0; where < 2; where++) { /* a thread, and a device's team */
             uint32_t block = 9;
@@ -362,7 +363,8 @@ START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
     const struct gq_conf conf = watch_two(&budget);
     uint32_t block = 9;
     hold(1, 3, 0);
-    ck_assert_uint_eq(gq_budget_look_ms(&conf), 5);
+    ck_assert_uint_eq(gq_budget_look_ms(&conf, GQ_BACKEND_CPU), 5);
+    ck_assert_uint_eq(gq_budget_look_ms(&conf, GQ_BACKEND_CUDA), 2);
     ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
     usleep(200000); /* the host stood still: that counts for two looks */
     ck_assert(!gq_budget_look(&budget, &page, &conf, &block));
