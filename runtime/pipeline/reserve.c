@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define READY_MS 10000u /* a start of its own would hardly be faster */
+#define FEW 2u          /* when a message is given up: the next epoch's, and one more */
 
 void gq_reserve_init(struct gq_reserve *reserve, const struct gq_conf *conf, enum gq_backend_kind backend)
 {
@@ -31,6 +32,12 @@ void gq_reserve_start(struct gq_reserve *reserve)
         }
         reserve->count++;
     }
+}
+
+void gq_reserve_start_late(struct gq_reserve *reserve)
+{
+    if (reserve->count < FEW)
+        gq_reserve_start(reserve);
 }
 
 /* Its place is the next one's. */

@@ -12,8 +12,22 @@ void gq_retire(struct gq_retired *retired, struct gq_remote *remote)
     gq_aside_run(&retired->aside[retired->next++ % GQ_RETIRED_MOST], end, remote, "ending a worker");
 }
 
+void gq_retire_late(struct gq_retired *retired, struct gq_remote *remote)
+{
+    gq_retire_late_now(retired);
+    retired->late = remote;
+}
+
+void gq_retire_late_now(struct gq_retired *retired)
+{
+    if (retired->late)
+        gq_retire(retired, retired->late);
+    retired->late = NULL;
+}
+
 void gq_retired_finish(struct gq_retired *retired)
 {
+    gq_retire_late_now(retired);
     for (uint32_t i = 0; i < GQ_RETIRED_MOST; i++)
         gq_aside_finish(&retired->aside[i]);
 }

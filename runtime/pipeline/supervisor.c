@@ -156,8 +156,8 @@ static uint32_t sort_out(struct gq_supervisor *s, struct gq_trial *trial, struct
 }
 
 /* Where a worker takes long to start, the next epoch may serve the suspects behind the one that was to blame: of few
- * that are, it meets no other. It has met one when the last epoch was short. Other code that waits to be live, which the
- * next epoch begins with, may end none of its workers. */
+ * that are, it meets no other. It has met one when the last epoch was short. Other code that waits to be live, which
+ * the next epoch begins with, may end none of its workers. */
 static bool is_enough(const struct gq_supervisor *s, uint32_t given_up, uint64_t now)
 {
     if (s->given_up == given_up)
@@ -238,6 +238,7 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
     gq_remote_give_turn(s->p->remote);
+    gq_retire_late_now(&s->retired);
     return gq_remote_succeed(s->p->remote);
 }
 
@@ -250,6 +251,7 @@ static gq_status take_over(struct gq_supervisor *s)
         status = begin_epoch(s, &counted);
         if (status == GQ_OK)
             break;
+        gq_retire_late_now(&s->retired); /* it may have what this one was refused */
         starts += !gq_epoch_may_ask_again(deadline);
     }
     s->began_ns = gq_clock_ns();

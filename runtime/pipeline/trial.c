@@ -52,6 +52,19 @@ void gq_trial_end(struct gq_trial *trial)
     trial->remote = NULL;
 }
 
+/* A worker whose time is over, on a device where another waits, goes on until that is about to serve. */
+static bool goes_on(const struct gq_trial *trial) { return trial->p->supervisor.reserve.count > 0; }
+
+static void end_hung(struct gq_trial *trial)
+{
+    if (!goes_on(trial)) {
+        gq_trial_end(trial);
+        return;
+    }
+    gq_retire_late(&trial->p->supervisor.retired, trial->remote);
+    trial->remote = NULL;
+}
+
 /* It may stand still inside of a message before it has answered that it starts, or has been given another. */
 static const char *look_at_starting(void *arg)
 {
@@ -75,7 +88,7 @@ static gq_status start(struct gq_trial *trial, const struct gq_epoch_code *code)
         trial->onlooker = (struct gq_remote_onlooker){trial, look_at_starting};
         trial->remote->onlooker = &trial->onlooker;
     }
-    gq_reserve_start(&p->supervisor.reserve);
+    gq_reserve_start_late(&p->supervisor.reserve);
     return status == GQ_OK ? gq_epoch_load(p, trial->remote, code) : status;
 }
 
@@ -132,8 +145,9 @@ static enum gq_verdict watch(struct gq_trial *trial, struct batch *b)
         if (look % CUT_LOOKS == 0)
             trial->budget.is_cut = gq_channel_is_cut(channel);
         if (gq_budget_look(&trial->budget, page, p->conf, &trial->hung)) {
-            gq_remote_kill(trial->remote, GQ_BUDGET_HUNG); /* what it may still write, nobody reads */
-            return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED;
+            if (!goes_on(trial))
+                gq_remote_kill(trial->remote, GQ_BUDGET_HUNG);
+            return look_at_ends(b) ? GQ_VERDICT_ENDED : GQ_VERDICT_FAULTED; /* what it may still write, nobody reads */
         }
         if (gq_budget_is_silent(&trial->budget, page, gq_supervisor_silent_ms(&p->supervisor)))
             gq_remote_kill(trial->remote, GQ_BUDGET_SILENT);
@@ -230,6 +244,7 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
     gq_status status = new ? start(trial, code) : GQ_OK;
     if (status == GQ_OK)
         status = open_windows(trial, b);
+    gq_retire_late_now(&trial->p->supervisor.retired);
     if (status == GQ_OK && new) /* a device that has stopped gives nobody a lane */
         status = unless_dead(trial, gq_remote_run(trial->remote));
     if (status == GQ_OK) {
@@ -245,7 +260,9 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
             gq_remote_check(trial->remote);
         verdict = note_met(trial, b) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
-    if (verdict != GQ_VERDICT_ENDED)
+    if (verdict == GQ_VERDICT_FAULTED && trial->hung != GQ_BLOCK_NONE)
+        end_hung(trial);
+    else if (verdict != GQ_VERDICT_ENDED)
         gq_trial_end(trial);
     while (b->windows)
         gq_lane_window_close(&b->window[--b->windows].lane);
@@ -280,6 +297,7 @@ enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code 
         verdict = try_once(trial, code, &b, fault);
         if (verdict != GQ_VERDICT_NONE)
             break;
+        gq_retire_late_now(&trial->p->supervisor.retired); /* it may have what this one was refused */
         starts += !gq_epoch_may_ask_again(deadline);
     }
     free(b.window);
