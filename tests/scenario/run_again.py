@@ -20,7 +20,8 @@ class RunAgain(unittest.TestCase):
             pathlib.Path(folder, "CTestTestfile.cmake").write_text("".join(lines))
             run = subprocess.run([TREE / "tests/run", folder], env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, timeout=60, check=False)
-            flaky = pathlib.Path(folder, "flaky.txt")
+            flaky, log = (pathlib.Path(folder, f"flaky.{kind}") for kind in ("txt", "log"))
+            self.log = log.read_text() if log.exists() else ""
             return run.returncode, run.stdout, flaky.read_text() if flaky.exists() else ""
 
     def test_all_that_pass_run_once(self):
@@ -33,10 +34,12 @@ class RunAgain(unittest.TestCase):
         self.assertEqual((code, flaky), (0, "bad\n"), out)
         self.assertIn("mark has failed", out)
         self.assertEqual(out.splitlines()[-2:], ["Flaky, failed beside others and passed alone:", "bad"])
+        self.assertIn("\nmark has failed\n", self.log)
+        self.assertNotIn("good", self.log)
 
     def test_a_variants_is_told_of_too(self):
-        code, out, flaky = self.run_tests(**{"variant x": "mkdir -p variants/x && echo bad > variants/x/flaky.txt"})
-        self.assertEqual((code, flaky, out.splitlines()[-1]), (0, "", "bad"), out)
+        code, out, flaky = self.run_tests(**{"variant x": "mkdir -p variants/x && cd variants/x && echo bad > flaky.txt && echo why > flaky.log"})
+        self.assertEqual((code, flaky, out.splitlines()[-2:]), (0, "", ["bad", "why"]), out)
 
     def test_one_that_fails_again_has_failed(self):
         code, out, flaky = self.run_tests(good="true", bad="false", once=ONCE.format("mark", ""))
