@@ -322,7 +322,8 @@ static void print_first(void)
 {
     struct times *t = &run.times[run.o.kinds[0]];
     if (poison_of[run.o.kinds[0]] != POISON_NONE)
-        printf("%-7s the result behind the first of the run, %.1f ms\n", kind_name[run.o.kinds[0]], t->own[0]);
+        printf("%-7s the result behind the first of the run%s, %.1f ms\n", kind_name[run.o.kinds[0]],
+               run.o.kinds[0] == SOAK_HANG ? ", less its timeout" : "", t->own[0]);
     else
         printf("%-7s the last lane, the first of the run, %.1f ms\n", kind_name[run.o.kinds[0]], t->others[0]);
     t->own++;
