@@ -80,6 +80,7 @@ struct gq_cuda_trash {
 struct gq_cuda_lane {
     void *in, *out; /* registered */
     gq_cu_ptr slots;
+    struct gq_cuda_sources *sources; /* of copies that nobody has waited for */
 };
 
 /* A lane as the bell's thread looks at it. */
@@ -266,8 +267,8 @@ gq_status gq_cuda_map(struct gq_cuda *c, void *p, size_t bytes, bool read_only, 
 /* Beside grids; what is read of `from` was read when it returns. */
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes);
 gq_status gq_cuda_zero(struct gq_cuda *c, gq_cu_ptr to, size_t bytes);
-/* Waits for copies that nobody has waited for: those of lanes that were added while nothing runs. Beside what ends, and
- * fills the device, each wait is for its turn there. */
+/* Waits for copies that nobody has waited for, and frees what they read: those of lanes that were added while nothing
+ * runs. Beside what ends, and fills the device, each wait is for its turn there. */
 gq_status gq_cuda_copied(struct gq_cuda *c);
 /* A lane, or those of its messages that `range` names: then the host has put all of them into their slots. */
 gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, const struct gq_lane_range *range);

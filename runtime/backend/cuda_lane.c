@@ -44,18 +44,37 @@ static struct parts parts_of(const struct gq_cuda *c, const struct gq_lane_view 
     };
 }
 
-/* Of memory that is not pinned, which the driver has read when it returns. */
+/* A copy that is waited for later: until then `from` stays. */
 static gq_status put(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
 {
     c->copies = true;
     return GQ_CU(c, copy_to_device(to, from, bytes, c->copy));
 }
 
+/* What copies to a lane read. */
+struct gq_cuda_sources {
+    struct gq_grid_lane lane;
+    uint64_t *words; /* NULL: none came before */
+    uint32_t *ended;
+};
+
+static void free_sources(struct gq_cuda_lane *l)
+{
+    if (l->sources) {
+        free(l->sources->words);
+        free(l->sources->ended);
+    }
+    free(l->sources);
+    l->sources = NULL;
+}
+
 gq_status gq_cuda_copied(struct gq_cuda *c)
 {
-    const bool any = c->copies;
-    c->copies = false;
-    return any ? GQ_CU(c, stream_wait(c->copy)) : GQ_OK;
+    gq_status status = c->copies ? GQ_CU(c, stream_wait(c->copy)) : GQ_OK;
+    for (uint32_t i = 0; i < c->lanes_held && c->copies && status == GQ_OK; i++)
+        free_sources(&c->lane[i]);
+    c->copies &= status != GQ_OK;
+    return status;
 }
 
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)
@@ -137,7 +156,7 @@ static gq_status publish(struct gq_cuda *c, const struct gq_grid_lane *lane)
 /* Descriptors between steps begin like those of an egress. */
 static gq_status start_hops(struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_grid_lane *lane)
 {
-    const struct gq_out_desc nobodys = {.state = GQ_NOBODYS_STATE};
+    static const struct gq_out_desc nobodys = {.state = GQ_NOBODYS_STATE};
     const uint32_t hops = c->steps - 1 + v->in_head->counted;
     gq_status status = GQ_OK;
     for (uint32_t i = 0; i < hops && status == GQ_OK; i++) {
@@ -148,29 +167,28 @@ static gq_status start_hops(struct gq_cuda *c, const struct gq_lane_view *v, con
 }
 
 /* No scout looks for messages that came before this worker did: their words are brought to where scouts put them. */
-static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, const struct gq_grid_lane *lane,
-                             uint64_t first)
+static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, struct gq_cuda_sources *s, uint64_t first)
 {
+    const struct gq_grid_lane *lane = &s->lane;
     const uint64_t count = lane->known - first, capacity = (uint64_t)v->mask + 1;
     if (lane->known < first || count > capacity)
         return gq_error_set(GQ_ERR_INTERNAL, "a range of %" PRIu64 " messages in a lane of %" PRIu64, count, capacity);
-    uint64_t *words = calloc(capacity, sizeof *words);
-    uint32_t *ended = calloc(capacity / 32 + 1, sizeof *ended), len;
+    uint32_t len;
     uint64_t meta;
-    for (uint64_t seq = first; words && ended && seq < lane->known; seq++) {
+    s->words = calloc(capacity, sizeof *s->words);
+    s->ended = calloc(capacity / 32 + 1, sizeof *s->ended);
+    if (!s->words || !s->ended)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
+    for (uint64_t seq = first; seq < lane->known; seq++) {
         const uint64_t at = gq_slot_index(v, seq);
         if (gq_slot_ready(v, seq, &len, &meta))
-            ended[at / 32] |= 1u << at % 32;
+            s->ended[at / 32] |= 1u << at % 32;
         else if (!v->in_head->generated && gq_slot_acquire(v, seq, &len)) /* A1 pairs R1 */
-            words[at] = len;
+            s->words[at] = len;
     }
-    gq_status status = words && ended ? GQ_OK : gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
+    gq_status status = put(c, (gq_cu_ptr)(uintptr_t)lane->desc, s->words, capacity * sizeof *s->words);
     if (status == GQ_OK)
-        status = put(c, (gq_cu_ptr)(uintptr_t)lane->desc, words, capacity * sizeof *words);
-    if (status == GQ_OK)
-        status = put(c, (gq_cu_ptr)(uintptr_t)lane->ended, ended, (capacity / 32 + 1) * sizeof *ended);
-    free(words);
-    free(ended);
+        status = put(c, (gq_cu_ptr)(uintptr_t)lane->ended, s->ended, (capacity / 32 + 1) * sizeof *s->ended);
     return status;
 }
 
@@ -212,7 +230,11 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
         return status;
     }
     const gq_cu_ptr express = l->slots + parts.desc + 2 * parts.slot + parts.hop, packs = express + parts.express;
-    struct gq_grid_lane lane = {
+    l->sources = calloc(1, sizeof *l->sources);
+    if (!l->sources)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's record");
+    struct gq_grid_lane *lane = &l->sources->lane;
+    *lane = (struct gq_grid_lane){
         .view = device_view(view, in, out),
         .desc = (uint64_t *)(uintptr_t)l->slots,
         .slot = {(uint8_t *)(uintptr_t)(l->slots + parts.desc),
@@ -229,24 +251,24 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
                  : range->mixed > range->first ? range->mixed
                                                : range->first,
     };
-    set_cursors(c, view, range, &lane);
-    if (lane.known > range->first)
-        status = bring_words(c, view, &lane, range->first);
+    set_cursors(c, view, range, lane);
+    if (lane->known > range->first)
+        status = bring_words(c, view, l->sources, range->first);
     if (status == GQ_OK && range->first > 0)
-        status = start_hops(c, view, &lane);
+        status = start_hops(c, view, lane);
     if (status != GQ_OK)
         return status;
     c->counted |= view->in_head->counted;
-    gq_assert(!c->running || lane.known == range->first || gq_cuda_meets_old(c));
+    gq_assert(!c->running || lane->known == range->first || gq_cuda_meets_old(c));
     c->seen[c->lane_count] = (struct gq_cuda_seen){
         .view = *view,
-        .hop = (gq_cu_ptr)(uintptr_t)lane.hop,
-        .express = (gq_cu_ptr)(uintptr_t)lane.express,
-        .packs = (gq_cu_ptr)(uintptr_t)lane.packs,
+        .hop = (gq_cu_ptr)(uintptr_t)lane->hop,
+        .express = (gq_cu_ptr)(uintptr_t)lane->express,
+        .packs = (gq_cu_ptr)(uintptr_t)lane->packs,
         .head = {.seq = range->first},
     };
-    c->old |= lane.known > range->first;
-    status = publish(c, &lane);
+    c->old |= lane->known > range->first;
+    status = publish(c, lane);
     if (status == GQ_OK)
         __atomic_store_n(&c->lane_count, c->lane_count + 1, __ATOMIC_RELEASE);
     return status;
@@ -255,6 +277,7 @@ gq_status gq_cuda_add_lane(struct gq_cuda *c, const struct gq_lane_view *view, c
 void gq_cuda_free_lanes(struct gq_cuda *c)
 {
     for (uint32_t i = 0; i < c->lanes_held; i++) {
+        free_sources(&c->lane[i]);
         if (c->lane[i].in)
             c->cu->host_unregister(c->lane[i].in);
         if (c->lane[i].out)
