@@ -20,9 +20,10 @@ void gq_retire_late(struct gq_retired *retired, struct gq_remote *remote)
 
 void gq_retire_late_now(struct gq_retired *retired)
 {
-    if (retired->late)
-        gq_retire(retired, retired->late);
-    retired->late = NULL;
+    struct gq_remote *remote = retired->late;
+    retired->late = NULL; /* somebody else frees it from then on */
+    if (remote)
+        gq_retire(retired, remote);
 }
 
 void gq_retired_finish(struct gq_retired *retired)

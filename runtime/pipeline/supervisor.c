@@ -131,6 +131,7 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
         return gq_error_status();
     const enum gq_fall fall = gq_fall_back(trial, &message.suspect, &said); /* by now its stage is known */
     note(s, &said);
+    s->unsure += fall == GQ_FALL_UNSURE;
     if (fall != GQ_FALL_NONE)
         return GQ_OK; /* the next epoch serves it, or meets it again */
     return convict(s, &message.suspect, fault, code.generation);
@@ -157,11 +158,12 @@ static uint32_t sort_out(struct gq_supervisor *s, struct gq_trial *trial, struct
 
 /* Where a worker takes long to start, the next epoch may serve the suspects behind the one that was to blame: of few
  * that are, it meets no other. It has met one when the last epoch was short. Other code that waits to be live, which
- * the next epoch begins with, may end none of its workers. */
-static bool is_enough(const struct gq_supervisor *s, uint32_t given_up, uint64_t now)
+ * the next epoch begins with, may end none of its workers; and while nobody can say whether it is the code, trying more
+ * of them says no more. */
+static bool is_enough(const struct gq_supervisor *s, uint32_t given_up, uint32_t unsure, uint64_t now)
 {
     if (s->given_up == given_up)
-        return false;
+        return s->unsure != unsure;
     return gq_remote_is_changing(s->p->remote) || (s->reserve.wanted && now - s->began_ns > SHORT_NS);
 }
 
@@ -170,7 +172,7 @@ static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct
                          uint32_t count)
 {
     const uint64_t now = gq_clock_ns();
-    const uint32_t given_up = s->given_up;
+    const uint32_t given_up = s->given_up, unsure = s->unsure;
     gq_status status = GQ_OK;
     while (count > 1 && status == GQ_OK) {
         const struct gq_epoch_code code = gq_epoch_live(s->p);
@@ -178,7 +180,7 @@ static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct
         if (gq_trial_run(trial, &code, messages, count, &fault) == GQ_VERDICT_NONE)
             status = gq_error_status();
         count = sort_out(s, trial, messages, count, &status);
-        if (is_enough(s, given_up, now))
+        if (is_enough(s, given_up, unsure, now))
             return status;
     }
     return count == 1 && status == GQ_OK ? try_one(s, trial, &messages[0].suspect) : status;
@@ -237,6 +239,8 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
+    if (gq_remote_is_changing(s->p->remote)) /* it may need the memory of who is late */
+        gq_retire_late_now(&s->retired);
     gq_remote_give_turn(s->p->remote);
     gq_retire_late_now(&s->retired);
     return gq_remote_succeed(s->p->remote);
@@ -320,7 +324,9 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
     if (status == GQ_OK)
         status = take_over(s);
     forget_endings(s);
-    gq_reserve_start(&s->reserve);
+    gq_retire_late_now(&s->retired);
+    if (status == GQ_OK)
+        gq_reserve_start(&s->reserve);
     return status;
 }
 

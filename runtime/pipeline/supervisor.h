@@ -33,6 +33,7 @@ struct gq_supervisor {
     uint64_t fruitless_since_ns;
     uint64_t began_ns;              /* the epoch */
     uint32_t given_up;              /* messages */
+    uint32_t unsure;                /* how often nobody could say whether it is the code */
     struct gq_lane_ending *endings; /* of the messages that were tried */
     uint32_t ending_count;
 };

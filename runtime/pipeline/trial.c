@@ -180,7 +180,9 @@ static bool note_met(const struct gq_trial *trial, struct batch *b)
         met++;
     }
     free(list);
-    if (met == 1) /* nobody else can have ended it */
+    /* One that was over its time may have ended just now, and its team be inside of another. */
+    const bool left = trial->hung != GQ_BLOCK_NONE && !gq_budget_is_still(&trial->budget, page, trial->hung);
+    if (met == 1 && !left) /* nobody else can have ended it */
         last->suspect.caused = true;
     return met > 0;
 }
@@ -297,7 +299,6 @@ enum gq_verdict gq_trial_run(struct gq_trial *trial, const struct gq_epoch_code 
         verdict = try_once(trial, code, &b, fault);
         if (verdict != GQ_VERDICT_NONE)
             break;
-        gq_retire_late_now(&trial->p->supervisor.retired); /* it may have what this one was refused */
         starts += !gq_epoch_may_ask_again(deadline);
     }
     free(b.window);

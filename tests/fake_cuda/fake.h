@@ -14,6 +14,7 @@
  *   fault=N                        the grids of a process fault after N messages
  *   poison=N hangs=N               message number N of a lane, from 0 on, ends its grid by a fault; does not end
  *   every=N                        every N-th message of a lane ends its grid by a fault
+ *   from=N                         so does message number N of a lane, and each behind it
  *   report=MS                      the driver tells of a fault so much later than the device stops; what is put on a
  *                                  stream meanwhile is taken, and never done
  *   silent                         and who asks about a stream or an event has no answer until then
@@ -60,7 +61,7 @@ struct fake_script {
     int fail_error;
     char count[512], xid[512];
     long report_ms, init_ms, load_ms;
-    uint64_t fault, poison, hangs, every; /* UINT64_MAX: never */
+    uint64_t fault, poison, hangs, every, from; /* UINT64_MAX: never */
     bool late, stuck, ends, holds, queued, silent;
     uint32_t held_step;
     char held[512];   /* empty: none is held */

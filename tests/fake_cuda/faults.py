@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """faults.py - a device that stops a worker's grids long before the driver tells the worker of it: NVML tells at once, of
 everybody's faults, and the worker finds out whose it was. Without NVML the driver's report is awaited."""
+import glob
 import json
 import os
 import re
@@ -164,13 +165,30 @@ class Faults(gpu.Scenario):
         pipeline = self.pipeline(stages, source={"generate": {"count": 4000, "bytes": 16}}, sink={"null": {}},
                                  queue={"capacity": 1024}, on_error={"retries": 0}, drain="1s")
         process = self.start("run", "--json", "--backend", "cuda", pipeline, env=self.script("every=10", SOON))  # 100 in a lane
-        self.wait_until_it_runs(process)
+        self.assertTrue(gpu.harness.until(lambda: glob.glob(os.path.join(self.runtime, "gpuqueue", "*.sock"))))
         start = time.monotonic()
         for _ in range(3):  # the worker that one is made in ends at once, and what it has left is tried
             code, _, err = self.gpuq("swap", "--rehearse", "off", "s0", "builtin:upper")
             self.assertEqual(code, 0, err)
             code, _, err = self.gpuq("use", "s0", "1")
             self.assertEqual(code, 0, err)
+        self.assertLess(time.monotonic() - start, LIMIT_S)
+        process.send_signal(2)
+        self.finish(process)
+
+    def test_a_rollback_does_not_wait_until_all_have_been_tried_that_its_code_may_be_to_blame_for(self):
+        stages = [{"plugin": "builtin:echo", "name": "s0"}]
+        pipeline = self.pipeline(stages, source={"stdin": {"split": "lines"}}, queue={"capacity": 1024}, on_error={"retries": 0}, drain="1s")
+        process = self.start("run", "--json", "--backend", "cuda", pipeline, stdin=subprocess.PIPE, env=self.script("from=10", SOON))
+        process.stdin.write(b"good\n" * 10)
+        process.stdin.flush()
+        self.assertTrue(gpu.harness.until(lambda: os.path.exists(self.out) and self.read() == b"good\n" * 10))
+        self.assertEqual(self.gpuq("swap", "--rehearse", "off", "s0", "builtin:upper")[0], 0)
+        process.stdin.write(b"bad\n" * 300)  # to the code that is live now, and has no result yet
+        process.stdin.flush()
+        start = time.monotonic()
+        code, _, err = self.gpuq("rollback", "s0")
+        self.assertEqual(code, 0, err)
         self.assertLess(time.monotonic() - start, LIMIT_S)
         process.send_signal(2)
         self.finish(process)

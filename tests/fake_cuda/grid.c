@@ -184,7 +184,8 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
     while (seq == fake_script()->hangs && !fake_stopped())
         nap(1000000);
     const struct fake_script *s = fake_script();
-    return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > s->fault || seq == s->poison || (seq + 1) % s->every == 0;
+    return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > s->fault || seq == s->poison || seq >= s->from ||
+           (seq + 1) % s->every == 0;
 }
 
 /* A block is inside of the message for as long as the script wants; the others of its grid go on, and may leave. */

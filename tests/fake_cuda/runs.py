@@ -257,6 +257,28 @@ class Runs(gpu.Scenario):
         self.assertIn('"in_flight": 0', err)
 
 
+class Endings(gpu.Scenario):
+    """A message never ends, and is given up."""
+
+    def workers(self, process):
+        """How many processes serve, or were tried in, and have not ended."""
+        return len(list(self.processes_of(process, b"worker")))
+
+    def test_of_those_that_it_was_tried_in_none_is_left(self):
+        stages = [{"plugin": "builtin:echo", "name": "s0", "timeout": "200ms"}]
+        pipeline = self.pipeline(stages, source={"stdin": {"split": "lines"}}, queue={"capacity": 64}, on_error={"retries": 1})
+        process = self.start("run", "--json", "--backend", "cuda", pipeline, stdin=gpu.subprocess.PIPE, env=self.script("hangs=10"))
+        process.stdin.write(b"message\n" * 20)
+        process.stdin.flush()
+        self.assertTrue(gpu.harness.until(lambda: os.path.exists(self.out) and self.read() == b"message\n" * 19))
+        self.assertTrue(gpu.harness.until(lambda: self.workers(process) == 1))
+        time.sleep(0.3)
+        self.assertEqual(self.workers(process), 1)
+        code, _, err = self.finish(process, b"")
+        said = json.loads(err.splitlines()[-1])
+        self.assertEqual((code, said["messages_out"], said["failed"]), (0, 19, 1), err)
+
+
 class Beginnings(gpu.Scenario):
     """The worker was killed, and the next one cannot begin."""
 

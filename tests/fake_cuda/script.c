@@ -16,6 +16,7 @@ static struct fake_script script = {.devices = 1,
                                     .fault = UINT64_MAX,
                                     .poison = UINT64_MAX,
                                     .every = UINT64_MAX,
+                                    .from = UINT64_MAX,
                                     .hangs = UINT64_MAX};
 
 static void read_fail(char *value)
@@ -74,6 +75,8 @@ static void read_word(char *word)
         script.fault = strtoull(value, NULL, 10);
     else if (strncmp(word, "every=", 6) == 0)
         script.every = strtoull(value, NULL, 10);
+    else if (strncmp(word, "from=", 5) == 0)
+        script.from = strtoull(value, NULL, 10);
     else if (strncmp(word, "poison=", 7) == 0)
         script.poison = strtoull(value, NULL, 10);
     else if (strncmp(word, "hangs=", 6) == 0)
