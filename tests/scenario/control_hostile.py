@@ -97,8 +97,8 @@ class Hostile(Operated):
         first = self.connect(self.run_)
         first.sendall(b"stats\n")
         self.assertEqual(self.answer(first)[0][1]["status"], "GQ_OK")
-        others = [self.connect(self.run_) for _ in range(16)]
-        self.assertEqual((first.recv(1), len(others)), (b"", 16))
+        others = [self.connect(self.run_) for _ in range(32)]  # the server may have sent the answer, and not know yet that it waits
+        self.assertEqual((first.recv(1), len(others)), (b"", 32))
 
     def test_one_that_is_silent_is_given_up(self):
         s = self.connect(self.run_)
