@@ -159,12 +159,15 @@ class Faults(gpu.Scenario):
             done.append(self.gpuq("swap", "--rehearse", "off", "s0", self.path(f"{name}.cu"))[0])
             name = "first" if name == "second" else "second"
 
+    def wait_for_the_socket(self):
+        self.assertTrue(gpu.harness.until(lambda: glob.glob(os.path.join(self.runtime, "gpuqueue", "*.sock"))))
+
     def test_a_change_does_not_wait_until_all_that_may_be_to_blame_have_been_tried(self):
         stages = [{"plugin": "builtin:echo", "name": "s0"}]
         pipeline = self.pipeline(stages, source={"generate": {"count": 4000, "bytes": 16}}, sink={"null": {}},
                                  queue={"capacity": 1024}, on_error={"retries": 0}, drain="1s")
         process = self.start("run", "--json", "--backend", "cuda", pipeline, env=self.script("every=10", SOON))  # 100 in a lane
-        self.assertTrue(gpu.harness.until(lambda: glob.glob(os.path.join(self.runtime, "gpuqueue", "*.sock"))))
+        self.wait_for_the_socket()
         start = time.monotonic()
         for _ in range(3):  # the worker that one is made in ends at once, and what it has left is tried
             code, _, err = self.gpuq("swap", "--rehearse", "off", "s0", "builtin:upper")
@@ -182,6 +185,7 @@ class Faults(gpu.Scenario):
         process.stdin.write(b"good\n" * 10)
         process.stdin.flush()
         self.assertTrue(gpu.harness.until(lambda: os.path.exists(self.out) and self.read() == b"good\n" * 10))
+        self.wait_for_the_socket()
         self.assertEqual(self.gpuq("swap", "--rehearse", "off", "s0", "builtin:upper")[0], 0)
         process.stdin.write(b"bad\n" * 300)  # to the code that is live now, and has no result yet
         process.stdin.flush()
