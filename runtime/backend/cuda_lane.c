@@ -71,10 +71,12 @@ static void free_sources(struct gq_cuda_lane *l)
 gq_status gq_cuda_copied(struct gq_cuda *c)
 {
     gq_status status = c->copies ? GQ_CU(c, stream_wait(c->copy)) : GQ_OK;
-    for (uint32_t i = 0; i < c->lanes_held && c->copies && status == GQ_OK; i++)
+    if (!c->copies || status != GQ_OK)
+        return status;
+    for (uint32_t i = 0; i < c->lanes_held; i++)
         free_sources(&c->lane[i]);
-    c->copies &= status != GQ_OK;
-    return status;
+    c->copies = false;
+    return GQ_OK;
 }
 
 gq_status gq_cuda_copy_in(struct gq_cuda *c, gq_cu_ptr to, const void *from, size_t bytes)

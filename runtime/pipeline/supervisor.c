@@ -239,10 +239,8 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
         return status;
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
-    if (gq_remote_is_changing(s->p->remote)) /* it may need the memory of who is late */
-        gq_retire_late_now(&s->retired);
+    gq_retire_late_now(&s->retired); /* a change in its turn may need the memory of who is late */
     gq_remote_give_turn(s->p->remote);
-    gq_retire_late_now(&s->retired);
     return gq_remote_succeed(s->p->remote);
 }
 
