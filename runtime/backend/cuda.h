@@ -8,6 +8,7 @@
 #include "backend/cuda_api.h"
 #include "backend/cuda_fit.h"
 #include "backend/cuda_xid.h"
+#include "base/thread.h"
 #include "device/grid.h"
 #include "ring/head.h"
 
@@ -106,10 +107,12 @@ enum gq_pulse_is {
 
 /* A thread that calls the driver, as NVML's thread looks at it. */
 struct gq_cuda_caller {
+    struct gq_thread_id thread; /* written before it is inside for the first time */
     uint64_t inside_ns; /* atomic: since when it is inside of the driver, which never keeps it for long; 0: it is not */
     bool reads;         /* atomic: code, which takes longer the more there is of it */
     uint64_t found_ns;  /* `inside_ns`, as it was seen last, */
-    uint32_t looks;     /* and how many looks before that had seen the same */
+    uint32_t looks;     /* before that, which had seen the same; not those at which it had no processor */
+    uint64_t ran_ns;    /* what it had had of processors by then */
 };
 
 struct gq_cuda_pulse {

@@ -313,6 +313,7 @@ static void *ring_the_bell(void *arg)
     struct gq_cuda *c = arg;
     c->cu->set_current(c->context);
     uint64_t next_look = gq_clock_ns();
+    c->pulse.bell.thread = gq_thread_self();
     while (!stopping(c)) {
         if (gq_clock_past(next_look)) {
             gq_cuda_enter(&c->pulse.bell);
@@ -330,6 +331,7 @@ static gq_status start_bell(struct gq_cuda *c)
     if (pthread_create(&c->bell, NULL, ring_the_bell, c) != 0)
         return gq_error_set(GQ_ERR_NO_MEMORY, "no thread could be started to wake the host");
     c->bell_runs = true;
+    c->pulse.change.thread = gq_thread_self();
     gq_xid_call(gq_cuda_pulse_watch, c);
     return GQ_OK;
 }

@@ -121,12 +121,14 @@ void gq_cuda_enter(struct gq_cuda_caller *caller)
 
 void gq_cuda_leave(struct gq_cuda_caller *caller) { __atomic_store_n(&caller->inside_ns, 0, __ATOMIC_RELEASE); }
 
-/* In looks, and not by the clock: a process that was stopped for a while is not to blame its device. */
+/* In looks, and not by the clock: a process that was stopped for a while is not to blame its device, and neither is a
+ * thread that waited for a processor. */
 static bool is_stuck(const struct gq_cuda *c, struct gq_cuda_caller *caller, bool excused)
 {
     const uint64_t inside = __atomic_load_n(&caller->inside_ns, __ATOMIC_ACQUIRE);
     const bool same = inside && inside == caller->found_ns && !excused && !all_are_judged(c);
-    caller->looks = same ? caller->looks + 1 : 0;
+    const bool starved = same && gq_thread_is_starved(caller->thread, &caller->ran_ns);
+    caller->looks = same ? caller->looks + !starved : 0;
     caller->found_ns = inside;
     return caller->looks > (__atomic_load_n(&caller->reads, __ATOMIC_RELAXED) ? READ_LOOKS : STUCK_LOOKS);
 }
