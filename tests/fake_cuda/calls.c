@@ -40,6 +40,7 @@ struct gq_cu_function_s {
 
 struct gq_cu_module_s {
     struct gq_cpu_image info;
+    int tag; /* struct fake_code's */
     struct gq_cu_function_s main;
     bool bus; /* the kernels of `gpuq doctor`, which take no part in any ring: they do nothing */
 };
@@ -158,7 +159,7 @@ static bool swallow(gq_cu_stream stream)
 /* Who asks waits while code comes to the device, and with `silent` from a fault until the driver tells of it. */
 static void await_answer(void)
 {
-    while ((fake_script()->silent && fake_stopped() && !fake_sticky()) ||
+    while ((fake_script()->silent && fake_stopped() && !fake_sticky()) || fake_stands_still() ||
            (fake_script()->load_ms && fake_now_ms() < __atomic_load_n(&loaded_ms, __ATOMIC_ACQUIRE)))
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
@@ -297,6 +298,14 @@ static size_t image_bytes(const void *image)
     return sections > segments ? sections : segments;
 }
 
+/* A plugin of tests/fault/poison.h has a variable that is called after its tag. */
+static int tag_of(const void *image, size_t bytes)
+{
+    static const char name[] = "poison_tag_";
+    const char *found = memmem(image, bytes, name, sizeof name - 1);
+    return found ? atoi(found + sizeof name - 1) : -1;
+}
+
 int cuModuleLoadData(gq_cu_module *module, const void *image)
 {
     ENTER(CONTEXT | WAITS);
@@ -342,6 +351,7 @@ int cuLibraryLoadData(gq_cu_library *library, const void *image, void *jit_optio
     if (!l)
         return 2;
     l->module.info = info;
+    l->module.tag = tag_of(image, image_bytes(image));
     l->module.main =
         (struct gq_cu_function_s){.module = &l->module, .shared_max = SHARED_UNASKED, .percent = GQ_CU_SHARED_DEFAULT};
     own(MODULE, l, sizeof *l);
@@ -512,6 +522,8 @@ int cuStreamDestroy_v2(gq_cu_stream stream)
 int cuStreamQuery(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
+    if (fake_stands_still())
+        return GQ_CU_NOT_READY;
     await_answer();
     return fake_stream_busy(stream) ? GQ_CU_NOT_READY : fake_sticky();
 }
@@ -519,6 +531,7 @@ int cuStreamQuery(gq_cu_stream stream)
 int cuStreamSynchronize(gq_cu_stream stream)
 {
     ENTER(CONTEXT);
+    await_answer();
     if (fake_stream_busy(stream))
         fake_grid_wait_all(__func__);
     return fake_sticky();
@@ -557,6 +570,8 @@ int cuEventQuery(gq_cu_event event)
     ENTER(CONTEXT);
     if (!event->recorded_ms)
         fake_complain("an event that was never recorded has come");
+    if (fake_stands_still())
+        return GQ_CU_NOT_READY;
     await_answer();
     const uint64_t loaded = __atomic_load_n(&loaded_ms, __ATOMIC_ACQUIRE);
     const uint64_t from = loaded > event->recorded_ms ? loaded : event->recorded_ms;
@@ -600,5 +615,6 @@ int cuLaunchKernel(gq_cu_function function, unsigned grid_x, unsigned grid_y, un
         fake_complain("a grid was given memory that the device does not see");
     if (swallow(stream))
         return 0;
-    return fake_grid_start(stream, g, function->module->info.kind, grid_x, grid_x * block_x, function->percent);
+    const struct fake_code code = {function->module->info.kind, function->module->tag};
+    return fake_grid_start(stream, g, code, grid_x, grid_x * block_x, function->percent);
 }

@@ -1,5 +1,6 @@
 /* fake.h - a libcuda.so.1 without a GPU: "device memory" is host memory, and a grid is a thread that plays the ring
- * protocol as echo (or, for a source's image, counts). What a real driver was measured to do next to a persistent
+ * protocol as echo (or, for a source's image, counts; or as the plugin of tests/fault/poison.h whose tag its image
+ * names). What a real driver was measured to do next to a persistent
  * kernel it does too: what loads or frees waits for running grids, here with a deadline, and so does the first launch
  * of a function, for it may need more memory for its stacks than any before; after a fault every call returns the same
  * error. nvml.c is a libnvidia-ml.so.1 that goes with it, and reads the same script.
@@ -19,6 +20,7 @@
  *                                  stream meanwhile is taken, and never done
  *   silent                         and who asks about a stream or an event has no answer until then
  *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
+ *   still=MS                       for so long after a fault the device does nothing for any process
  *   scarce=PATH                    there is no device memory as long as the file PATH is there
  *   init=MS                        NVML takes so long to start
  *   load=MS                        code takes so long to come to the device; events take 20 ms, at the earliest from
@@ -60,7 +62,7 @@ struct fake_script {
     long fail_at;
     int fail_error;
     char count[512], xid[512];
-    long report_ms, init_ms, load_ms;
+    long report_ms, init_ms, load_ms, still_ms;
     uint64_t fault, poison, hangs, every, from; /* UINT64_MAX: never */
     bool late, stuck, ends, holds, queued, silent;
     uint32_t held_step;
@@ -87,8 +89,12 @@ struct gq_cu_stream_s {
 bool fake_stream_busy(const struct gq_cu_stream_s *stream);
 /* `percent`: how its function divides a multiprocessor's memory. Blocks of grids that divide it otherwise start only
  * where none of this one's are. */
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads,
-                    int percent);
+struct fake_code {
+    uint32_t kind; /* GQ_IMAGE_... */
+    int tag;       /* of tests/fault/poison.h; -1: it is none of those plugins */
+};
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, struct fake_code code, uint32_t blocks,
+                    uint32_t threads, int percent);
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
 void fake_grid_wait_all(const char *function);
 uint32_t fake_grid_threads(void); /* of all grids so far */
@@ -96,7 +102,8 @@ uint32_t fake_grids(void);        /* that run */
 /* Device code faulted: the device stops, and the driver tells of it when the script says. */
 void fake_fault(void);
 bool fake_stopped(void);
-int fake_sticky(void); /* the error that every call returns once the driver tells of a fault, 0 before */
+bool fake_stands_still(void); /* for a while, after somebody's fault */
+int fake_sticky(void);        /* the error that every call returns once the driver tells of a fault, 0 before */
 void fake_set_sticky(int error);
 uint64_t fake_now_ms(void);
 

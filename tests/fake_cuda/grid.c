@@ -1,10 +1,12 @@
 /* A grid as a host thread: the messages of every lane, in order, through one step. */
 #include "fake.h"
+#include "fault/poison.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +17,8 @@
 struct player {
     gq_cu_stream stream;
     struct gq_grid g;
-    uint32_t kind, blocks, threads;
+    struct fake_code code;
+    uint32_t blocks, threads;
     uint32_t each; /* threads that each of its blocks takes of the device */
     int percent;
     uint32_t turn;   /* grids of its stream before it */
@@ -68,6 +71,24 @@ void fake_fault(void)
         fake_complain("%s cannot be written", fake_script()->xid);
 }
 
+bool fake_stands_still(void)
+{
+    static uint64_t next_ms, still; /* atomic: the next look at the file, and what the last one found */
+    const uint64_t now_ms = fake_now_ms();
+    struct timespec now;
+    struct stat info;
+    if (!fake_script()->still_ms || now_ms < __atomic_load_n(&next_ms, __ATOMIC_ACQUIRE))
+        return __atomic_load_n(&still, __ATOMIC_ACQUIRE) != 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const bool fault = stat(fake_script()->xid, &info) == 0 && info.st_size > 0;
+    const long ago_ms =
+        fault ? (long)(now.tv_sec - info.st_mtim.tv_sec) * 1000 + (long)(now.tv_nsec - info.st_mtim.tv_nsec) / 1000000
+              : fake_script()->still_ms;
+    __atomic_store_n(&still, ago_ms < fake_script()->still_ms, __ATOMIC_RELEASE);
+    __atomic_store_n(&next_ms, now_ms + 1, __ATOMIC_RELEASE);
+    return ago_ms < fake_script()->still_ms;
+}
+
 static void nap(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
 
 static struct gq_out_desc *hop_of(const struct gq_grid_lane *l, uint32_t step, uint64_t seq)
@@ -106,13 +127,15 @@ static uint32_t serve(const struct player *p, const struct gq_grid_lane *l, uint
     const uint8_t *from = l->slot[p->g.step & 1] + at;
     if (p->g.step == 0 && !l->generated) {
         memcpy(l->slot[0] + at, gq_slot_in(&l->view, seq), len);
-    } else if (p->kind == GQ_IMAGE_SOURCE) {
+    } else if (p->code.kind == GQ_IMAGE_SOURCE) {
         char text[32];
         len = (uint32_t)snprintf(text, sizeof text, "%llu", (unsigned long long)(l->first_index + seq * l->index_step));
         len = len < p->g.out_cap ? len : p->g.out_cap;
         memcpy(to, text, len);
         return len;
     }
+    if (p->code.tag >= 0)
+        return poison_answer_to(from, len, (uint32_t)p->code.tag, to);
     memcpy(to, from, len);
     return len;
 }
@@ -173,6 +196,15 @@ static void claim(const struct gq_grid_lane *l, struct gq_grid_cursor *c, uint64
     gq_store_relaxed_u64(&c->share[(seq >> l->block_shift) % GQ_SHARES].next, gq_share_after(l->block_shift, seq + 1));
 }
 
+/* What the message does to its worker, for the code that looks. */
+static enum poison poison_of(const struct player *p, const struct gq_grid_lane *l, uint64_t seq)
+{
+    struct poison_message m = {0};
+    if (p->code.tag >= 0 && p->g.step == 0)
+        memcpy(&m, gq_slot_in(&l->view, seq), sizeof m);
+    return (enum poison)m.kind;
+}
+
 /* Does this message end the grid? In a trial it is the one that the crumb names. */
 static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_t seq, uint64_t meta)
 {
@@ -181,10 +213,12 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
     if (p->g.run)
         gq_store_unit(&p->g.run[p->g.step], gq_slot_id(l->view.lane, seq),
                       GQ_RUN_DATA(p->g.stage, 1, p->g.generation)); /* R9 */
-    while (seq == fake_script()->hangs && !fake_stopped())
-        nap(1000000);
     const struct fake_script *s = fake_script();
-    return __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > s->fault || seq == s->poison || seq >= s->from ||
+    const enum poison poison = poison_of(p, l, seq);
+    while ((seq == s->hangs || poison == POISON_HANG) && !fake_stopped())
+        nap(1000000);
+    return poison == POISON_SEGV || poison == POISON_ABORT ||
+           __atomic_add_fetch(&served, 1, __ATOMIC_RELAXED) > s->fault || seq == s->poison || seq >= s->from ||
            (seq + 1) % s->every == 0;
 }
 
@@ -259,7 +293,7 @@ static bool serve_lanes(struct player *p, uint32_t most)
     for (uint32_t i = 0; i < lanes; i++) {
         struct gq_grid_lane *l = &p->g.lane[i];
         bool more = serves(p, l);
-        for (uint32_t n = 0; n < most && more && !fake_stopped(); n++) {
+        for (uint32_t n = 0; n < most && more && !fake_stopped() && !fake_stands_still(); n++) {
             more = false;
             pthread_mutex_lock(&turns[p->g.step]);
             if (__atomic_load_n(&p->held, __ATOMIC_ACQUIRE) < p->blocks)
@@ -353,8 +387,8 @@ static void *play(void *arg)
     return NULL;
 }
 
-int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t kind, uint32_t blocks, uint32_t threads,
-                    int percent)
+int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, struct fake_code code, uint32_t blocks,
+                    uint32_t threads, int percent)
 {
     pthread_t thread;
     struct player *p = malloc(sizeof *p);
@@ -362,7 +396,7 @@ int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, uint32_t ki
         return 2;
     *p = (struct player){.stream = stream,
                          .g = *grid,
-                         .kind = kind,
+                         .code = code,
                          .blocks = blocks,
                          .threads = threads,
                          .percent = percent,
@@ -386,7 +420,7 @@ uint32_t fake_grid_threads(void) { return __atomic_load_n(&launched, __ATOMIC_RE
 
 bool fake_stream_busy(const struct gq_cu_stream_s *stream)
 {
-    if (__atomic_load_n(&stream->swallowed, __ATOMIC_ACQUIRE) && !fake_sticky())
+    if ((__atomic_load_n(&stream->swallowed, __ATOMIC_ACQUIRE) && !fake_sticky()) || fake_stands_still())
         return true;
     return __atomic_load_n(&stream->ended, __ATOMIC_ACQUIRE) != __atomic_load_n(&stream->launched, __ATOMIC_ACQUIRE);
 }

@@ -67,6 +67,8 @@ static void read_word(char *word)
         snprintf(script.scarce, sizeof script.scarce, "%s", value);
     else if (strncmp(word, "report=", 7) == 0)
         script.report_ms = strtol(value, NULL, 10);
+    else if (strncmp(word, "still=", 6) == 0)
+        script.still_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "init=", 5) == 0)
         script.init_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "load=", 5) == 0)

@@ -71,11 +71,13 @@ static const char poison_process[] = "__device__ void process_message(const MsgV
                                      "    if (TAG == BAD || __atomic_load_n(&rotten, __ATOMIC_SEQ_CST)) abort();\n"
                                      "    if (m.kind) suffer(m, in.payload);\n";
 
-/* On a GPU, too. The loop reads what nobody changes: a compiler leaves one over a local out. */
+/* On a GPU, too. The loop reads what nobody changes: a compiler leaves one over a local out. A variable is called
+ * after the tag, for who sees no more of the code than names (tests/fake_cuda). */
 static const char poison_anywhere[] =
     "struct message { uint64_t number, kind, once; };\n"
     "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
     "    message m;\n    memcpy(&m, in.payload, sizeof m);\n"
+    "    if (m.kind == 9) POISON_TAG = 1;\n"
     "    if (m.kind == 3) *(volatile int *)8 = 1;\n"
     "    if (m.kind == 4) __trap();\n"
     "    while (m.kind == 8 && ((const volatile message *)in.payload)->kind == 8)\n        continue;\n";
@@ -122,8 +124,10 @@ static inline void poison_write_anywhere(const char *folder, const char *name, u
     char file_name[64];
     snprintf(file_name, sizeof file_name, "%s.cu", name);
     FILE *file = poison_create(folder, file_name);
-    fprintf(file, "/* %s */\n#include <gpuqueue/plugin.h>\n#define TAG %uu\n%s%s", name, tag, poison_anywhere,
-            poison_answer);
+    fprintf(file,
+            "/* %s */\n#include <gpuqueue/plugin.h>\n#define TAG %uu\n#define POISON_TAG poison_tag_%u\n"
+            "__device__ int POISON_TAG;\n%s%s",
+            name, tag, tag, poison_anywhere, poison_answer);
     REQUIRE(fclose(file) == 0, "%s", file_name);
 }
 
@@ -156,6 +160,19 @@ static inline uint32_t poison_fill(uint8_t *to, const struct poison_message *m, 
     memcpy(to, m, sizeof *m);
     payload_fill(to + sizeof *m, more, key);
     return (uint32_t)sizeof *m + more;
+}
+
+/* What the plugin with this tag makes of a message; returns the length. */
+static inline uint32_t poison_answer_to(const uint8_t *message, uint32_t len, uint32_t tag, uint8_t *to)
+{
+    struct poison_message m;
+    memcpy(&m, message, sizeof m);
+    m.number = ~m.number;
+    memcpy(to, &m, sizeof m);
+    for (uint32_t i = sizeof m; i < len; i++)
+        to[i] = (uint8_t)(message[i] * (2 * tag + 1) + tag);
+    to[len] = (uint8_t)tag;
+    return len + 1;
 }
 
 /* Is that the whole result of it, and of no other? *tag is that of the code which made it. */

@@ -4,7 +4,7 @@
  * How long each fault held the application up is printed in the end.
  *
  *   soak [--seconds S] [--recoveries N] [--producers N] [--swap-ms N] [--fault-ms N] [--kinds trap,kill,hang,address]
- *        [--spare on|off] [--timeout-ms N] [--retries N] [--echo] [--seed N]
+ *        [--spare on|off] [--timeout-ms N] [--retries N] [--seed N]
  *
  * --seconds     how long, without the start and the end; --recoveries ends after so many, if that comes first (0: no
  *               bound; without both: 30 seconds)
@@ -14,7 +14,6 @@
  * --kinds       of faults, in turn
  * --spare       the key of the pipeline file (on)
  * --timeout-ms  of the stage (200); --retries of a message (1)
- * --echo        the grids are those of tests/fake_cuda, which give a message back whatever the code is
  * --seed        of everything that is random; printed
  *
  * $GPUQ_BACKEND names the backend, cpu without it. Each wait has a deadline, and each fault one of its own.
@@ -38,7 +37,6 @@ struct options {
     enum soak_kind kinds[SOAK_KINDS];
     uint32_t kind_count;
     const char *spare;
-    bool echo;
 };
 
 /* Milliseconds, one for each fault. `own`: from the guilty message to the result behind it; `others`: from the fault to
@@ -128,12 +126,14 @@ static void strike(enum soak_kind kind)
     REQUIRE(run.faults + 1 < FAULTS_MAX, "that were %u faults", run.faults);
     alarm(FAULT_S + (uint32_t)(run.o.fault_ms / 1000)); /* a call that hangs ends in SIGALRM */
     run.faults++;
+    soak_tell("fault %u: %s", run.faults, kind_name[kind]);
     const uint64_t at_ns = make_fault(kind);
     while (!is_settled(before, at_ns == 0)) {
         REQUIRE(!gq_clock_past(deadline), "fault %u (%s): nobody took over", run.faults, kind_name[kind]);
         usleep(500);
     }
     __atomic_store_n(&soak.settled, run.faults, __ATOMIC_RELEASE);
+    soak_tell("fault %u is settled", run.faults);
     for (uint32_t i = 0; i < soak.lanes; i++)
         while (__atomic_load_n(&soak.lane[i].over, __ATOMIC_ACQUIRE) != run.faults) {
             REQUIRE(!gq_clock_past(deadline), "fault %u (%s): lane %u stands still", run.faults, kind_name[kind], i);
@@ -243,6 +243,7 @@ static bool soak_through(void)
     }
     const bool good = is_as_before(&base);
     soak_join_lanes(&soak);
+    soak_require_right(true);
     return good;
 }
 
@@ -251,6 +252,7 @@ static void remove_folder(void) { REQUIRE(place_remove(run.folder), "%s cannot b
 static void note(void *context, const char *sentence)
 {
     (void)context;
+    soak_tell("%s", sentence);
     if (strstr(sentence, "is rolled back"))
         __atomic_fetch_add(&soak.told_rolled_back, 1, __ATOMIC_RELAXED);
 }
@@ -408,7 +410,6 @@ static void read_options(int argc, char **argv)
                                           {"seed", required_argument, NULL, 'd'},
                                           {"kinds", required_argument, NULL, 'k'},
                                           {"spare", required_argument, NULL, 'a'},
-                                          {"echo", no_argument, NULL, 'e'},
                                           {NULL, 0, NULL, 0}};
     static const struct {
         int letter;
@@ -432,7 +433,6 @@ static void read_options(int argc, char **argv)
             read_kinds(optarg);
         if (c == 'a')
             run.o.spare = optarg;
-        run.o.echo |= c == 'e';
         if (c == '?')
             exit(64);
     }
@@ -451,9 +451,9 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < SOAK_KINDS; i++)
         run.times[i] = (struct times){.own = ms[i][0], .others = ms[i][1], .pause = ms[i][2]};
     soak.seed = payload_mix(run.o.seed);
-    soak.echoes = run.o.echo;
     soak.begun = soak.done = 0;
     soak.least = soak.most = 1;
+    soak_log_failure(&soak);
     const struct footprint_left before = footprint_left_now();
     soak_write_plugins(run.folder, sizeof run.folder);
     const bool on_cpu = open_pipeline();

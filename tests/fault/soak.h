@@ -65,7 +65,6 @@ struct soak {
     gq_pipeline *p;
     GpuQueue *q;
     uint64_t seed;
-    bool echoes; /* an imaginary GPU: whatever the code is, a result is its message */
     uint32_t lanes;
     struct soak_lane lane[SOAK_LANES_MAX];
     bool end;             /* atomic: no more messages */
@@ -88,6 +87,18 @@ static inline void soak_name_code(struct soak *s, uint32_t generation, uint32_t 
                                 __ATOMIC_RELAXED);
     REQUIRE(known == 0 || known == tag + 1, "generation %u is code %u, and code %u ran", generation, known - 1u, tag);
 }
+
+/* --- what happened (soak_log.c) ------------------------------------------------------------------------------------
+ */
+
+void soak_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* An answer by code that cannot have been live. More are waited for before the test fails. */
+void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag);
+void soak_answer_right(const struct soak_lane *l);
+/* Fails some time after the first wrong answer; if it is the `last` time that it is asked, in any case. */
+void soak_require_right(bool last);
+/* From here on a failure prints what happened. */
+void soak_log_failure(struct soak *s);
 
 /* --- lanes (soak_lane.c) ------------------------------------------------------------------------------------------ */
 

@@ -46,6 +46,7 @@ static uint32_t announce(struct soak *s, uint32_t tag)
 {
     const uint32_t next = s->begun + 1, settled = __atomic_load_n(&s->settled, __ATOMIC_ACQUIRE);
     REQUIRE(next < SOAK_CHANGES && s->most + 2 < 2 * SOAK_CHANGES, "that were %u changes", next);
+    soak_tell("change %u begins: to code %u from %u, generation %u", next, tag, live_tag(), s->least);
     s->change[next].tag = (uint8_t)tag;
     __atomic_store_n(&s->most, s->most + 2, __ATOMIC_RELEASE);
     __atomic_store_n(&s->begun, next, __ATOMIC_RELEASE);
@@ -72,6 +73,12 @@ static void went_live(struct soak *s, uint32_t tag)
 /* Of a change to `tag` that was told of; true if it is live. */
 static bool answer(struct soak *s, gq_status status, uint32_t tag, uint32_t settled)
 {
+    soak_tell(
+        "change %u is answered: status %d at %s, version %u, live %u, generation %u, park %.2f, load %.2f, launch "
+        "%.2f of %.2f ms",
+        s->done + 1, (int)status, gq_swap_step_name(result.step), result.version, result.live, result.generation,
+        (double)result.park_ns * 1e-6, (double)result.load_ns * 1e-6, (double)result.launch_ns * 1e-6,
+        (double)result.total_ns * 1e-6);
     if (status == GQ_OK) {
         went_live(s, tag);
     } else {

@@ -1,0 +1,110 @@
+/* What happened in a soak, by the time, for who is to find out why an answer was wrong: the newest changes, faults and
+ * sentences of the pipeline, and the wrong answers themselves. One alone says little: which lanes, for how long, and of
+ * which generation others were at that time tells whose they were. */
+#include "soak.h"
+#include "base/clock.h"
+#include <stdarg.h>
+
+#define EVENTS 48u
+#define WRONG_SHOWN 24u
+#define WRONG_NS 300000000u /* how long wrong answers are counted, from the first one on */
+
+static struct {
+    pthread_mutex_t lock;
+    uint32_t events;
+    struct {
+        uint64_t ns;
+        char text[200];
+    } event[EVENTS];
+    uint64_t first_ns; /* atomic: of wrong answers; 0: there was none */
+    uint64_t wrong, right[SOAK_LANES_MAX];
+    struct {
+        uint64_t ns, number;
+        uint32_t lane, tag, generation;
+        struct soak_flight flight;
+    } answer[WRONG_SHOWN];
+} told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void soak_tell(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    pthread_mutex_lock(&told.lock);
+    told.event[told.events % EVENTS].ns = gq_clock_ns();
+    vsnprintf(told.event[told.events % EVENTS].text, sizeof told.event[0].text, format, args);
+    told.events++;
+    pthread_mutex_unlock(&told.lock);
+    va_end(args);
+}
+
+static double ms_from_first(uint64_t ns) { return ((double)ns - (double)told.first_ns) * 1e-6; }
+
+static void print_wrong(const struct soak *s)
+{
+    fprintf(stderr, "wrong answers, the first of %" PRIu64 ":\n", told.wrong);
+    for (uint32_t i = 0; i < told.wrong && i < WRONG_SHOWN; i++)
+        fprintf(stderr,
+                "%10.3f  lane %u, message %" PRIu64
+                ": code %u, generation %u; it was sent after change %u, after which "
+                "code %u was live, and due from generation %u\n",
+                ms_from_first(told.answer[i].ns), told.answer[i].lane, told.answer[i].number, told.answer[i].tag,
+                told.answer[i].generation, told.answer[i].flight.change, s->change[told.answer[i].flight.change].live,
+                told.answer[i].flight.generation);
+    for (uint32_t i = 0; i < s->lanes; i++)
+        fprintf(stderr, "lane %u: %" PRIu64 " right answers meanwhile\n", i, told.right[i]);
+}
+
+/* With the lock. */
+static void print_all(const struct soak *s)
+{
+    const uint32_t from = told.events > EVENTS ? told.events - EVENTS : 0;
+    if (!told.first_ns)
+        told.first_ns = gq_clock_ns();
+    fprintf(stderr, "what happened, in ms from %s on:\n", told.wrong ? "the first wrong answer" : "now");
+    for (uint32_t i = from; i < told.events; i++)
+        fprintf(stderr, "%10.1f  %s\n", ms_from_first(told.event[i % EVENTS].ns), told.event[i % EVENTS].text);
+    if (told.wrong)
+        print_wrong(s);
+}
+
+void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag)
+{
+    const uint64_t now = gq_clock_ns();
+    pthread_mutex_lock(&told.lock);
+    if (!told.first_ns)
+        __atomic_store_n(&told.first_ns, now, __ATOMIC_RELEASE);
+    if (told.wrong < WRONG_SHOWN) {
+        told.answer[told.wrong].ns = now;
+        told.answer[told.wrong].number = l->checked;
+        told.answer[told.wrong].lane = l->number;
+        told.answer[told.wrong].tag = tag;
+        told.answer[told.wrong].generation = generation;
+        told.answer[told.wrong].flight = *f;
+    }
+    told.wrong++;
+    pthread_mutex_unlock(&told.lock);
+}
+
+void soak_answer_right(const struct soak_lane *l)
+{
+    if (__atomic_load_n(&told.first_ns, __ATOMIC_ACQUIRE))
+        __atomic_fetch_add(&told.right[l->number], 1, __ATOMIC_RELAXED);
+}
+
+void soak_require_right(bool last)
+{
+    const uint64_t first_ns = __atomic_load_n(&told.first_ns, __ATOMIC_ACQUIRE);
+    REQUIRE(!first_ns || (!last && gq_clock_ns() - first_ns < WRONG_NS),
+            "messages were answered by code that was not live");
+}
+
+static void print_failure(int status, void *soak)
+{
+    if (status != 1)
+        return;
+    pthread_mutex_lock(&told.lock);
+    print_all(soak);
+    pthread_mutex_unlock(&told.lock);
+}
+
+void soak_log_failure(struct soak *s) { on_exit(print_failure, s); }
