@@ -97,6 +97,7 @@ void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, u
 void soak_answer_right(const struct soak_lane *l);
 /* Fails some time after the first wrong answer; if it is the `last` time that it is asked, in any case. */
 void soak_require_right(bool last);
+void soak_log_print(const struct soak *s);
 /* From here on a failure prints what happened. */
 void soak_log_failure(struct soak *s);
 

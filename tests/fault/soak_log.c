@@ -37,7 +37,7 @@ void soak_tell(const char *format, ...)
     va_end(args);
 }
 
-static double ms_from_first(uint64_t ns) { return ((double)ns - (double)told.first_ns) * 1e-6; }
+static double ms_from(uint64_t zero_ns, uint64_t ns) { return ((double)ns - (double)zero_ns) * 1e-6; }
 
 static void print_wrong(const struct soak *s)
 {
@@ -47,9 +47,9 @@ static void print_wrong(const struct soak *s)
                 "%10.3f  lane %u, message %" PRIu64
                 ": code %u, generation %u; it was sent after change %u, after which "
                 "code %u was live, and due from generation %u\n",
-                ms_from_first(told.answer[i].ns), told.answer[i].lane, told.answer[i].number, told.answer[i].tag,
-                told.answer[i].generation, told.answer[i].flight.change, s->change[told.answer[i].flight.change].live,
-                told.answer[i].flight.generation);
+                ms_from(told.first_ns, told.answer[i].ns), told.answer[i].lane, told.answer[i].number,
+                told.answer[i].tag, told.answer[i].generation, told.answer[i].flight.change,
+                s->change[told.answer[i].flight.change].live, told.answer[i].flight.generation);
     for (uint32_t i = 0; i < s->lanes; i++)
         fprintf(stderr, "lane %u: %" PRIu64 " right answers meanwhile\n", i, told.right[i]);
 }
@@ -58,11 +58,10 @@ static void print_wrong(const struct soak *s)
 static void print_all(const struct soak *s)
 {
     const uint32_t from = told.events > EVENTS ? told.events - EVENTS : 0;
-    if (!told.first_ns)
-        told.first_ns = gq_clock_ns();
-    fprintf(stderr, "what happened, in ms from %s on:\n", told.wrong ? "the first wrong answer" : "now");
+    const uint64_t zero_ns = told.first_ns ? told.first_ns : gq_clock_ns();
+    fprintf(stderr, "what happened, in ms from %s on:\n", told.first_ns ? "the first wrong answer" : "now");
     for (uint32_t i = from; i < told.events; i++)
-        fprintf(stderr, "%10.1f  %s\n", ms_from_first(told.event[i % EVENTS].ns), told.event[i % EVENTS].text);
+        fprintf(stderr, "%10.1f  %s\n", ms_from(zero_ns, told.event[i % EVENTS].ns), told.event[i % EVENTS].text);
     if (told.wrong)
         print_wrong(s);
 }
@@ -98,13 +97,17 @@ void soak_require_right(bool last)
             "messages were answered by code that was not live");
 }
 
+void soak_log_print(const struct soak *s)
+{
+    pthread_mutex_lock(&told.lock);
+    print_all(s);
+    pthread_mutex_unlock(&told.lock);
+}
+
 static void print_failure(int status, void *soak)
 {
-    if (status != 1)
-        return;
-    pthread_mutex_lock(&told.lock);
-    print_all(soak);
-    pthread_mutex_unlock(&told.lock);
+    if (status == 1)
+        soak_log_print(soak);
 }
 
 void soak_log_failure(struct soak *s) { on_exit(print_failure, s); }
