@@ -19,11 +19,11 @@ void gq_reserve_init(struct gq_reserve *reserve, const struct gq_conf *conf, enu
 
 void gq_reserve_grow(struct gq_reserve *reserve) { reserve->wanted = reserve->wanted ? GQ_RESERVE_MOST : 0; }
 
-void gq_reserve_start(struct gq_reserve *reserve)
+static void start_up_to(struct gq_reserve *reserve, uint32_t wanted)
 {
     struct gq_packet packet = {.type = GQ_PACKET_WARM};
     packet.setup.device = reserve->device;
-    while (reserve->count < reserve->wanted) {
+    while (reserve->count < wanted) {
         struct gq_reserved *new = &reserve->waits[reserve->count];
         *new = (struct gq_reserved){.process = {.channel = -1}};
         if (gq_remote_start_process("reserve", &packet, &new->process) != GQ_OK) {
@@ -34,10 +34,11 @@ void gq_reserve_start(struct gq_reserve *reserve)
     }
 }
 
+void gq_reserve_start(struct gq_reserve *reserve) { start_up_to(reserve, reserve->wanted); }
+
 void gq_reserve_start_late(struct gq_reserve *reserve)
 {
-    if (reserve->count < FEW)
-        gq_reserve_start(reserve);
+    start_up_to(reserve, reserve->wanted < FEW ? reserve->wanted : FEW);
 }
 
 /* Its place is the next one's. */

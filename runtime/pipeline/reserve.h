@@ -27,8 +27,8 @@ void gq_reserve_init(struct gq_reserve *reserve, const struct gq_conf *conf, enu
 void gq_reserve_grow(struct gq_reserve *reserve);
 /* Starts those that are wanted and not there, without waiting for them. One that cannot be started is none. */
 void gq_reserve_start(struct gq_reserve *reserve);
-/* The same while messages wait for a worker that takes over, whose calls of the driver wait for those of one that
- * starts: not before few are left. */
+/* As few as will be needed next, while messages wait for a worker that takes over: its calls of the driver wait for
+ * those of each that starts, and so do those that start for each other. */
 void gq_reserve_start_late(struct gq_reserve *reserve);
 /* Waits until all have the device: taking it makes messages of others wait. */
 void gq_reserve_await(struct gq_reserve *reserve);
