@@ -32,6 +32,7 @@ struct held {
     struct gq_grid_lane *lane;
     uint64_t seq, meta;
     uint32_t len;
+    bool hangs; /* for good */
 };
 
 /* Grids of one step play in turns: each claims a message and serves it. */
@@ -222,7 +223,8 @@ static bool faults(const struct player *p, const struct gq_grid_lane *l, uint64_
            (seq + 1) % s->every == 0;
 }
 
-/* A block is inside of the message for as long as the script wants; the others of its grid go on, and may leave. */
+/* A block is inside of the message for as long as the script wants, or for good; the others of its grid go on, and may
+ * leave. */
 static void *hold(void *arg)
 {
     struct held *h = arg;
@@ -231,10 +233,11 @@ static void *hold(void *arg)
     if (told >= 0 && write(told, ".", 1) != 1)
         fake_complain("%s cannot be written", fake_script()->held);
     close(told);
-    while (access(fake_script()->held, F_OK) == 0 && !fake_stopped())
+    while ((h->hangs || access(fake_script()->held, F_OK) == 0) && !fake_stopped())
         nap(1000000);
     pthread_mutex_lock(&turns[p->g.step]);
-    pass(p, h->lane, h->seq, h->len, h->meta);
+    if (!h->hangs)
+        pass(p, h->lane, h->seq, h->len, h->meta);
     pthread_mutex_unlock(&turns[p->g.step]);
     __atomic_sub_fetch(&p->held, 1, __ATOMIC_RELEASE);
     __atomic_store_n(&holding, 0, __ATOMIC_RELEASE);
@@ -245,14 +248,16 @@ static void *hold(void *arg)
 static bool is_held(struct player *p, struct gq_grid_lane *l, uint64_t seq, uint32_t len, uint64_t meta)
 {
     const char *path = fake_script()->held;
+    const bool hangs = !p->g.run && gq_meta_status(meta) == GQ_RESULT_OK && poison_of(p, l, seq) == POISON_HANG;
     pthread_t thread;
-    if (!*path || p->g.step != fake_script()->held_step || access(path, F_OK) != 0 ||
-        __atomic_exchange_n(&holding, 1, __ATOMIC_RELAXED))
+    if (!hangs && (!*path || p->g.step != fake_script()->held_step || access(path, F_OK) != 0))
+        return false;
+    if (__atomic_exchange_n(&holding, 1, __ATOMIC_RELAXED))
         return false;
     struct held *h = malloc(sizeof *h);
     if (!h)
         fake_complain("out of memory");
-    *h = (struct held){p, l, seq, meta, len};
+    *h = (struct held){p, l, seq, meta, len, hangs};
     __atomic_add_fetch(&p->held, 1, __ATOMIC_RELAXED);
     if (pthread_create(&thread, NULL, hold, h) != 0)
         fake_complain("no thread for a message");
