@@ -235,7 +235,6 @@ bool gq_cuda_grids_left(const struct gq_cuda *c)
 static bool lingers(struct gq_cuda *c, struct gq_cuda_step *s)
 {
     bool any = false;
-    gq_cuda_enter(&c->pulse.change);
     for (uint32_t i = 0; i < GQ_CUDA_STREAMS_MAX; i++) {
         struct gq_cuda_stream *stream = &s->stream[i];
         if (!stream->launch || stream->launch > s->told)
@@ -245,6 +244,14 @@ static bool lingers(struct gq_cuda *c, struct gq_cuda_step *s)
         else
             stream->launch = 0;
     }
+    return any;
+}
+
+/* For a change: the bell, which asks as well, is inside of a caller of its own. */
+static bool lingers_beside(struct gq_cuda *c, struct gq_cuda_step *s)
+{
+    gq_cuda_enter(&c->pulse.change);
+    const bool any = lingers(c, s);
     gq_cuda_leave(&c->pulse.change);
     return any;
 }
@@ -300,7 +307,7 @@ gq_status gq_cuda_launch_beside(struct gq_cuda *c, uint32_t step, uint32_t waiti
     }
     if (without >= s->live->blocks)
         return GQ_OK;
-    (void)lingers(c, s);
+    (void)lingers_beside(c, s);
     status = find_stream(c, s, &stream);
     return status == GQ_OK ? launch_step(c, step, stream, s->live->blocks - without) : status;
 }
@@ -348,7 +355,7 @@ static gq_status give_up(struct gq_cuda *c)
 static gq_status await_told(struct gq_cuda *c, uint64_t deadline)
 {
     for (uint32_t i = 0; i < c->steps; i++)
-        while (lingers(c, &c->step[i])) {
+        while (lingers_beside(c, &c->step[i])) {
             if (gq_clock_past(deadline))
                 return held(c->step[i].name);
             usleep(50);
