@@ -27,19 +27,46 @@ static struct gq_code *version_before(struct gq_pipeline *p, uint32_t stage)
     return code && code->image.fd >= 0 ? code : NULL;
 }
 
-static enum gq_verdict try_with(struct gq_trial *trial, const struct gq_suspect *suspect, const struct gq_code *before,
+static enum gq_verdict try_with(struct gq_trial *trial, const struct gq_suspect *suspect, const struct gq_code *other,
                                 bool *well)
 {
     struct gq_epoch_code code = gq_epoch_live(trial->p);
     struct gq_trial_message message = {.suspect = *suspect};
     uint32_t fault;
-    code.stage[suspect->stage] = before;
+    code.stage[suspect->stage] = other;
     gq_trial_end(trial);
     const enum gq_verdict verdict = gq_trial_run(trial, &code, &message, 1, &fault);
     free(message.ending.data); /* it is served once more, by the next epoch */
     gq_trial_end(trial);
     *well = verdict == GQ_VERDICT_ENDED && gq_meta_status(message.ending.meta) == GQ_RESULT_OK;
     return verdict;
+}
+
+/* The newest other version that has served well, if its image is kept; else the one that was live before. */
+static struct gq_code *version_that_serves(struct gq_pipeline *p, uint32_t stage)
+{
+    const struct gq_stage_code *s = &p->versions->stage[stage];
+    struct gq_code *best = NULL;
+    pthread_mutex_lock(&p->versions->lock);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct gq_code *code = s->code[i];
+        if (code != s->live && code->image.fd >= 0 && code->results > code->failed &&
+            (!best || code->generation > best->generation))
+            best = code;
+    }
+    pthread_mutex_unlock(&p->versions->lock);
+    return best ? best : version_before(p, stage);
+}
+
+/* While a change waits for its turn: the message can wait for that, which may be the repair, unless other code that did
+ * serve cannot serve it either. Where the code is changed all the time, each version is new when it meets it. */
+static enum gq_fall doubt(struct gq_trial *trial, const struct gq_suspect *suspect)
+{
+    const struct gq_code *other = version_that_serves(trial->p, suspect->stage);
+    bool well;
+    if (!other)
+        return GQ_FALL_NONE;
+    return try_with(trial, suspect, other, &well) == GQ_VERDICT_NONE || well ? GQ_FALL_UNSURE : GQ_FALL_NONE;
 }
 
 static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *code)
@@ -90,7 +117,9 @@ enum gq_fall gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspe
         return GQ_FALL_NONE;
     if (pthread_mutex_trylock(&p->change_lock) != 0) {
         const struct gq_epoch_code code = gq_epoch_live(p);
-        return has_served(p, code.stage[suspect->stage]) ? GQ_FALL_NONE : GQ_FALL_UNSURE;
+        if (has_served(p, code.stage[suspect->stage]))
+            return GQ_FALL_NONE;
+        return gq_remote_change_waits(p->remote) ? doubt(trial, suspect) : GQ_FALL_UNSURE;
     }
     const enum gq_fall fall = p->settled ? GQ_FALL_NONE : try_before(trial, suspect, said);
     pthread_mutex_unlock(&p->change_lock);

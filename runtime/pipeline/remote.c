@@ -55,8 +55,13 @@ static bool has_turn(const struct gq_remote *remote)
  * it is its turn. */
 static void wait_for_worker(struct gq_remote *remote)
 {
-    while (remote->away && !pthread_equal(remote->renewer, pthread_self()) && !has_turn(remote))
+    const bool changes = remote->turn == GQ_TURN_WANTED && pthread_equal(remote->changer, pthread_self());
+    while (remote->away && !pthread_equal(remote->renewer, pthread_self()) && !has_turn(remote)) {
+        remote->changer_waits |= changes;
         pthread_cond_wait(&remote->renewed, &remote->lock);
+    }
+    if (changes)
+        remote->changer_waits = false;
 }
 
 gq_status gq_remote_check_since(struct gq_remote *remote, uint32_t deaths)

@@ -51,6 +51,7 @@ struct gq_remote {
     enum gq_turn turn;          /* under `lock`: of a change */
     pthread_t changer;          /* whose turn it is, or is to be */
     bool turn_failed;           /* under `lock`: the worker ended over it */
+    bool changer_waits;         /* under `lock`: for its turn, and does nothing else */
     uint32_t change_deaths;     /* the changer's: deaths before the worker that made the last change was asked */
     uint32_t deaths;            /* atomic: workers that were buried, or were ready to serve and could not start */
     uint64_t restarts, retries; /* atomic: workers that took over; further attempts in those whose page is gone */
@@ -83,6 +84,9 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);
 void gq_remote_count_restart(struct gq_remote *remote);
 /* For the keeper: is a change under way, of which a worker may have ended that met no message? */
 bool gq_remote_is_changing(struct gq_remote *remote);
+/* For the keeper, before it is ready to serve: does it wait for its turn? Then its thread does nothing until it has it.
+ */
+bool gq_remote_change_waits(struct gq_remote *remote);
 /* For the keeper, when it is ready to serve: a change that was asked for comes first, and is over when this returns. */
 void gq_remote_give_turn(struct gq_remote *remote);
 /* For the keeper: it serves from here on. It may meet the next message that ends it before it can answer: that is a

@@ -67,6 +67,14 @@ bool gq_remote_is_changing(struct gq_remote *remote)
     return is;
 }
 
+bool gq_remote_change_waits(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    const bool waits = remote->turn == GQ_TURN_WANTED && remote->changer_waits;
+    pthread_mutex_unlock(&remote->lock);
+    return waits;
+}
+
 /* Code that ends its workers is what people want to change most. A worker that ended over a message in place of an
  * answer says nothing about the change, so the next one is asked before it serves: what that ends of is the change. But
  * not where memory was to be taken over, of which the worker may have ended: the next one has none. */

@@ -112,17 +112,6 @@ static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspe
     return keep_ending(s, &ending);
 }
 
-/* Has it ended the workers of another version, too, of which nobody could say either? Then it is the message: where the
- * code is changed all the time, each version is new when it meets it. */
-static bool was_doubted(struct gq_supervisor *s, const struct gq_suspect *suspect, const struct gq_epoch_code *code)
-{
-    const uint32_t version = code->stage[suspect->stage]->number;
-    const bool was = s->doubted == suspect->id && s->doubted_version != version;
-    s->doubted = suspect->id;
-    s->doubted_version = version;
-    return was;
-}
-
 /* Alone until it ends, or has ended its worker as often as a message may fail. The death that made it a suspect is one
  * of those if it was its own; a message that only was there owes nothing for it. */
 static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
@@ -142,7 +131,7 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
         return gq_error_status();
     const enum gq_fall fall = gq_fall_back(trial, &message.suspect, &said); /* by now its stage is known */
     note(s, &said);
-    if (fall == GQ_FALL_NONE || (fall == GQ_FALL_UNSURE && was_doubted(s, &message.suspect, &code)))
+    if (fall == GQ_FALL_NONE)
         return convict(s, &message.suspect, fault, code.generation);
     s->unsure += fall == GQ_FALL_UNSURE;
     return GQ_OK; /* the next epoch serves it, or meets it again */

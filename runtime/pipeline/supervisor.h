@@ -34,8 +34,6 @@ struct gq_supervisor {
     uint64_t began_ns;              /* the epoch */
     uint32_t given_up;              /* messages */
     uint32_t unsure;                /* how often nobody could say whether it is the code */
-    uint64_t doubted;               /* the last message of which that was so, 0: none yet, */
-    uint32_t doubted_version;       /* and the version that it met */
     struct gq_lane_ending *endings; /* of the messages that were tried */
     uint32_t ending_count;
 };

@@ -1,6 +1,6 @@
 /* Somebody changes the code all the time, and a message ends every worker, whatever the code. Each version is new when
  * it meets the message, and a change is always under way, so nobody could go back from it. The message is given up all
- * the same when it has ended the workers of two versions, and the next one is served.
+ * the same when other code cannot serve it either, and the next one is served.
  */
 #include <gpuqueue/swap.h>
 #include <pthread.h>
@@ -8,10 +8,11 @@
 #include "support.h"
 #include "stress/place.h"
 
-#define ROUND_S 100u
+#define ALL_S 100u
 #define TAGS 4u
-#define ROUNDS 16u
-#define RESTARTS_MOST 4u /* of a round: the first death, the two versions' and one that somebody was unlucky with */
+#define ROUNDS 80u
+#define RESTARTS_MOST 8u /* of a round: one, and one more for each that met a change which was not ready for its turn \
+                          */
 
 static char folder[64];
 static bool stop; /* atomic */
@@ -36,7 +37,8 @@ static gq_pipeline *open_pipeline(void)
     char text[512];
     snprintf(text, sizeof text,
              "version: 1\nbackend: cpu\nqueue: { capacity: 64, slot_bytes: %u }\ncpu: { threads: 2 }\n"
-             "stages: [{ name: s, plugin: '%s/tag0.cu' }]\non_error: { retries: 1 }\nswap: { rehearse: off }\n",
+             "stages: [{ name: s, plugin: '%s/tag0.cu' }]\non_error: { retries: 1 }\n"
+             "swap: { rehearse: off, keep_versions: 1 }\n",
              POISON_SLOT_BYTES, folder);
     const gq_open_opts opts = {.size = sizeof opts, .path = "steady_swaps", .text = text};
     return fault_start(&opts);
@@ -74,7 +76,7 @@ int main(void)
         snprintf(name, sizeof name, "tag%u", tag);
         poison_write_plugin(folder, name, tag);
     }
-    alarm(ROUND_S);
+    alarm(ALL_S);
     gq_pipeline *p = open_pipeline();
     for (uint32_t tag = 1; tag <= TAGS; tag++) /* built once, so that the changes below take no time of a compiler */
         REQUIRE(swap_to(p, tag % TAGS) == GQ_OK, "%s", gq_last_error());
