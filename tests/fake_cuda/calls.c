@@ -1,7 +1,6 @@
 /* The driver's functions, each with the rules that a real one holds its callers to. */
 #include "fake.h"
 #include "build/elf.h"
-#include <elf.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,26 +285,6 @@ int cuCtxSetCurrent(gq_cu_context context)
 /* --- modules --------------------------------------------------------------------------------------------------------
  */
 
-/* An image says by its own headers where it ends. */
-static size_t image_bytes(const void *image)
-{
-    Elf64_Ehdr head;
-    memcpy(&head, image, sizeof head);
-    if (memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
-        return 0;
-    size_t sections = head.e_shoff + (size_t)head.e_shnum * head.e_shentsize;
-    size_t segments = head.e_phoff + (size_t)head.e_phnum * head.e_phentsize;
-    return sections > segments ? sections : segments;
-}
-
-/* A plugin of tests/fault/poison.h has a variable that is called after its tag. */
-static int tag_of(const void *image, size_t bytes)
-{
-    static const char name[] = "poison_tag_";
-    const char *found = memmem(image, bytes, name, sizeof name - 1);
-    return found ? atoi(found + sizeof name - 1) : -1;
-}
-
 int cuModuleLoadData(gq_cu_module *module, const void *image)
 {
     ENTER(CONTEXT | WAITS);
@@ -345,13 +324,13 @@ int cuLibraryLoadData(gq_cu_library *library, const void *image, void *jit_optio
     ENTER(CONTEXT | (when && strcmp(when, "LAZY") == 0 ? 0 : WAITS));
     if (jit_options || jit_values || jit_count || options || values || count)
         return FAKE_INVALID_VALUE;
-    if (gq_elf_cuda_image(image, image_bytes(image), &info) != GQ_OK)
+    if (gq_elf_cuda_image(image, fake_image_bytes(image), &info) != GQ_OK)
         return FAKE_INVALID_IMAGE;
     struct gq_cu_library_s *l = calloc(1, sizeof *l);
     if (!l)
         return 2;
     l->module.info = info;
-    l->module.tag = tag_of(image, image_bytes(image));
+    l->module.tag = fake_image_tag(image);
     l->module.main =
         (struct gq_cu_function_s){.module = &l->module, .shared_max = SHARED_UNASKED, .percent = GQ_CU_SHARED_DEFAULT};
     own(MODULE, l, sizeof *l);

@@ -20,7 +20,7 @@
  *                                  stream meanwhile is taken, and never done
  *   silent                         and who asks about a stream or an event has no answer until then
  *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
- *   still=MS                       for so long after a fault the device does nothing for any process
+ *   still=MS                       with xid=: for so long after a fault no process's grids go on, and who asks waits
  *   scarce=PATH                    there is no device memory as long as the file PATH is there
  *   init=MS                        NVML takes so long to start
  *   load=MS                        code takes so long to come to the device; events take 20 ms, at the earliest from
@@ -79,6 +79,10 @@ int fake_scripted(const char *function);
 long fake_grow(const char *path);
 /* A caller broke a rule that a real driver would punish by silence: says which, and ends the process. */
 _Noreturn void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* image.c */
+size_t fake_image_bytes(const void *image); /* by its own headers; 0: it is none */
+int fake_image_tag(const void *image);      /* struct fake_code's */
 
 /* grid.c */
 struct gq_cu_stream_s {

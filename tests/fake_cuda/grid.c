@@ -85,9 +85,10 @@ bool fake_stands_still(void)
     const long ago_ms =
         fault ? (long)(now.tv_sec - info.st_mtim.tv_sec) * 1000 + (long)(now.tv_nsec - info.st_mtim.tv_nsec) / 1000000
               : fake_script()->still_ms;
-    __atomic_store_n(&still, ago_ms < fake_script()->still_ms, __ATOMIC_RELEASE);
+    const bool stands = ago_ms >= 0 && ago_ms < fake_script()->still_ms; /* a clock may be set back */
+    __atomic_store_n(&still, stands, __ATOMIC_RELEASE);
     __atomic_store_n(&next_ms, now_ms + 1, __ATOMIC_RELEASE);
-    return ago_ms < fake_script()->still_ms;
+    return stands;
 }
 
 static void nap(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
@@ -425,7 +426,7 @@ uint32_t fake_grid_threads(void) { return __atomic_load_n(&launched, __ATOMIC_RE
 
 bool fake_stream_busy(const struct gq_cu_stream_s *stream)
 {
-    if ((__atomic_load_n(&stream->swallowed, __ATOMIC_ACQUIRE) && !fake_sticky()) || fake_stands_still())
+    if (__atomic_load_n(&stream->swallowed, __ATOMIC_ACQUIRE) && !fake_sticky())
         return true;
     return __atomic_load_n(&stream->ended, __ATOMIC_ACQUIRE) != __atomic_load_n(&stream->launched, __ATOMIC_ACQUIRE);
 }

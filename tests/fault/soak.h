@@ -88,8 +88,7 @@ static inline void soak_name_code(struct soak *s, uint32_t generation, uint32_t 
     REQUIRE(known == 0 || known == tag + 1, "generation %u is code %u, and code %u ran", generation, known - 1u, tag);
 }
 
-/* --- what happened (soak_log.c) ------------------------------------------------------------------------------------
- */
+/* --- what happened (soak_log.c) ----------------------------------------------------------------------------------- */
 
 void soak_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* An answer by code that cannot have been live. More are waited for before the test fails. */
