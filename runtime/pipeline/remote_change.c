@@ -76,15 +76,17 @@ bool gq_remote_change_waits(struct gq_remote *remote)
 }
 
 /* Code that ends its workers is what people want to change most. A worker that ended over a message in place of an
- * answer says nothing about the change, so the next one is asked before it serves: what that ends of is the change. But
- * not where memory was to be taken over, of which the worker may have ended: the next one has none. */
+ * answer says nothing about the change, so the next one is asked before it serves: what that ends of is the change, and
+ * no other is asked. But not where memory was to be taken over, of which the worker may have ended: the next one has
+ * none. */
 static gq_status ask_twice(struct gq_remote *remote, gq_attempt *attempt, const struct gq_image *image,
                            const struct gq_remote_change *change, struct gq_swap_times *times)
 {
     want_turn(remote);
     uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = attempt(remote, image, change, times);
-    if (status == GQ_ERR_DEVICE && !change->migrates && gq_remote_was_replaced(remote, deaths)) {
+    if (status == GQ_ERR_DEVICE && !change->migrates && !remote->turn_failed &&
+        gq_remote_was_replaced(remote, deaths)) {
         deaths = gq_remote_deaths(remote);
         status = attempt(remote, image, change, times);
     }
