@@ -15,7 +15,8 @@
 #include "stress/require.h"
 
 #define POISON_SLOT_BYTES 64u
-#define POISON_BYTES_MAX (POISON_SLOT_BYTES - 25u)
+#define POISON_BYTES_MAX (POISON_SLOT_BYTES - 27u)
+#define POISON_MARKS 2u     /* bytes behind the result of a plugin for any backend */
 #define POISON_TAG_BAD 200u /* the code with it ends the worker with every message */
 
 /* What a message does to its worker. */
@@ -77,7 +78,6 @@ static const char poison_anywhere[] =
     "struct message { uint64_t number, kind, once; };\n"
     "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
     "    message m;\n    memcpy(&m, in.payload, sizeof m);\n"
-    "    if (m.kind == 9) POISON_TAG = 1;\n"
     "    if (m.kind == 3) *(volatile int *)8 = 1;\n"
     "    if (m.kind == 4) __trap();\n"
     "    while (m.kind == 8 && ((const volatile message *)in.payload)->kind == 8)\n        continue;\n";
@@ -85,7 +85,7 @@ static const char poison_anywhere[] =
 static const char poison_answer[] = "    m.number = ~m.number;\n    memcpy(out->out, &m, sizeof m);\n"
                                     "    for (uint32_t i = sizeof m; i < in.len; i++)\n"
                                     "        out->out[i] = (uint8_t)(in.payload[i] * (2 * TAG + 1) + TAG);\n"
-                                    "    out->out[in.len] = TAG;\n    *out->out_len = in.len + 1;\n}\n";
+                                    "    out->out[in.len] = TAG;\n    *out->out_len = in.len + 1;\n";
 
 static inline FILE *poison_create(const char *folder, const char *name)
 {
@@ -112,10 +112,18 @@ static inline void poison_write_plugin(const char *folder, const char *name, uin
     char file_name[64];
     snprintf(file_name, sizeof file_name, "%s.cu", name);
     FILE *file = poison_create(folder, file_name);
-    fprintf(file, "/* %s */\n#define FOLDER \"%s\"\n#define TAG %uu\n#define BAD %uu\n%s%s%s", name, folder, tag,
+    fprintf(file, "/* %s */\n#define FOLDER \"%s\"\n#define TAG %uu\n#define BAD %uu\n%s%s%s}\n", name, folder, tag,
             POISON_TAG_BAD, poison_head, poison_process, poison_answer);
     REQUIRE(fclose(file) == 0, "%s", file_name);
 }
+
+/* Where the result came from, behind it: the tag once more, as the code's data have it, and the multiprocessor. */
+static const char poison_marks[] =
+    "#ifdef __CUDA_ARCH__\n"
+    "__device__ uint32_t here() { uint32_t sm; asm(\"mov.u32 %0, %%smid;\" : \"=r\"(sm)); return sm; }\n"
+    "#else\n__device__ uint32_t here() { return 0; }\n#endif\n"
+    "__device__ void mark(uint8_t *to)\n{\n"
+    "    to[0] = (uint8_t)*(volatile int *)&POISON_TAG;\n    to[1] = (uint8_t)here();\n}\n";
 
 /* NAME.cu for any backend: of what a message may do it knows POISON_SEGV, POISON_ABORT, which is a trap, and
  * POISON_HANG. */
@@ -124,10 +132,11 @@ static inline void poison_write_anywhere(const char *folder, const char *name, u
     char file_name[64];
     snprintf(file_name, sizeof file_name, "%s.cu", name);
     FILE *file = poison_create(folder, file_name);
-    fprintf(file,
-            "/* %s */\n#include <gpuqueue/plugin.h>\n#define TAG %uu\n#define POISON_TAG poison_tag_%u\n"
-            "__device__ int POISON_TAG;\n%s%s",
-            name, tag, tag, poison_anywhere, poison_answer);
+    fprintf(
+        file,
+        "/* %s */\n#include <gpuqueue/plugin.h>\n#define TAG %uu\n#define POISON_TAG poison_tag_%u\n"
+        "__device__ int POISON_TAG = TAG;\n%s%s%s    mark(out->out + *out->out_len);\n    *out->out_len += %u;\n}\n",
+        name, tag, tag, poison_marks, poison_anywhere, poison_answer, POISON_MARKS);
     REQUIRE(fclose(file) == 0, "%s", file_name);
 }
 
@@ -162,7 +171,7 @@ static inline uint32_t poison_fill(uint8_t *to, const struct poison_message *m, 
     return (uint32_t)sizeof *m + more;
 }
 
-/* What the plugin with this tag makes of a message; returns the length. */
+/* What the plugin for any backend with this tag makes of a message; returns the length. */
 static inline uint32_t poison_answer_to(const uint8_t *message, uint32_t len, uint32_t tag, uint8_t *to)
 {
     struct poison_message m;
@@ -171,8 +180,9 @@ static inline uint32_t poison_answer_to(const uint8_t *message, uint32_t len, ui
     memcpy(to, &m, sizeof m);
     for (uint32_t i = sizeof m; i < len; i++)
         to[i] = (uint8_t)(message[i] * (2 * tag + 1) + tag);
-    to[len] = (uint8_t)tag;
-    return len + 1;
+    to[len] = to[len + 1] = (uint8_t)tag;
+    to[len + 2] = 0;
+    return len + 1 + POISON_MARKS;
 }
 
 /* Is that the whole result of it, and of no other? *tag is that of the code which made it. */

@@ -246,7 +246,7 @@ static bool soak_through(void)
     }
     const bool good = is_as_before(&base);
     soak_join_lanes(&soak);
-    soak_require_right(true);
+    soak_require_right(&soak, true);
     return good;
 }
 

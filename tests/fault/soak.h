@@ -78,24 +78,26 @@ struct soak {
     uint32_t told_rolled_back; /* atomic: notes of code that the pipeline went back from */
 };
 
-/* Of this generation's code that is the tag, also by whatever was seen and told of it before. */
-static inline void soak_name_code(struct soak *s, uint32_t generation, uint32_t tag)
+/* Is that the tag of this generation's code, by whatever was seen and told of it before? It is from here on. */
+static inline bool soak_is_code(struct soak *s, uint32_t generation, uint32_t tag)
 {
     uint8_t known = 0;
     REQUIRE(generation < 2 * SOAK_CHANGES && tag < SOAK_TAGS, "generation %u, tag %u", generation, tag);
     __atomic_compare_exchange_n(&s->code[generation], &known, (uint8_t)(tag + 1), false, __ATOMIC_RELAXED,
                                 __ATOMIC_RELAXED);
-    REQUIRE(known == 0 || known == tag + 1, "generation %u is code %u, and code %u ran", generation, known - 1u, tag);
+    return known == 0 || known == tag + 1;
 }
 
 /* --- what happened (soak_log.c) ----------------------------------------------------------------------------------- */
 
 void soak_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* An answer by code that cannot have been live. More are waited for before the test fails. */
-void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag);
+/* An answer by code that cannot have been live, or not with these data. More are waited for before the test fails. */
+void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag,
+                       const uint8_t marks[POISON_MARKS]);
 void soak_answer_right(const struct soak_lane *l);
-/* Fails some time after the first wrong answer; if it is the `last` time that it is asked, in any case. */
-void soak_require_right(bool last);
+/* Fails some time after the first wrong answer; if it is the `last` time that it is asked, in any case. And as soon as
+ * the pipeline went back from code by itself: there is none that ends every worker. */
+void soak_require_right(const struct soak *s, bool last);
 void soak_log_print(const struct soak *s);
 /* From here on a failure prints what happened. */
 void soak_log_failure(struct soak *s);

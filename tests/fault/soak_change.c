@@ -65,7 +65,8 @@ static void went_live(struct soak *s, uint32_t tag)
     stage.before = stage.live;
     stage.live = result.version;
     stage.unsure = false;
-    soak_name_code(s, result.generation, tag);
+    REQUIRE(soak_is_code(s, result.generation, tag), "generation %u is code %u, and other code answered",
+            result.generation, tag);
     __atomic_store_n(&s->least, result.generation, __ATOMIC_RELEASE);
     __atomic_store_n(&s->most, result.generation, __ATOMIC_RELEASE);
 }

@@ -79,14 +79,14 @@ static void check_bytes(struct soak_lane *l, const struct soak_flight *f, const 
 {
     const uint64_t key = poison_key(l->s->seed, l->number, l->checked);
     uint32_t tag = 0;
-    REQUIRE(poison_answers(r->data, r->len, m, key, &tag),
+    REQUIRE(r->len > POISON_MARKS && poison_answers(r->data, r->len - POISON_MARKS, m, key, &tag),
             "lane %u: message %" PRIu64 " has another's result, or a part: %u bytes", l->number, l->checked, r->len);
-    if (!may_answer(l->s, f->change, tag)) {
-        soak_answer_wrong(l, f, r->generation, tag);
+    const uint8_t *marks = (const uint8_t *)r->data + r->len - POISON_MARKS;
+    if (marks[0] != tag || !may_answer(l->s, f->change, tag) || !soak_is_code(l->s, r->generation, tag)) {
+        soak_answer_wrong(l, f, r->generation, tag, marks);
         return;
     }
     soak_answer_right(l);
-    soak_name_code(l->s, r->generation, tag);
 }
 
 /* Of one that never ended there is no signal, exit code or error. A device may report a trap, and a sanitizer end its
@@ -187,7 +187,7 @@ static void *run(void *lane)
 {
     struct soak_lane *l = lane;
     while (!__atomic_load_n(&l->s->end, __ATOMIC_ACQUIRE)) {
-        soak_require_right(false);
+        soak_require_right(l->s, false);
         send_some(l);
         take(l, l->sent - l->checked < SOAK_CAPACITY ? 0 : 1000);
         note_end(l);

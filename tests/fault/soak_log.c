@@ -9,6 +9,13 @@
 #define WRONG_SHOWN 24u
 #define WRONG_NS 300000000u /* how long wrong answers are counted, from the first one on */
 
+struct wrong_answer {
+    uint64_t ns, number;
+    uint32_t lane, tag, generation;
+    uint8_t marks[POISON_MARKS];
+    struct soak_flight flight;
+};
+
 static struct {
     pthread_mutex_t lock;
     uint32_t events;
@@ -18,11 +25,7 @@ static struct {
     } event[EVENTS];
     uint64_t first_ns; /* atomic: of wrong answers; 0: there was none */
     uint64_t wrong, right[SOAK_LANES_MAX];
-    struct {
-        uint64_t ns, number;
-        uint32_t lane, tag, generation;
-        struct soak_flight flight;
-    } answer[WRONG_SHOWN];
+    struct wrong_answer answer[WRONG_SHOWN];
 } told = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void soak_tell(const char *format, ...)
@@ -42,14 +45,15 @@ static double ms_from(uint64_t zero_ns, uint64_t ns) { return ((double)ns - (dou
 static void print_wrong(const struct soak *s)
 {
     fprintf(stderr, "wrong answers, the first of %" PRIu64 ":\n", told.wrong);
-    for (uint32_t i = 0; i < told.wrong && i < WRONG_SHOWN; i++)
+    for (uint32_t i = 0; i < told.wrong && i < WRONG_SHOWN; i++) {
+        const struct wrong_answer *a = &told.answer[i];
         fprintf(stderr,
                 "%10.3f  lane %u, message %" PRIu64
-                ": code %u, generation %u; it was sent after change %u, after which "
-                "code %u was live, and due from generation %u\n",
-                ms_from(told.first_ns, told.answer[i].ns), told.answer[i].lane, told.answer[i].number,
-                told.answer[i].tag, told.answer[i].generation, told.answer[i].flight.change,
-                s->change[told.answer[i].flight.change].live, told.answer[i].flight.generation);
+                ": code %u with the data of code %u, generation %u, on SM %u; it was "
+                "sent after change %u, after which code %u was live, and due from generation %u\n",
+                ms_from(told.first_ns, a->ns), a->lane, a->number, a->tag, a->marks[0], a->generation, a->marks[1],
+                a->flight.change, s->change[a->flight.change].live, a->flight.generation);
+    }
     for (uint32_t i = 0; i < s->lanes; i++)
         fprintf(stderr, "lane %u: %" PRIu64 " right answers meanwhile\n", i,
                 __atomic_load_n(&told.right[i], __ATOMIC_RELAXED));
@@ -67,19 +71,17 @@ static void print_all(const struct soak *s)
         print_wrong(s);
 }
 
-void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag)
+void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag,
+                       const uint8_t marks[POISON_MARKS])
 {
     const uint64_t now = gq_clock_ns();
     pthread_mutex_lock(&told.lock);
     if (!told.first_ns)
         __atomic_store_n(&told.first_ns, now, __ATOMIC_RELEASE);
     if (told.wrong < WRONG_SHOWN) {
-        told.answer[told.wrong].ns = now;
-        told.answer[told.wrong].number = l->checked;
-        told.answer[told.wrong].lane = l->number;
-        told.answer[told.wrong].tag = tag;
-        told.answer[told.wrong].generation = generation;
-        told.answer[told.wrong].flight = *f;
+        struct wrong_answer *a = &told.answer[told.wrong];
+        *a = (struct wrong_answer){now, l->checked, l->number, tag, generation, {0}, *f};
+        memcpy(a->marks, marks, POISON_MARKS);
     }
     told.wrong++;
     pthread_mutex_unlock(&told.lock);
@@ -91,14 +93,17 @@ void soak_answer_right(const struct soak_lane *l)
         __atomic_fetch_add(&told.right[l->number], 1, __ATOMIC_RELAXED);
 }
 
-void soak_require_right(bool last)
+void soak_require_right(const struct soak *s, bool last)
 {
     static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
     const uint64_t first_ns = __atomic_load_n(&told.first_ns, __ATOMIC_ACQUIRE);
-    if (!first_ns || (!last && gq_clock_ns() - first_ns < WRONG_NS))
+    const bool wrong = first_ns && (last || gq_clock_ns() - first_ns > WRONG_NS);
+    const bool back = __atomic_load_n(&s->told_rolled_back, __ATOMIC_RELAXED) > 0;
+    if (!wrong && !back)
         return;
     pthread_mutex_lock(&first); /* for good: who comes to exit() as the second ends the process at once */
-    REQUIRE(false, "messages were answered by code that was not live");
+    REQUIRE(!wrong, "messages were answered by code that was not live");
+    REQUIRE(!back, "code was rolled back, and none ends every worker");
 }
 
 void soak_log_print(const struct soak *s)
