@@ -346,15 +346,18 @@ void gq_change_undo(struct gq_change *c, uint32_t deaths)
     __atomic_store_n(&link->canary, gq_versions_burn(c->p->versions, c->stage), __ATOMIC_RELAXED);
 }
 
-/* A worker that died as soon as it had answered may have been replaced by one with the code before. */
-static gq_status make_sure(struct gq_change *c, const struct gq_remote_change *change)
+/* A worker that died as soon as it had answered may have been replaced by one with the code before, which is asked once
+ * more. One that refuses, and lives, is replaced; when one dies over it, the next one begins with what is live. */
+static void make_sure(struct gq_change *c, const struct gq_remote_change *change)
 {
+    struct gq_remote *remote = c->p->remote;
     gq_status status = GQ_OK;
-    uint32_t deaths = c->p->remote->change_deaths;
+    uint32_t deaths = remote->change_deaths;
     struct gq_swap_times times;
-    for (uint32_t now; status == GQ_OK && (now = gq_remote_deaths(c->p->remote)) != deaths; deaths = now)
-        status = gq_remote_use(c->p->remote, &c->code->image, change, &times);
-    return status;
+    for (uint32_t now; status == GQ_OK && (now = gq_remote_deaths(remote)) != deaths; deaths = now)
+        status = gq_remote_use(remote, &c->code->image, change, &times);
+    if (status != GQ_OK && gq_remote_deaths(remote) == deaths && !gq_remote_expected(remote))
+        gq_remote_replace(remote, "the worker did not take the code that is live");
 }
 
 /* Every message accepted from here on is the new version's. */
@@ -374,7 +377,7 @@ gq_status gq_change_switch(struct gq_change *c)
     if (status == GQ_OK) {
         const uint32_t lanes = gq_change_note_switch(c, generation, until);
         gq_versions_went_live(p->versions, c->stage, c->code, until, lanes);
-        (void)make_sure(c, &change); /* if not even this serves, whoever takes results hears of it */
+        make_sure(c, &change); /* if not even this serves, whoever takes results hears of it */
         gq_change_prune(p, c->stage);
         return GQ_OK;
     }

@@ -148,6 +148,8 @@ gq_status gq_remote_use(struct gq_remote *remote, const struct gq_image *image, 
                         struct gq_swap_times *times);
 /* A version that is not live is no longer wanted, if the worker has it. */
 gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t version);
+/* Ends it, as gq_remote_kill, and returns when another serves what is live, or nobody does any more. */
+void gq_remote_replace(struct gq_remote *remote, const char *why);
 /* A stop has begun, which may take until then: no request waits for much longer, and a worker that owes an answer by
  * then is ended. */
 void gq_remote_end_by(struct gq_remote *remote, uint64_t deadline_ns);

@@ -136,3 +136,11 @@ gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t v
     const bool gone = status == GQ_ERR_NOT_FOUND || (status == GQ_ERR_DEVICE && gq_remote_was_replaced(remote, deaths));
     return gone ? GQ_OK : status;
 }
+
+void gq_remote_replace(struct gq_remote *remote, const char *why)
+{
+    const uint32_t deaths = gq_remote_deaths(remote);
+    gq_remote_kill(remote, why);
+    (void)gq_remote_explain_death(remote, GQ_OK, deaths);
+    (void)gq_remote_was_replaced(remote, deaths);
+}

@@ -1,6 +1,7 @@
 /* A worker answers that it serves new code, and dies before the host has noted that; so the one which takes over has
- * the code before. The swap that said the new code was live sees to it that it is. So it does when that worker was to
- * take over, was given the new code before it served, and could not start.
+ * the code before. The swap that said the new code was live sees to it that it is, also where that worker refuses it
+ * and lives. So it does when that worker was to take over, was given the new code before it served, and could not
+ * start.
  *
  * The moment is made by standing between the answer and the note, and around the change's turn (--wrap).
  */
@@ -19,6 +20,8 @@ static char folder[64];
 static gq_pipeline *strike; /* NULL: let it be */
 static gq_pipeline *starve; /* atomic; who is given code in a change's turn has no memory for threads; NULL: nobody */
 static uint32_t starved;    /* atomic */
+static bool refuse;         /* who took over refuses what it is asked once more */
+static uint32_t refused;
 
 void __real_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
                                   const uint64_t *until, uint32_t lanes);
@@ -50,10 +53,25 @@ void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, 
         while (restarts_of(strike) == before)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     }
+    refused += refuse;
     const gq_pipeline *starving = __atomic_load_n(&starve, __ATOMIC_ACQUIRE);
     while (starving && is_away(starving->remote))
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     __real_gq_versions_went_live(versions, stage, code, until, lanes);
+}
+
+gq_status __real_gq_remote_use(struct gq_remote *remote, const struct gq_image *image,
+                               const struct gq_remote_change *change, struct gq_swap_times *times);
+gq_status __wrap_gq_remote_use(struct gq_remote *remote, const struct gq_image *image,
+                               const struct gq_remote_change *change, struct gq_swap_times *times);
+
+gq_status __wrap_gq_remote_use(struct gq_remote *remote, const struct gq_image *image,
+                               const struct gq_remote_change *change, struct gq_swap_times *times)
+{
+    if (!refuse || refused == 0)
+        return __real_gq_remote_use(remote, image, change, times);
+    refuse = false;
+    return gq_error_set(GQ_ERR_NO_MEMORY, "there is no memory for it");
 }
 
 void __real_gq_remote_give_turn(struct gq_remote *remote);
@@ -120,13 +138,17 @@ int main(void)
         swap_to(p, i % 2);
         expect_tag(gq_queue(p), i, i % 2);
     }
+    refuse = true;
+    swap_to(p, (ROUNDS + 1) % 2);
+    REQUIRE(refused == 1 && !refuse, "nobody was asked once more");
     strike = NULL;
+    expect_tag(gq_queue(p), ROUNDS + 1, (ROUNDS + 1) % 2);
     __atomic_store_n(&starve, p, __ATOMIC_RELEASE);
     kill(fault_find("worker", 0), SIGKILL);
     while (!is_away(p->remote))
         usleep(1000);
-    swap_to(p, (ROUNDS + 1) % 2);
-    expect_tag(gq_queue(p), ROUNDS + 1, (ROUNDS + 1) % 2);
+    swap_to(p, ROUNDS % 2);
+    expect_tag(gq_queue(p), ROUNDS + 2, ROUNDS % 2);
     REQUIRE(__atomic_load_n(&starved, __ATOMIC_ACQUIRE) > 1, "it could start");
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
