@@ -58,15 +58,15 @@ static struct gq_code *version_that_serves(struct gq_pipeline *p, uint32_t stage
     return best ? best : version_before(p, stage);
 }
 
-/* While a change waits for its turn: the message can wait for that, which may be the repair, unless other code that did
- * serve cannot serve it either. Where the code is changed all the time, each version is new when it meets it. */
+/* While a change waits for its turn: the message can wait for that, which may be the repair, unless other code cannot
+ * serve it either. Where the code is changed all the time, each version is new when it meets it. */
 static enum gq_fall doubt(struct gq_trial *trial, const struct gq_suspect *suspect)
 {
     const struct gq_code *other = version_that_serves(trial->p, suspect->stage);
     bool well;
-    if (!other)
-        return GQ_FALL_NONE;
-    return try_with(trial, suspect, other, &well) == GQ_VERDICT_NONE || well ? GQ_FALL_UNSURE : GQ_FALL_NONE;
+    if (!other || try_with(trial, suspect, other, &well) == GQ_VERDICT_NONE)
+        return GQ_FALL_UNSURE;
+    return well ? GQ_FALL_UNSURE : GQ_FALL_NONE;
 }
 
 static void make_live(struct gq_pipeline *p, uint32_t stage, struct gq_code *code)

@@ -14,8 +14,7 @@ enum gq_fall {
 
 /* The message ends its worker whenever it is tried. Is that rather the fault of the stage's code, which is live and has
  * no good result yet, when the version before it serves the message? While a change waits for its turn nobody goes
- * back, and it is the message's if other code that has served cannot serve it either. For the supervisor, while there
- * is no worker. */
+ * back, and it is the message's if other code cannot serve it either. For the supervisor, while there is no worker. */
 enum gq_fall gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said);
 
 #endif

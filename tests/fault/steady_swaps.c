@@ -11,8 +11,7 @@
 #define ALL_S 100u
 #define TAGS 4u
 #define ROUNDS 80u
-#define RESTARTS_MOST 8u /* of a round: one, and one more for each that met a change which was not ready for its turn \
-                          */
+#define RESTARTS_MOST 8u /* of a round: one, and one for each change that was not ready for its turn */
 
 static char folder[64];
 static bool stop; /* atomic */
