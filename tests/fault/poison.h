@@ -189,17 +189,10 @@ static inline uint32_t poison_answer_to(const uint8_t *message, uint32_t len, ui
 static inline bool poison_answers(const uint8_t *bytes, uint32_t len, const struct poison_message *m, uint64_t key,
                                   uint32_t *tag)
 {
-    uint8_t sent[POISON_SLOT_BYTES];
+    uint8_t sent[POISON_SLOT_BYTES], made[POISON_SLOT_BYTES];
     const uint32_t sent_len = poison_fill(sent, m, key);
-    const uint64_t number = ~m->number;
-    memcpy(sent, &number, sizeof number);
     *tag = len ? bytes[len - 1] : 0;
-    if (len != sent_len + 1 || memcmp(bytes, sent, sizeof *m) != 0)
-        return false;
-    for (uint32_t i = sizeof *m; i < sent_len; i++)
-        if (bytes[i] != (uint8_t)(sent[i] * (2 * *tag + 1) + *tag))
-            return false;
-    return true;
+    return len + POISON_MARKS == poison_answer_to(sent, sent_len, *tag, made) && memcmp(bytes, made, len) == 0;
 }
 
 #endif
