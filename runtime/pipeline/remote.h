@@ -84,8 +84,7 @@ gq_status gq_remote_begin(struct gq_remote *remote, struct gq_process ready);
 void gq_remote_count_restart(struct gq_remote *remote);
 /* For the keeper: is a change under way, of which a worker may have ended that met no message? */
 bool gq_remote_is_changing(struct gq_remote *remote);
-/* For the keeper, before it is ready to serve: does it wait for its turn? Then its thread does nothing until it has it.
- */
+/* For the keeper, before it is ready to serve: does it wait for its turn? Its thread does nothing until it has it. */
 bool gq_remote_change_waits(struct gq_remote *remote);
 /* For the keeper, when it is ready to serve: a change that was asked for comes first, and is over when this returns. */
 void gq_remote_give_turn(struct gq_remote *remote);

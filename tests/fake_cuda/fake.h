@@ -1,9 +1,9 @@
 /* fake.h - a libcuda.so.1 without a GPU: "device memory" is host memory, and a grid is a thread that plays the ring
  * protocol as echo (or, for a source's image, counts; or as the plugin of tests/fault/poison.h whose tag its image
- * names). What a real driver was measured to do next to a persistent
- * kernel it does too: what loads or frees waits for running grids, here with a deadline, and so does the first launch
- * of a function, for it may need more memory for its stacks than any before; after a fault every call returns the same
- * error. nvml.c is a libnvidia-ml.so.1 that goes with it, and reads the same script.
+ * names). What a real driver was measured to do next to a persistent kernel it does too: what loads or frees waits for
+ * running grids, here with a deadline, and so does the first launch of a function, for it may need more memory for its
+ * stacks than any before; after a fault every call returns the same error. nvml.c is a libnvidia-ml.so.1 that goes with
+ * it, and reads the same script.
  *
  * $GPUQ_FAKE_CUDA is a script of words:
  *   devices=N sms=N                how many devices, and multiprocessors of each; 1 and 4 without
@@ -91,12 +91,12 @@ struct gq_cu_stream_s {
     bool swallowed;           /* atomic: work that the device will never do */
 };
 bool fake_stream_busy(const struct gq_cu_stream_s *stream);
-/* `percent`: how its function divides a multiprocessor's memory. Blocks of grids that divide it otherwise start only
- * where none of this one's are. */
 struct fake_code {
     uint32_t kind; /* GQ_IMAGE_... */
     int tag;       /* of tests/fault/poison.h; -1: it is none of those plugins */
 };
+/* `percent`: how its function divides a multiprocessor's memory. Blocks of grids that divide it otherwise start only
+ * where none of this one's are. */
 int fake_grid_start(gq_cu_stream stream, const struct gq_grid *grid, struct fake_code code, uint32_t blocks,
                     uint32_t threads, int percent);
 /* Waits until no grid runs. A real driver would wait for ever: past a deadline this complains. */
