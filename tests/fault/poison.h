@@ -15,8 +15,8 @@
 #include "stress/require.h"
 
 #define POISON_SLOT_BYTES 64u
-#define POISON_BYTES_MAX (POISON_SLOT_BYTES - 27u)
-#define POISON_MARKS 2u     /* bytes behind the result of a plugin for any backend */
+#define POISON_MARKS 14u /* bytes behind the result of a plugin for any backend */
+#define POISON_BYTES_MAX (POISON_SLOT_BYTES - 25u - POISON_MARKS)
 #define POISON_TAG_BAD 200u /* the code with it ends the worker with every message */
 
 /* What a message does to its worker. */
@@ -117,13 +117,35 @@ static inline void poison_write_plugin(const char *folder, const char *name, uin
     REQUIRE(fclose(file) == 0, "%s", file_name);
 }
 
-/* Where the result came from, behind it: the tag once more, as the code's data have it, and the multiprocessor. */
+/* Where the result came from, behind it: the tag once more, as the code's data have it, the multiprocessor, four bytes
+ * of the launch's number and eight of the device's clock, in ns. On a CPU these are 0. */
 static const char poison_marks[] =
     "#ifdef __CUDA_ARCH__\n"
-    "__device__ uint32_t here() { uint32_t sm; asm(\"mov.u32 %0, %%smid;\" : \"=r\"(sm)); return sm; }\n"
-    "#else\n__device__ uint32_t here() { return 0; }\n#endif\n"
+    "#define SPECIAL(name) asm volatile(\"mov.u64 %0, %%\" name \";\" : \"=l\"(n))\n"
+    "#else\n#define SPECIAL(name) (void)0\n#endif\n"
+    "__device__ uint64_t launch_number() { uint64_t n = 0; SPECIAL(\"gridid\"); return n; }\n"
+    "__device__ uint64_t device_ns() { uint64_t n = 0; SPECIAL(\"globaltimer\"); return n; }\n"
+    "__device__ uint32_t processor()\n{\n    uint32_t n = 0;\n"
+    "#ifdef __CUDA_ARCH__\n    asm(\"mov.u32 %0, %%smid;\" : \"=r\"(n));\n#endif\n    return n;\n}\n"
+    "__device__ void put(uint8_t *to, int bytes, uint64_t n)\n{\n"
+    "    for (int i = 0; i < bytes; i++, n >>= 8)\n        to[i] = (uint8_t)n;\n}\n"
     "__device__ void mark(uint8_t *to)\n{\n"
-    "    to[0] = (uint8_t)*(volatile int *)&POISON_TAG;\n    to[1] = (uint8_t)here();\n}\n";
+    "    to[0] = (uint8_t)*(volatile int *)&POISON_TAG;\n    to[1] = (uint8_t)processor();\n"
+    "    put(to + 2, 4, launch_number());\n    put(to + 6, 8, device_ns());\n}\n";
+
+struct poison_marks {
+    uint8_t tag, sm;
+    uint32_t launch;
+    uint64_t ns;
+};
+
+static inline struct poison_marks poison_read_marks(const uint8_t *bytes)
+{
+    struct poison_marks m = {.tag = bytes[0], .sm = bytes[1]};
+    memcpy(&m.launch, bytes + 2, sizeof m.launch);
+    memcpy(&m.ns, bytes + 6, sizeof m.ns);
+    return m;
+}
 
 /* NAME.cu for any backend: of what a message may do it knows POISON_SEGV, POISON_ABORT, which is a trap, and
  * POISON_HANG. */
@@ -180,8 +202,8 @@ static inline uint32_t poison_answer_to(const uint8_t *message, uint32_t len, ui
     memcpy(to, &m, sizeof m);
     for (uint32_t i = sizeof m; i < len; i++)
         to[i] = (uint8_t)(message[i] * (2 * tag + 1) + tag);
+    memset(to + len, 0, 1 + POISON_MARKS);
     to[len] = to[len + 1] = (uint8_t)tag;
-    to[len + 2] = 0;
     return len + 1 + POISON_MARKS;
 }
 

@@ -56,6 +56,8 @@ struct soak_lane {
     uint32_t seen, settling; /* faults: whose `sight` that is; whose end it heard of, */
     uint64_t settled_from;   /* when it had sent so many */
     struct soak_sight sight;
+    uint64_t right;         /* atomic: answers since the first wrong one of any lane */
+    uint64_t right_ns;      /* the device's clock at the newest right answer */
     struct soak_sight told; /* of the fault `over` */
     uint32_t over;          /* atomic: the fault after which this lane has had a result of a message sent after it */
     struct soak_flight flight[SOAK_CAPACITY];
@@ -73,7 +75,8 @@ struct soak {
     uint32_t begun, done; /* atomic: changes that were asked for, and that were answered */
     uint32_t least, most; /* atomic: generations that a new message's result has at least, that any has at most */
     struct soak_change change[SOAK_CHANGES];
-    uint8_t code[2 * SOAK_CHANGES]; /* atomic: by generation, the tag of its code with one added; 0: nobody knows */
+    uint8_t code[2 * SOAK_CHANGES];    /* atomic: by generation, the tag of its code with one added; 0: nobody knows */
+    uint32_t launch[2 * SOAK_CHANGES]; /* atomic: by generation, the launch on a device that answered last */
     uint64_t swaps, uses, rollbacks, refused;
     uint32_t told_rolled_back; /* atomic: notes of code that the pipeline went back from */
 };
@@ -91,10 +94,18 @@ static inline bool soak_is_code(struct soak *s, uint32_t generation, uint32_t ta
 /* --- what happened (soak_log.c) ----------------------------------------------------------------------------------- */
 
 void soak_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* An answer by code that cannot have been live, or not with these data. More are waited for before the test fails. */
-void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag,
-                       const uint8_t marks[POISON_MARKS]);
-void soak_answer_right(const struct soak_lane *l);
+
+/* An answer, with what is known of its message. */
+struct soak_answer {
+    uint64_t ns, number; /* when it was taken */
+    uint32_t lane, tag, generation;
+    struct poison_marks marks;
+    struct soak_flight flight;
+};
+
+/* One by code that cannot have been live, or not with these data. More are waited for before the test fails. */
+void soak_answer_wrong(const struct soak_answer *a);
+void soak_answer_right(struct soak_lane *l, const struct soak_answer *a);
 /* Fails some time after the first wrong answer; if it is the `last` time that it is asked, in any case. And as soon as
  * the pipeline went back from code by itself: there is none that ends every worker. */
 void soak_require_right(const struct soak *s, bool last);

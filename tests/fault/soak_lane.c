@@ -47,19 +47,19 @@ static void send_some(struct soak_lane *l)
 /* --- checking -------------------------------------------------------------------------------------------------------
  */
 
-/* Behind the death of a worker generations may fall, so they are compared among messages that no fault came between. */
-static void check_generation(struct soak_lane *l, const struct soak_flight *f, uint32_t generation)
+/* Behind the death of a worker generations may fall, so they are compared among messages that no fault came between.
+ * False: no code with it may have answered. */
+static bool check_generation(struct soak_lane *l, const struct soak_flight *f, uint32_t generation)
 {
-    const uint32_t most = __atomic_load_n(&l->s->most, __ATOMIC_ACQUIRE);
-    REQUIRE(generation >= f->generation && generation <= most,
-            "lane %u, message %" PRIu64 ": generation %u, and it is one from %u to %u", l->number, l->checked,
-            generation, f->generation, most);
+    if (generation < f->generation || generation > __atomic_load_n(&l->s->most, __ATOMIC_ACQUIRE))
+        return false;
     if (f->calm != __atomic_load_n(&l->s->fault, __ATOMIC_ACQUIRE))
-        return;
+        return true;
     REQUIRE(l->calm != f->calm || generation >= l->newest, "lane %u, message %" PRIu64 ": generation %u after %u",
             l->number, l->checked, generation, l->newest);
     l->calm = f->calm;
     l->newest = generation;
+    return true;
 }
 
 /* Code that was live when the message was sent, or that a change since then tried. */
@@ -75,18 +75,24 @@ static bool may_answer(const struct soak *s, uint32_t change, uint32_t tag)
 }
 
 static void check_bytes(struct soak_lane *l, const struct soak_flight *f, const struct poison_message *m,
-                        const QResult *r)
+                        const QResult *r, bool due)
 {
     const uint64_t key = poison_key(l->s->seed, l->number, l->checked);
     uint32_t tag = 0;
     REQUIRE(r->len > POISON_MARKS && poison_answers(r->data, r->len - POISON_MARKS, m, key, &tag),
-            "lane %u: message %" PRIu64 " has another's result, or a part: %u bytes", l->number, l->checked, r->len);
-    const uint8_t *marks = (const uint8_t *)r->data + r->len - POISON_MARKS;
-    if (marks[0] != tag || !may_answer(l->s, f->change, tag) || !soak_is_code(l->s, r->generation, tag)) {
-        soak_answer_wrong(l, f, r->generation, tag, marks);
-        return;
-    }
-    soak_answer_right(l);
+            "lane %u: message %" PRIu64 " has another's result, or a part: %u bytes, of generation %u", l->number,
+            l->checked, r->len, r->generation);
+    const struct soak_answer a = {gq_clock_ns(),
+                                  l->checked,
+                                  l->number,
+                                  tag,
+                                  r->generation,
+                                  poison_read_marks((const uint8_t *)r->data + r->len - POISON_MARKS),
+                                  *f};
+    if (!due || a.marks.tag != tag || !may_answer(l->s, f->change, tag) || !soak_is_code(l->s, r->generation, tag))
+        soak_answer_wrong(&a);
+    else
+        soak_answer_right(l, &a);
 }
 
 /* Of one that never ended there is no signal, exit code or error. A device may report a trap, and a sanitizer end its
@@ -113,13 +119,14 @@ static void check(struct soak_lane *l, const QResult *r)
     const struct poison_message m = poison_message_of(l->number, number, f.kind);
     REQUIRE((r->msg_id & 0x00ffffffffffffffu) == number + 1 && number < l->sent,
             "lane %u: id %" PRIx64 " came for message %" PRIu64 " of %" PRIu64, l->number, r->msg_id, number, l->sent);
-    check_generation(l, &f, r->generation);
+    const bool due = check_generation(l, &f, r->generation);
     if (r->status == Q_RESULT_FAULTED) {
+        REQUIRE(due, "lane %u: message %" PRIu64 " is given up by generation %u", l->number, number, r->generation);
         check_given_up(l, &f, r);
     } else {
         REQUIRE(r->status == Q_RESULT_OK && f.kind == POISON_NONE, "lane %u: message %" PRIu64 " (%s) has status %u",
                 l->number, number, poison_name[f.kind], r->status);
-        check_bytes(l, &f, &m, r);
+        check_bytes(l, &f, &m, r, due);
     }
     __atomic_store_n(&l->checked, number + 1, __ATOMIC_RELAXED);
 }

@@ -9,13 +9,6 @@
 #define WRONG_SHOWN 24u
 #define WRONG_NS 300000000u /* how long wrong answers are counted, from the first one on */
 
-struct wrong_answer {
-    uint64_t ns, number;
-    uint32_t lane, tag, generation;
-    uint8_t marks[POISON_MARKS];
-    struct soak_flight flight;
-};
-
 static struct {
     pthread_mutex_t lock;
     uint32_t events;
@@ -24,9 +17,10 @@ static struct {
         char text[200];
     } event[EVENTS];
     uint64_t first_ns; /* atomic: of wrong answers; 0: there was none */
-    uint64_t wrong, right[SOAK_LANES_MAX];
-    struct wrong_answer answer[WRONG_SHOWN];
-} told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    uint64_t wrong;
+    struct soak_answer answer[WRONG_SHOWN];
+    int64_t ahead_ns; /* atomic: of the device's clock, so much is the host's ahead, at most; INT64_MAX: not known */
+} told = {.lock = PTHREAD_MUTEX_INITIALIZER, .ahead_ns = INT64_MAX};
 
 void soak_tell(const char *format, ...)
 {
@@ -42,21 +36,39 @@ void soak_tell(const char *format, ...)
 
 static double ms_from(uint64_t zero_ns, uint64_t ns) { return ((double)ns - (double)zero_ns) * 1e-6; }
 
+/* Of the device's clock. */
+static double ms_of_device(uint64_t ns) { return ms_from(told.first_ns, ns + (uint64_t)told.ahead_ns); }
+
+/* That answered with the generation, as far as is known. */
+static uint32_t launch_of(const struct soak *s, uint32_t generation)
+{
+    return generation < 2 * SOAK_CHANGES ? __atomic_load_n(&s->launch[generation], __ATOMIC_RELAXED) : 0;
+}
+
+static void print_answer(const struct soak *s, const struct soak_answer *a)
+{
+    const struct soak_flight *f = &a->flight;
+    fprintf(stderr,
+            "%10.3f  lane %u, message %" PRIu64
+            ": code %u with the data of code %u, generation %u, on SM %u, by launch "
+            "%u, made at %.3f\n",
+            ms_from(told.first_ns, a->ns), a->lane, a->number, a->tag, a->marks.tag, a->generation, a->marks.sm,
+            a->marks.launch, ms_of_device(a->marks.ns));
+    fprintf(stderr,
+            "            it was sent after change %u, when code %u was live, and due from generation %u; launch %u is "
+            "known by generation %u, launch %u by %u\n",
+            f->change, s->change[f->change].live, f->generation, launch_of(s, f->generation), f->generation,
+            launch_of(s, a->generation), a->generation);
+}
+
 static void print_wrong(const struct soak *s)
 {
     fprintf(stderr, "wrong answers, the first of %" PRIu64 ":\n", told.wrong);
-    for (uint32_t i = 0; i < told.wrong && i < WRONG_SHOWN; i++) {
-        const struct wrong_answer *a = &told.answer[i];
-        fprintf(stderr,
-                "%10.3f  lane %u, message %" PRIu64
-                ": code %u with the data of code %u, generation %u, on SM %u; it was "
-                "sent after change %u, after which code %u was live, and due from generation %u\n",
-                ms_from(told.first_ns, a->ns), a->lane, a->number, a->tag, a->marks[0], a->generation, a->marks[1],
-                a->flight.change, s->change[a->flight.change].live, a->flight.generation);
-    }
+    for (uint32_t i = 0; i < told.wrong && i < WRONG_SHOWN; i++)
+        print_answer(s, &told.answer[i]);
     for (uint32_t i = 0; i < s->lanes; i++)
-        fprintf(stderr, "lane %u: %" PRIu64 " right answers meanwhile\n", i,
-                __atomic_load_n(&told.right[i], __ATOMIC_RELAXED));
+        fprintf(stderr, "lane %u: %" PRIu64 " right answers since then; before it the last one was made at %.3f\n", i,
+                __atomic_load_n(&s->lane[i].right, __ATOMIC_RELAXED), ms_of_device(s->lane[i].right_ns));
 }
 
 /* With the lock. */
@@ -71,26 +83,28 @@ static void print_all(const struct soak *s)
         print_wrong(s);
 }
 
-void soak_answer_wrong(const struct soak_lane *l, const struct soak_flight *f, uint32_t generation, uint32_t tag,
-                       const uint8_t marks[POISON_MARKS])
+void soak_answer_wrong(const struct soak_answer *a)
 {
-    const uint64_t now = gq_clock_ns();
     pthread_mutex_lock(&told.lock);
     if (!told.first_ns)
-        __atomic_store_n(&told.first_ns, now, __ATOMIC_RELEASE);
-    if (told.wrong < WRONG_SHOWN) {
-        struct wrong_answer *a = &told.answer[told.wrong];
-        *a = (struct wrong_answer){now, l->checked, l->number, tag, generation, {0}, *f};
-        memcpy(a->marks, marks, POISON_MARKS);
-    }
+        __atomic_store_n(&told.first_ns, a->ns, __ATOMIC_RELEASE);
+    if (told.wrong < WRONG_SHOWN)
+        told.answer[told.wrong] = *a;
     told.wrong++;
     pthread_mutex_unlock(&told.lock);
 }
 
-void soak_answer_right(const struct soak_lane *l)
+void soak_answer_right(struct soak_lane *l, const struct soak_answer *a)
 {
-    if (__atomic_load_n(&told.first_ns, __ATOMIC_ACQUIRE))
-        __atomic_fetch_add(&told.right[l->number], 1, __ATOMIC_RELAXED);
+    const int64_t ahead_ns = (int64_t)(a->ns - a->marks.ns);
+    if (__atomic_load_n(&told.first_ns, __ATOMIC_ACQUIRE)) {
+        __atomic_fetch_add(&l->right, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    l->right_ns = a->marks.ns;
+    __atomic_store_n(&l->s->launch[a->generation], a->marks.launch, __ATOMIC_RELAXED);
+    if (ahead_ns < __atomic_load_n(&told.ahead_ns, __ATOMIC_RELAXED))
+        __atomic_store_n(&told.ahead_ns, ahead_ns, __ATOMIC_RELAXED);
 }
 
 void soak_require_right(const struct soak *s, bool last)
