@@ -173,11 +173,13 @@ static gq_status sample(gq_pipeline *p, uint64_t *out, double *seconds)
 /* Between two looks at the counters, the first a moment after the start. */
 static gq_status steady_rate(gq_pipeline *p, double seconds, struct bench_row *row)
 {
-    uint64_t before, after;
-    double from, to;
+    uint64_t before = 0, after = 0;
+    double from = 0, to = 0;
     gq_wait(p, 200); /* it does not end: a timeout is what is wanted */
     gq_status status = sample(p, &before, &from);
-    if (status == GQ_OK && (status = gq_wait(p, (uint32_t)(seconds * 1000))) == GQ_ERR_TIMEOUT)
+    if (status == GQ_OK && (status = gq_wait(p, (uint32_t)(seconds * 1000))) == GQ_OK)
+        status = gq_error_set(GQ_ERR_INTERNAL, "bench: the source plugin has come to an end");
+    else if (status == GQ_ERR_TIMEOUT)
         status = sample(p, &after, &to);
     if (status == GQ_OK)
         row->rate_per_s = (double)(after - before) / (to - from);
