@@ -205,7 +205,9 @@ struct gq_lane_ending {
 /* Gives the lane a fresh egress, in which what was finished is finished still, and so are messages of `endings`, if
  * they are the lane's. What was handed out stays where it is. `range` is what the next worker is told.
  *
- * Whatever came by express is in its slot then, with a descriptor. What had come only in part has not ended.
+ * Whatever came by express is in its slot then, with a descriptor. What had come only in part has not ended. `mixed` is
+ * behind all that have ended, and at the first other one whose own descriptor is not there yet: its producer is about
+ * to write it.
  *
  * A counted lane goes on behind what was taken of it: `first` is that number, and the fresh counts are those taken with
  * it. Messages behind it are made again, but for those that were given up (GQ_RESULT_FAULTED), by `endings` or in a
@@ -217,8 +219,8 @@ gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endin
 /* Is there a good result of this generation, or a later one, that is not released? In a counted lane: that was not
  * taken, and will count as one of it. */
 bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation);
-/* Was the message accepted, and has it not ended? Any id. In a counted lane it has ended when it was counted or failed.
- */
+/* Can a worker have met the message, and has it not ended? Any id. In a counted lane it has ended when it was counted
+ * or failed. */
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id);
 
 /* A lane's messages for a worker that serves some of them: the lane's ingress, and an egress of its own. */

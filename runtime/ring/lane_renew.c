@@ -15,14 +15,22 @@ static uint32_t bytes_of(const struct gq_lane_view *view, uint64_t meta, uint32_
     return gq_meta_status(meta) == GQ_RESULT_OK && len <= view->slot_bytes ? len : 0;
 }
 
-/* The words of a dead worker are read once, and checked by who takes the result. */
-static void copy_finished(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
+/* The words of a dead worker are read once, and checked by who takes the result. Has it finished? */
+static bool copy_finished(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
     struct gq_lane_result r;
     if (!gq_lane_ready(lane, seq, &r))
-        return;
+        return false;
     memcpy(gq_slot_out(to, seq), r.data, bytes_of(to, r.meta, r.len));
     gq_slot_finish(to, seq, r.len, r.meta);
+    return true;
+}
+
+/* Is the descriptor there? A producer raises `submitted` before, and may lose its processor in between. */
+static bool is_published(const struct gq_lane *lane, uint64_t seq)
+{
+    uint32_t len;
+    return lane->generated || gq_slot_acquire(&lane->view, seq, &len); /* A1 pairs R1 */
 }
 
 static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *ending,
@@ -43,9 +51,9 @@ static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to
 static void renew_results(struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *endings,
                           uint32_t count, struct gq_lane_range *range)
 {
-    range->mixed = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
-    for (uint64_t seq = range->first; seq < range->mixed; seq++)
-        copy_finished(lane, to, seq);
+    const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+    while (range->mixed < end && (copy_finished(lane, to, range->mixed) || is_published(lane, range->mixed)))
+        range->mixed++; /* it looks at no descriptor of these: one that is not there would be a message without bytes */
     for (uint32_t i = 0; i < count; i++)
         put_ending(lane, to, &endings[i], range);
 }
@@ -149,7 +157,8 @@ bool gq_lane_is_open(struct gq_lane *lane, uint64_t id)
     const uint64_t seq = gq_id_seq(id);
     pthread_mutex_lock(&lane->lock);
     const bool open = gq_id_lane(id) == lane->view.lane && seq >= lane->released &&
-                      seq < __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) && !has_ended(lane, seq);
+                      seq < __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE) && is_published(lane, seq) &&
+                      !has_ended(lane, seq);
     pthread_mutex_unlock(&lane->lock);
     return open;
 }

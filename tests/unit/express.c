@@ -311,6 +311,26 @@ START_TEST(an_answer_that_came_by_express_is_in_its_slot_for_the_next_worker)
 }
 END_TEST
 
+/* It was written into its line, and its producer has not written the descriptor yet. */
+START_TEST(an_answer_may_come_before_its_message_has_a_descriptor)
+{
+    uint8_t got[SLOT_BYTES];
+    size_t back;
+    for (uint32_t i = 0; i < 3; i++)
+        put(noise(i), 64);
+    uint64_t *const words = lane->view.in_desc, word = words[1];
+    words[0] = words[1] = 0;
+    answer(0, GQ_RESULT_OK, 9, noise(10), 0);
+    ck_assert(!is_open(1) && is_open(2));
+    const struct gq_lane_range range = renew(lane, NULL, 0);
+    ck_assert(range.first == 0 && range.mixed == 1);
+    ck_assert(lies_in_slot(0, GQ_RESULT_OK, 9, noise(10)));
+    ck_assert_int_eq(fetch(0, got, &back), GQ_OK);
+    words[1] = word;
+    ck_assert(is_open(1));
+}
+END_TEST
+
 START_TEST(half_an_answer_is_none_for_the_next_worker)
 {
     struct gq_lane_result r[8];
@@ -431,6 +451,7 @@ int main(void)
                                   a_length_beyond_the_line_is_no_read_beyond_it,
                                   an_old_descriptor_is_never_taken_for_an_answer,
                                   an_answer_that_came_by_express_is_in_its_slot_for_the_next_worker,
+                                  an_answer_may_come_before_its_message_has_a_descriptor,
                                   half_an_answer_is_none_for_the_next_worker,
                                   an_answer_that_is_held_stays_where_it_is_when_another_worker_takes_over,
                                   a_lane_of_fewer_slots_than_lines_goes_on_too,

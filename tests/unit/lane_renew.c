@@ -85,6 +85,35 @@ START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
 }
 END_TEST
 
+/* As the lane is when its producer has raised `submitted` and not written the descriptor; returns that. */
+static uint64_t hide(uint64_t seq)
+{
+    uint64_t *word = &lane->view.in_desc[gq_slot_index(&lane->view, seq)], was = *word;
+    *word = 0;
+    return was;
+}
+
+START_TEST(a_message_that_is_about_to_be_published_is_served_like_any_behind_the_renewal)
+{
+    struct gq_lane_result r[CAPACITY];
+    uint8_t bytes[] = "elsewhere";
+    const struct gq_lane_ending early = {.id = gq_slot_id(0, 2), .meta = gq_meta(2, 0, GQ_RESULT_OK, 0), .data = bytes};
+    put(4); /* two, then two whose producer has written the last one's descriptor */
+    work(0, GQ_RESULT_OK);
+    const uint64_t word = hide(2);
+    ck_assert(gq_lane_is_open(lane, gq_slot_id(0, 1)) && !gq_lane_is_open(lane, gq_slot_id(0, 2)));
+    const struct gq_lane_range range = renew(lane, &early, 1);
+    ck_assert(range.first == 0 && range.mixed == 2);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 1);
+    lane->view.in_desc[2] = word;
+    ck_assert(gq_lane_is_open(lane, gq_slot_id(0, 2)) && gq_lane_is_open(lane, gq_slot_id(0, 3)));
+    for (uint64_t seq = 1; seq < 4; seq++)
+        work(seq, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 3);
+    ck_assert(word_of(&r[0]) == 1 && word_of(&r[1]) == 2 && word_of(&r[2]) == 3);
+}
+END_TEST
+
 START_TEST(what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched)
 {
     struct gq_lane_result r[CAPACITY];
@@ -382,6 +411,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {what_was_finished_is_finished_and_what_is_held_stays_where_it_is,
+                                  a_message_that_is_about_to_be_published_is_served_like_any_behind_the_renewal,
                                   what_was_tried_elsewhere_has_its_end_and_nothing_else_is_touched,
                                   a_window_is_open_for_its_set_alone,
                                   what_ends_in_a_window_is_an_ending_with_its_bytes,
