@@ -33,6 +33,14 @@ static void want_turn(struct gq_remote *remote)
     pthread_mutex_unlock(&remote->lock);
 }
 
+static bool has_failed(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    const bool failed = remote->turn_failed;
+    pthread_mutex_unlock(&remote->lock);
+    return failed;
+}
+
 /* Returns whether a worker ended over it. */
 static bool end_turn(struct gq_remote *remote)
 {
@@ -85,8 +93,7 @@ static gq_status ask_twice(struct gq_remote *remote, gq_attempt *attempt, const 
     want_turn(remote);
     uint32_t deaths = gq_remote_deaths(remote);
     gq_status status = attempt(remote, image, change, times);
-    if (status == GQ_ERR_DEVICE && !change->migrates && !remote->turn_failed &&
-        gq_remote_was_replaced(remote, deaths)) {
+    if (status == GQ_ERR_DEVICE && !change->migrates && !has_failed(remote) && gq_remote_was_replaced(remote, deaths)) {
         deaths = gq_remote_deaths(remote);
         status = attempt(remote, image, change, times);
     }
