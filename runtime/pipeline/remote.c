@@ -92,13 +92,18 @@ gq_status gq_remote_explain_death(struct gq_remote *remote, gq_status status, ui
     return known == GQ_OK ? status : known;
 }
 
+void gq_remote_await_worker(struct gq_remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    wait_for_worker(remote);
+    pthread_mutex_unlock(&remote->lock);
+}
+
 bool gq_remote_was_replaced(struct gq_remote *remote, uint32_t deaths)
 {
     if (gq_remote_deaths(remote) == deaths)
         return false;
-    pthread_mutex_lock(&remote->lock);
-    wait_for_worker(remote);
-    pthread_mutex_unlock(&remote->lock);
+    gq_remote_await_worker(remote);
     return !gq_link_dead(&remote->link);
 }
 

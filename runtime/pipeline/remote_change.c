@@ -147,6 +147,7 @@ gq_status gq_remote_discard(struct gq_remote *remote, uint32_t stage, uint32_t v
 void gq_remote_replace(struct gq_remote *remote, const char *why)
 {
     const uint32_t deaths = gq_remote_deaths(remote);
+    gq_remote_await_worker(remote); /* one that is yet to serve is not killed */
     gq_remote_kill(remote, why);
     (void)gq_remote_explain_death(remote, GQ_OK, deaths);
     (void)gq_remote_was_replaced(remote, deaths);
