@@ -2,10 +2,8 @@
  * compiles for. Where one of them changes, nothing that was kept before counts. */
 #include "build/cache.h"
 #include "build/embedded.h"
+#include "build_support.h"
 #include "unit.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 static unsigned char header[] = "#define ANSWER 42\n";
 static unsigned char template_[] = "void gq_entry();\n";
@@ -16,33 +14,22 @@ const struct gq_embedded gq_embedded[] = {
 };
 const size_t gq_embedded_count = sizeof gq_embedded / sizeof gq_embedded[0];
 
-static char program[] = "/tmp/gpuq-compiler-XXXXXX", first[GQ_DIGEST_HEX];
+static const char compiler[] = "compiler";
+static char first[GQ_DIGEST_HEX];
 
 static void make_key(uint32_t arch, char key[static GQ_DIGEST_HEX])
 {
     struct gq_digest d;
-    gq_cache_key_start(&d, program, arch);
+    gq_cache_key_start(&d, in_folder(compiler), arch);
     gq_digest_finish(&d, key);
-}
-
-static void write_program(const char *text)
-{
-    FILE *file = fopen(program, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_ge(fputs(text, file), 0);
-    ck_assert_int_eq(fclose(file), 0);
 }
 
 static void set_up(void)
 {
-    const int fd = mkstemp(program);
-    ck_assert_int_ge(fd, 0);
-    close(fd);
-    write_program("one");
+    make_test_folder();
+    write_file(compiler, "one");
     make_key(90, first);
 }
-
-static void tear_down(void) { unlink(program); }
 
 static void assert_other(uint32_t arch)
 {
@@ -75,7 +62,7 @@ END_TEST
 
 START_TEST(the_compiler_changes)
 {
-    write_program("two, of another length");
+    write_file(compiler, "two, of another length");
     assert_other(90);
 }
 END_TEST
@@ -87,5 +74,5 @@ int main(void)
 {
     const TTest *const tests[] = {nothing_changes, a_header_changes, the_template_changes, the_compiler_changes,
                                   it_compiles_for_another_device};
-    return unit_run("cache_key", tests, sizeof tests / sizeof tests[0], set_up, tear_down);
+    return unit_run("cache_key", tests, sizeof tests / sizeof tests[0], set_up, remove_test_folder);
 }
