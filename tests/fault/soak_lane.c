@@ -82,13 +82,13 @@ static void check_bytes(struct soak_lane *l, const struct soak_flight *f, const 
     REQUIRE(r->len > POISON_MARKS && poison_answers(r->data, r->len - POISON_MARKS, m, key, &tag),
             "lane %u: message %" PRIu64 " has another's result, or a part: %u bytes, of generation %u", l->number,
             l->checked, r->len, r->generation);
-    const struct soak_answer a = {gq_clock_ns(),
-                                  l->checked,
-                                  l->number,
-                                  tag,
-                                  r->generation,
-                                  poison_read_marks((const uint8_t *)r->data + r->len - POISON_MARKS),
-                                  *f};
+    const struct soak_answer a = {.ns = l->last_ns,
+                                  .number = l->checked,
+                                  .lane = l->number,
+                                  .tag = tag,
+                                  .generation = r->generation,
+                                  .marks = poison_read_marks((const uint8_t *)r->data + r->len - POISON_MARKS),
+                                  .flight = *f};
     if (!due || a.marks.tag != tag || !may_answer(l->s, f->change, tag) || !soak_is_code(l->s, r->generation, tag))
         soak_answer_wrong(&a);
     else
