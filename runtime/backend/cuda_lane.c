@@ -183,12 +183,13 @@ static gq_status bring_words(struct gq_cuda *c, const struct gq_lane_view *v, st
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a lane's words");
     for (uint64_t seq = first; seq < lane->known; seq++) {
         const uint64_t at = gq_slot_index(v, seq);
-        if (gq_slot_ready(v, seq, &len, &meta))
+        if (gq_slot_ready(v, seq, &len, &meta)) {
             s->ended[at / 32] |= 1u << at % 32;
-        else if (!v->in_head->generated && !gq_slot_acquire(v, seq, &len)) /* A1 pairs R1 */
-            return gq_error_set(GQ_ERR_INTERNAL, "message %" PRIu64 " of a lane's range is not there", seq);
-        else if (!v->in_head->generated)
+        } else if (!v->in_head->generated) {
+            if (!gq_slot_acquire(v, seq, &len)) /* A1 pairs R1 */
+                return gq_error_set(GQ_ERR_INTERNAL, "message %" PRIu64 " of a lane's range is not there", seq);
             s->words[at] = len;
+        }
     }
     gq_status status = put(c, (gq_cu_ptr)(uintptr_t)lane->desc, s->words, capacity * sizeof *s->words);
     if (status == GQ_OK)
