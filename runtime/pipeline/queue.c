@@ -61,8 +61,18 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
     }
     queue->lane[index] = *out;
     queue->owned[index] = true;
-    __atomic_store_n(&queue->lane_count, index + 1, __ATOMIC_RELEASE);
+    /* Either who tells all lanes sees this one, or this thread sees what they were told. */
+    __atomic_store_n(&queue->lane_count, index + 1, __ATOMIC_SEQ_CST);
+    gq_lane_expect(*out, __atomic_load_n(&queue->due, __ATOMIC_SEQ_CST));
     return GQ_OK;
+}
+
+void gq_queue_expect(struct gq_queue *queue, uint32_t generation)
+{
+    __atomic_store_n(&queue->due, generation, __ATOMIC_SEQ_CST);
+    const uint32_t lanes = __atomic_load_n(&queue->lane_count, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < lanes; i++)
+        gq_lane_expect(queue->lane[i], generation);
 }
 
 /* A lane without an owner, NULL if there is none. */

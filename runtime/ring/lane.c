@@ -189,8 +189,26 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
         lane->keeper->done(lane->keeper->arg, lane->view.lane, first, count);
 }
 
-/* With the lock: an express answer is copied out. */
-bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+void gq_lane_expect(struct gq_lane *lane, uint32_t generation)
+{
+    pthread_mutex_lock(&lane->lock);
+    if (generation > lane->due) {
+        lane->due = generation;
+        lane->due_from = load(&lane->submitted);
+    }
+    pthread_mutex_unlock(&lane->lock);
+}
+
+/* What a failed or dropped message met may end before the stage that was changed. */
+static bool is_due(struct gq_lane *lane, uint64_t seq, uint64_t meta)
+{
+    if (seq < lane->due_from || gq_meta_generation(meta) >= lane->due || gq_meta_status(meta) != GQ_RESULT_OK)
+        return true;
+    __atomic_store_n(&lane->link->stale, 1, __ATOMIC_RELEASE);
+    return false;
+}
+
+static bool has_result(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
     r->seq = seq;
     r->data = gq_slot_out(&lane->view, seq);
@@ -200,6 +218,12 @@ bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
         return false;
     r->data = gq_express_data(lane->express, seq);
     return true;
+}
+
+/* With the lock: an express answer is copied out. */
+bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+{
+    return has_result(lane, seq, r) && is_due(lane, seq, r->meta);
 }
 
 static bool has_no_bytes(uint32_t status)
@@ -274,13 +298,15 @@ static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, uint32_t max, uint64_t end)
 {
     const struct gq_lane_view view = lane->view;
-    const uint64_t first = lane->seen;
-    const uint32_t most = end - first < max ? (uint32_t)(end - first) : max;
+    const uint64_t first = lane->seen, one_due = first < lane->due_from && lane->due_from < end ? lane->due_from : end;
+    const uint32_t most = one_due - first < max ? (uint32_t)(one_due - first) : max;
+    const uint32_t due = first < lane->due_from ? 0 : lane->due;
     uint32_t n = 0;
     for (struct gq_lane_result *r = results; n < most; r++, n++) {
         uint32_t len;
         uint64_t meta, seq = first + n;
-        if (!gq_slot_ready(&view, seq, &len, &meta) || gq_meta_status(meta) != GQ_RESULT_OK || len > view.slot_bytes)
+        if (!gq_slot_ready(&view, seq, &len, &meta) || gq_meta_status(meta) != GQ_RESULT_OK || len > view.slot_bytes ||
+            gq_meta_generation(meta) < due)
             break;
         *r = (struct gq_lane_result){.seq = seq, .data = gq_slot_out(&view, seq), .meta = meta, .len = len};
         if (lane->fetch_ahead)

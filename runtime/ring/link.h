@@ -30,6 +30,8 @@ struct gq_link {
     uint32_t canary;               /* host side, atomic: of the newest canary, or when the newest worker took over, 0:
                                       neither was; in a lane, results of later generations come one generation after
                                       another, others may come mixed */
+    uint32_t stale;                /* host side, atomic: there is a result by code that had been replaced before its
+                                      message came; it is handed to nobody */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 
