@@ -263,9 +263,12 @@ static gq_status peek(struct gq_user *user, bool own, QResult *results, size_t m
         }
         if (*count || max == 0)
             return GQ_OK;
+        /* What seemed to be there may be nobody's until another worker has made it again. */
+        const bool late =
+            deadline && (gq_clock_past(deadline) || __atomic_load_n(&user->handle->closed, __ATOMIC_ACQUIRE));
         if (timeout_ms && !deadline)
             deadline = gq_clock_deadline(timeout_ms);
-        if (!timeout_ms || (own && !user->lane) ||
+        if (!timeout_ms || late || (own && !user->lane) ||
             !wait_some(user, own ? RESULT_OF_OWN_LANE : RESULT_OF_ANY_LANE, deadline))
             return nothing(user, timeout_ms);
     }
