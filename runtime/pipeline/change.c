@@ -378,7 +378,7 @@ gq_status gq_change_switch(struct gq_change *c)
         const uint32_t lanes = gq_change_note_switch(c, generation, until);
         gq_versions_went_live(p->versions, c->stage, c->code, until, lanes);
         make_sure(c, &change); /* if not even this serves, whoever takes results hears of it */
-        gq_queue_expect(p->queue, generation);
+        gq_queue_expect(p->queue, c->stage, generation);
         gq_change_prune(p, c->stage);
         return GQ_OK;
     }

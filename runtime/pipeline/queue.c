@@ -63,16 +63,17 @@ static gq_status add(struct gq_queue *queue, struct gq_lane_opts *opts, struct g
     queue->owned[index] = true;
     /* Either who tells all lanes sees this one, or this thread sees what they were told. */
     __atomic_store_n(&queue->lane_count, index + 1, __ATOMIC_SEQ_CST);
-    gq_lane_expect(*out, __atomic_load_n(&queue->due, __ATOMIC_SEQ_CST));
+    const uint64_t due = __atomic_load_n(&queue->due, __ATOMIC_SEQ_CST);
+    gq_lane_expect(*out, (uint32_t)(due >> 32), (uint32_t)due);
     return GQ_OK;
 }
 
-void gq_queue_expect(struct gq_queue *queue, uint32_t generation)
+void gq_queue_expect(struct gq_queue *queue, uint32_t stage, uint32_t generation)
 {
-    __atomic_store_n(&queue->due, generation, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&queue->due, (uint64_t)stage << 32 | generation, __ATOMIC_SEQ_CST);
     const uint32_t lanes = __atomic_load_n(&queue->lane_count, __ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < lanes; i++)
-        gq_lane_expect(queue->lane[i], generation);
+        gq_lane_expect(queue->lane[i], stage, generation);
 }
 
 /* A lane without an owner, NULL if there is none. */

@@ -16,7 +16,7 @@ struct gq_queue {
     struct gq_lane *lane[GQ_LANES_MAX];
     bool owned[GQ_LANES_MAX]; /* a living thread produces into it */
     uint32_t lane_count;      /* atomic */
-    uint32_t due;             /* atomic: the generation that all lanes were last told to expect */
+    uint64_t due;             /* atomic: what all lanes were last told to expect: stage << 32 | generation */
     uint32_t turn;            /* lane that gq_queue_take looks at first; a hint */
 };
 
@@ -45,7 +45,7 @@ static inline uint32_t gq_queue_lanes(const struct gq_queue *queue)
     return __atomic_load_n(&queue->lane_count, __ATOMIC_ACQUIRE);
 }
 /* gq_lane_expect() of all lanes, and of those that come. By one thread at a time. */
-void gq_queue_expect(struct gq_queue *queue, uint32_t generation);
+void gq_queue_expect(struct gq_queue *queue, uint32_t stage, uint32_t generation);
 /* The lane of an id, NULL if the queue has none such. */
 struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id);
 

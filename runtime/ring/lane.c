@@ -189,20 +189,26 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
         lane->keeper->done(lane->keeper->arg, lane->view.lane, first, count);
 }
 
-void gq_lane_expect(struct gq_lane *lane, uint32_t generation)
+void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation)
 {
     pthread_mutex_lock(&lane->lock);
     if (generation > lane->due) {
         lane->due = generation;
+        lane->due_stage = stage;
         lane->due_from = load(&lane->submitted);
     }
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* What a failed or dropped message met may end before the stage that was changed. */
+/* The host alone gives messages up, and nobody would find out again without another death. */
+static bool is_given_up(uint64_t meta) { return gq_meta_status(meta) == GQ_RESULT_FAULTED; }
+
+/* A message that was dropped or failed has met no code behind the stage that says so. */
 static bool is_due(struct gq_lane *lane, uint64_t seq, uint64_t meta)
 {
-    if (seq < lane->due_from || gq_meta_generation(meta) >= lane->due || gq_meta_status(meta) != GQ_RESULT_OK)
+    if (seq < lane->due_from || gq_meta_generation(meta) >= lane->due || is_given_up(meta))
+        return true;
+    if (gq_meta_status(meta) != GQ_RESULT_OK && gq_meta_stage(meta) < lane->due_stage)
         return true;
     __atomic_store_n(&lane->link->stale, 1, __ATOMIC_RELEASE);
     return false;

@@ -94,8 +94,8 @@ struct gq_lane {
     uint64_t released; /* atomic: slots of all below are free */
     uint64_t taken;    /* atomic: messages done with, mute ones left out; in any order */
     uint64_t dropped, failed, lost;
-    uint64_t due_from;       /* a good result of a message from here on has at least */
-    uint32_t due;            /* this generation */
+    uint64_t due_from;       /* a result of a message from here on that came as far as */
+    uint32_t due_stage, due; /* this stage has at least this generation */
     uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
     uint8_t *state;          /* per slot, if `marks` is not 0 */
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
@@ -148,9 +148,9 @@ void gq_lane_mute_next(struct gq_lane *lane);
 /* Consumer. Up to `max` results, oldest first, which become seen (`hold` false) or held. Dropped messages are passed
  * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
 uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max);
-/* Consumer. Good results of the messages that are submitted from here on have this generation or a later one. One that
- * has not is not there, and the link is told. */
-void gq_lane_expect(struct gq_lane *lane, uint32_t generation);
+/* Consumer. Results of the messages that are submitted from here on, if they came as far as `stage`, have this
+ * generation or a later one. One that has not is not there, and the link is told. */
+void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
 /* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
 bool gq_lane_has_results(const struct gq_lane *lane);
 /* Consumer. Everything that was submitted has been handed out: gq_lane_take has nothing to wait for. A hint likewise.

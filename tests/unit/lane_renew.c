@@ -408,6 +408,34 @@ START_TEST(a_message_is_over_its_time_by_what_was_seen_of_it)
 }
 END_TEST
 
+/* Behind `seq` messages, code of generation 5 is live in stage 1. */
+START_TEST(what_came_as_far_as_a_change_was_answered_by_its_code)
+{
+    struct gq_lane_result r[CAPACITY];
+    put(2);
+    gq_lane_expect(lane, 1, 5);
+    put(5);
+    const struct {
+        uint32_t generation, stage, status;
+        bool due;
+    } answers[] = {{3, 1, GQ_RESULT_OK, true},     {3, 1, GQ_RESULT_FAILED, true}, /* they came before */
+                   {5, 2, GQ_RESULT_OK, true},     {4, 0, GQ_RESULT_DROPPED, true}, {4, 0, GQ_RESULT_FAILED, true},
+                   {6, 1, GQ_RESULT_FAILED, true}, {3, 1, GQ_RESULT_FAULTED, true}};
+    for (uint64_t seq = 0; seq < 7; seq++)
+        gq_slot_finish(&lane->view, seq, 0,
+                       gq_meta(answers[seq].generation, answers[seq].stage, answers[seq].status, 0));
+    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 6); /* one was dropped */
+    ck_assert(!link_.stale);
+    put(1);
+    for (uint32_t status = GQ_RESULT_OK; status <= GQ_RESULT_FAILED; status++) {
+        gq_slot_finish(&lane->view, 7, 0, gq_meta(4, 1, status, 0));
+        ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 0);
+        ck_assert(link_.stale);
+        link_.stale = 0;
+    }
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {what_was_finished_is_finished_and_what_is_held_stays_where_it_is,
@@ -420,6 +448,7 @@ int main(void)
                                   a_run_is_over_its_stages_time,
                                   an_index_of_a_source_is_over_its_time_too,
                                   a_worker_that_is_ending_of_a_signal_does_not_hang,
-                                  a_message_is_over_its_time_by_what_was_seen_of_it};
+                                  a_message_is_over_its_time_by_what_was_seen_of_it,
+                                  what_came_as_far_as_a_change_was_answered_by_its_code};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
