@@ -76,6 +76,13 @@ void gq_queue_expect(struct gq_queue *queue, uint32_t stage, uint32_t generation
         gq_lane_expect(queue->lane[i], stage, generation);
 }
 
+void gq_queue_distrust(struct gq_queue *queue)
+{
+    for (uint32_t i = 0; i < gq_queue_lanes(queue); i++)
+        if (!queue->lane[i]->counted)
+            gq_lane_distrust(queue->lane[i]);
+}
+
 /* A lane without an owner, NULL if there is none. */
 static struct gq_lane *adopt(struct gq_queue *queue, bool idle_only)
 {

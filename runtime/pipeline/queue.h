@@ -46,6 +46,8 @@ static inline uint32_t gq_queue_lanes(const struct gq_queue *queue)
 }
 /* gq_lane_expect() of all lanes, and of those that come. By one thread at a time. */
 void gq_queue_expect(struct gq_queue *queue, uint32_t stage, uint32_t generation);
+/* gq_lane_distrust() of all lanes. */
+void gq_queue_distrust(struct gq_queue *queue);
 /* The lane of an id, NULL if the queue has none such. */
 struct gq_lane *gq_queue_lane_of(const struct gq_queue *queue, uint64_t id);
 

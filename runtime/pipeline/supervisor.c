@@ -210,6 +210,14 @@ static gq_status try_suspects(struct gq_supervisor *s, const struct gq_suspect *
 /* --- the next epoch -------------------------------------------------------------------------------------------------
  */
 
+/* A device that faulted goes on for a while, and may bring back what it had saved of launches long gone: these write
+ * over results that nobody has taken. Who faulted without our noticing yet cannot be told from who did not. */
+static void distrust(const struct gq_supervisor *s)
+{
+    if (s->p->backend == GQ_BACKEND_CUDA)
+        gq_queue_distrust(s->p->queue);
+}
+
 static gq_status give_lanes(struct gq_supervisor *s)
 {
     struct gq_remote *remote = s->p->remote;
@@ -238,6 +246,7 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
     if (!*counted)
         gq_remote_count_restart(s->p->remote); /* before the results of trials, which the lanes show at once */
     *counted = true;
+    distrust(s); /* also what a worker before this one has done since, which could not take over */
     status = give_lanes(s);
     if (status != GQ_OK)
         return status;
@@ -346,6 +355,7 @@ static gq_status renew(void *arg)
     if (!suspects)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u messages that the worker was inside of", room);
     const uint32_t block = s->hung ? s->hung_block : GQ_BLOCK_NONE;
+    distrust(s); /* first: whoever is run again may end the next worker, and so is suspected too */
     const uint32_t count = anybody ? gq_suspects_all(s->p->queue, suspects, room)
                                    : gq_suspects_find(page, s->p->queue, block, suspects, room);
     s->left = s->hung && !gq_budget_is_still(&s->budget, page, block);

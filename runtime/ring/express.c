@@ -73,4 +73,10 @@ bool gq_express_ready(struct gq_express *e, const struct gq_lane_view *v, uint64
     return true;
 }
 
+void gq_express_forget(struct gq_express *e, uint64_t seq)
+{
+    if (e->taken[line_of(seq)] == stamp_of(seq))
+        e->taken[line_of(seq)] = 0;
+}
+
 const uint8_t *gq_express_data(struct gq_express *e, uint64_t seq) { return (const uint8_t *)room_of(e, line_of(seq)); }

@@ -29,6 +29,8 @@ void gq_express_send(struct gq_express *e, const struct gq_lane_view *v, uint64_
 bool gq_express_ready(struct gq_express *e, const struct gq_lane_view *v, uint64_t seq, uint32_t *len, uint64_t *meta);
 /* Consumer, after gq_express_ready() said yes: the answer's bytes, until the message is released. */
 const uint8_t *gq_express_data(struct gq_express *e, uint64_t seq);
+/* Consumer: an answer to message seq that was there is nobody's; another may come, by the line or not. */
+void gq_express_forget(struct gq_express *e, uint64_t seq);
 /* Any thread: may there be an answer? A hint. */
 bool gq_express_hint(const struct gq_express *e, const struct gq_lane_view *v, uint64_t seq);
 

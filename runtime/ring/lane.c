@@ -227,20 +227,39 @@ static bool has_result(struct gq_lane *lane, uint64_t seq, struct gq_lane_result
 }
 
 /* With the lock: an express answer is copied out. */
-bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+bool gq_lane_answered(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
     return has_result(lane, seq, r) && is_due(lane, seq, r->meta);
-}
-
-static bool has_no_bytes(uint32_t status)
-{
-    return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
 }
 
 static bool is_open(const struct gq_lane *lane, uint64_t seq)
 {
     const uint8_t state = state_of(lane, seq);
     return state == LIVE || state == MUTE;
+}
+
+bool gq_lane_is_held(const struct gq_lane *lane, uint64_t seq)
+{
+    const uint8_t state = state_of(lane, seq);
+    return state == HELD || state == TAKEN;
+}
+
+bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
+{
+    return gq_lane_answered(lane, seq, r) && (!lane->distrusted || is_given_up(r->meta) || !is_open(lane, seq));
+}
+
+void gq_lane_distrust(struct gq_lane *lane)
+{
+    gq_assert(!lane->counted);
+    pthread_mutex_lock(&lane->lock);
+    __atomic_store_n(&lane->distrusted, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lane->lock);
+}
+
+static bool has_no_bytes(uint32_t status)
+{
+    return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
 }
 
 /* What became of a message that is still open, or SEEN. The words that tell are the worker's, which may write others
@@ -351,7 +370,7 @@ static uint32_t take_locked(struct gq_lane *lane, bool hold, struct gq_lane_resu
     if (lane->seen < lane->released)
         set_seen(lane, lane->released);
     while (n < max && lane->seen < end) {
-        if (hold && lane->marks == 0)
+        if (hold && lane->marks == 0 && !lane->distrusted)
             n += take_run(lane, &results[n], max - n, end);
         if (n == max || lane->seen == end || !take_one(lane, hold, &results[n], &n))
             break;
@@ -388,10 +407,14 @@ static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
 {
     uint32_t len;
     uint64_t meta;
+    if (gq_link_dead(lane->link))
+        return true;
     if (lane->counted)
-        return gq_counted_end(lane) > seq || gq_link_dead(lane->link);
-    return gq_slot_ready(&lane->view, seq, &len, &meta) ||
-           (lane->express && gq_express_hint(lane->express, &lane->view, seq)) || gq_link_dead(lane->link);
+        return gq_counted_end(lane) > seq;
+    const bool answered = gq_slot_ready(&lane->view, seq, &len, &meta);
+    if (__atomic_load_n(&lane->distrusted, __ATOMIC_ACQUIRE))
+        return seq < __atomic_load_n(&lane->seen, __ATOMIC_RELAXED) || (answered && is_given_up(meta));
+    return answered || (lane->express && gq_express_hint(lane->express, &lane->view, seq));
 }
 
 bool gq_lane_has_results(const struct gq_lane *lane)

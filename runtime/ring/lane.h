@@ -96,6 +96,7 @@ struct gq_lane {
     uint64_t dropped, failed, lost;
     uint64_t due_from;       /* a result of a message from here on that came as far as */
     uint32_t due_stage, due; /* this stage has at least this generation */
+    uint32_t distrusted;     /* atomic: what is finished and was not handed out is as if it had not ended */
     uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
     uint8_t *state;          /* per slot, if `marks` is not 0 */
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
@@ -151,6 +152,10 @@ uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *re
 /* Consumer. Results of the messages that are submitted from here on, if they came as far as `stage`, have this
  * generation or a later one. One that has not is not there, and the link is told. */
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
+/* Consumer. The worker has ended, and may have let others write over what it left: until the lane is renewed, results
+ * that were not handed out are not there, but for those of messages that were given up, which the host says. Then they
+ * are made again. Not for counted lanes. */
+void gq_lane_distrust(struct gq_lane *lane);
 /* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
 bool gq_lane_has_results(const struct gq_lane *lane);
 /* Consumer. Everything that was submitted has been handed out: gq_lane_take has nothing to wait for. A hint likewise.
@@ -182,6 +187,10 @@ void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *re
 /* Is the result of a message that is not released there, in its slot or its express line? With the lock. Not for
  * counted lanes. */
 bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
+/* The same, whether the lane is distrusted or not. */
+bool gq_lane_answered(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
+/* Is message seq, which is not released, in somebody's hands or done with? With the lock. */
+bool gq_lane_is_held(const struct gq_lane *lane, uint64_t seq);
 
 /* Messages below `end` that were submitted and have not finished. Without the lock, and it looks at each slot between
  * the released ones and `end`. */
@@ -221,8 +230,8 @@ struct gq_lane_ending {
 gq_status gq_lane_renew(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
                         struct gq_lane_range *range);
 
-/* Is there a good result of this generation, or a later one, that is not released? In a counted lane: that was not
- * taken, and will count as one of it. */
+/* Is there a good result of this generation, or a later one, that is not released, distrusted or not? In a counted
+ * lane: that was not taken, and will count as one of it. */
 bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation);
 /* Can a worker have met the message, and has it not ended? Any id. In a counted lane it has ended when it was counted
  * or failed. */

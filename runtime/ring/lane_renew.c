@@ -15,12 +15,25 @@ static uint32_t bytes_of(const struct gq_lane_view *view, uint64_t meta, uint32_
     return gq_meta_status(meta) == GQ_RESULT_OK && len <= view->slot_bytes ? len : 0;
 }
 
+/* Somebody may be reading the bytes, whatever the descriptor says by now. The message is done with in any case. */
+static bool copy_held(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
+{
+    memcpy(gq_slot_out(to, seq), gq_slot_out(&lane->view, seq), to->slot_bytes);
+    gq_slot_finish(to, seq, 0, gq_meta(lane->due, 0, GQ_RESULT_DROPPED, 0));
+    return true;
+}
+
 /* The words of a dead worker are read once, and checked by who takes the result. Has it finished? */
 static bool copy_finished(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
     struct gq_lane_result r;
-    if (!gq_lane_ready(lane, seq, &r))
+    if (!gq_lane_ready(lane, seq, &r)) {
+        if (gq_lane_is_held(lane, seq))
+            return copy_held(lane, to, seq);
+        if (lane->express)
+            gq_express_forget(lane->express, seq);
         return false;
+    }
     memcpy(gq_slot_out(to, seq), r.data, bytes_of(to, r.meta, r.len));
     gq_slot_finish(to, seq, r.len, r.meta);
     return true;
@@ -132,6 +145,7 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     munmap(out, lane->out_bytes);
     close_file(lane->out_fd);
     lane->out_fd = fd;
+    __atomic_store_n(&lane->distrusted, 0, __ATOMIC_RELEASE);
     return GQ_OK;
 }
 
@@ -170,7 +184,7 @@ bool gq_lane_has_good(struct gq_lane *lane, uint32_t generation)
     const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
     bool good = lane->counted && gq_counted_good(lane, generation);
     for (uint64_t seq = lane->counted ? end : lane->released; seq < end && !good; seq++)
-        good = gq_lane_ready(lane, seq, &r) && gq_meta_status(r.meta) == GQ_RESULT_OK &&
+        good = gq_lane_answered(lane, seq, &r) && gq_meta_status(r.meta) == GQ_RESULT_OK &&
                gq_meta_generation(r.meta) >= generation;
     pthread_mutex_unlock(&lane->lock);
     return good;

@@ -16,8 +16,10 @@
  *   poison=N hangs=N               message number N of a lane, from 0 on, ends its grid by a fault; does not end
  *   every=N                        every N-th message of a lane ends its grid by a fault
  *   from=N                         so does message number N of a lane, and each behind it
+ *   after=N                        so does message number N of a lane when it has its result
  *   report=MS                      the driver tells of a fault so much later than the device stops; what is put on a
  *                                  stream meanwhile is taken, and never done
+ *   scrawl                         before a grid faults, the results in its lanes are written over; not by a trial's
  *   silent                         and who asks about a stream or an event has no answer until then
  *   xid=PATH                       a file that grows by one byte a fault, of which NVML then tells every process
  *   still=MS                       with xid=: for so long after a fault no process's grids go on, and who asks waits
@@ -63,8 +65,8 @@ struct fake_script {
     int fail_error;
     char count[512], xid[512];
     long report_ms, init_ms, load_ms, still_ms;
-    uint64_t fault, poison, hangs, every, from; /* UINT64_MAX: never */
-    bool late, stuck, ends, holds, queued, silent;
+    uint64_t fault, poison, hangs, every, from, after; /* UINT64_MAX: never */
+    bool late, stuck, ends, holds, queued, silent, scrawl;
     uint32_t held_step;
     char held[512];   /* empty: none is held */
     char scarce[512]; /* empty: memory is there */

@@ -17,6 +17,7 @@ static struct fake_script script = {.devices = 1,
                                     .poison = UINT64_MAX,
                                     .every = UINT64_MAX,
                                     .from = UINT64_MAX,
+                                    .after = UINT64_MAX,
                                     .hangs = UINT64_MAX};
 
 static void read_fail(char *value)
@@ -77,6 +78,8 @@ static void read_word(char *word)
         script.fault = strtoull(value, NULL, 10);
     else if (strncmp(word, "every=", 6) == 0)
         script.every = strtoull(value, NULL, 10);
+    else if (strncmp(word, "after=", 6) == 0)
+        script.after = strtoull(value, NULL, 10);
     else if (strncmp(word, "from=", 5) == 0)
         script.from = strtoull(value, NULL, 10);
     else if (strncmp(word, "poison=", 7) == 0)
@@ -91,6 +94,8 @@ static void read_word(char *word)
         script.holds = true;
     else if (strcmp(word, "stuck") == 0)
         script.stuck = true;
+    else if (strcmp(word, "scrawl") == 0)
+        script.scrawl = true;
     else if (strcmp(word, "silent") == 0)
         script.silent = true;
     else if (strcmp(word, "queued") == 0)

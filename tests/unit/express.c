@@ -384,6 +384,25 @@ START_TEST(an_answer_that_is_held_stays_where_it_is_when_another_worker_takes_ov
 }
 END_TEST
 
+/* The host may have copied the answer out, and nobody was handed it. */
+START_TEST(an_answer_that_is_not_believed_is_made_again)
+{
+    struct gq_lane_result r;
+    put(noise(0), 64);
+    answer(0, GQ_RESULT_OK, 64, noise(1), 0);
+    ck_assert(gq_lane_has_good(lane, 1));
+    gq_lane_distrust(lane);
+    ck_assert(!gq_lane_has_results(lane));
+    const struct gq_lane_range range = renew(lane, NULL, 0);
+    ck_assert(range.first == 0 && range.mixed == 1 && is_open(0));
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 0);
+    answer_in_slot(0, 30, noise(2));
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert_uint_eq(r.len, 30);
+    ck_assert_mem_eq(r.data, noise(2), 30);
+}
+END_TEST
+
 START_TEST(a_lane_of_fewer_slots_than_lines_goes_on_too)
 {
     struct gq_lane_result held, r[4];
@@ -454,6 +473,7 @@ int main(void)
                                   an_answer_may_come_before_its_message_has_a_descriptor,
                                   half_an_answer_is_none_for_the_next_worker,
                                   an_answer_that_is_held_stays_where_it_is_when_another_worker_takes_over,
+                                  an_answer_that_is_not_believed_is_made_again,
                                   a_lane_of_fewer_slots_than_lines_goes_on_too,
                                   a_length_beyond_the_line_is_none_for_the_next_worker_either,
                                   a_fresh_descriptor_is_never_taken_for_an_answer};
