@@ -215,7 +215,7 @@ static uint32_t claim(struct gq_user *user, struct gq_lane *lane, uint32_t want,
     const uint32_t got = gq_link_dead(lane->link) ? 0 : wait_claim(user, lane, want, timeout_ms, first);
     if (got == 0 || !gq_link_dead(lane->link))
         return got;
-    lane->claimed = held;
+    gq_lane_unclaim(lane, held);
     return 0;
 }
 
@@ -266,7 +266,7 @@ static gq_status enqueue_one(struct gq_user *user, const void *data, size_t len,
     uint32_t len32 = (uint32_t)len;
     status = publish(lane, &len32, 1);
     if (status != GQ_OK) {
-        lane->claimed = seq;
+        gq_lane_unclaim(lane, seq);
         return status;
     }
     gq_link_ring_worker(lane->link);
@@ -323,7 +323,8 @@ static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *
         len[used] = (uint32_t)item->len;
     }
     const gq_status kept = publish(lane, len, used);
-    lane->claimed = lane->submitted; /* slots behind a bad item go back, and those of messages that were not kept */
+    gq_lane_unclaim(lane,
+                    lane->submitted); /* slots behind a bad item go back, and those of messages that were not kept */
     if (kept != GQ_OK)
         return kept;
     *done += used;

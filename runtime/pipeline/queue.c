@@ -116,7 +116,7 @@ void gq_queue_disown_lane(struct gq_queue *queue, struct gq_lane *lane)
     pthread_mutex_lock(&queue->lock);
     gq_assert(queue->owned[lane->view.lane]);
     /* Claims that were never committed go with their owner. */
-    lane->claimed = lane->submitted;
+    gq_lane_unclaim(lane, lane->submitted);
     queue->owned[lane->view.lane] = false;
     pthread_mutex_unlock(&queue->lock);
 }

@@ -81,7 +81,7 @@ uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns
     uint64_t room = lane->room_end - lane->claimed;
     uint32_t got = room < want ? (uint32_t)room : want;
     *first = lane->claimed;
-    lane->claimed += got;
+    __atomic_store_n(&lane->claimed, *first + got, __ATOMIC_RELAXED);
     return got;
 }
 
@@ -192,23 +192,18 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation)
 {
     pthread_mutex_lock(&lane->lock);
-    if (generation > lane->due) {
-        lane->due = generation;
-        lane->due_stage = stage;
-        lane->due_from = load(&lane->submitted);
-    }
+    /* What is claimed may have gone by express, and be answered, before it counts as submitted. */
+    const uint64_t from = __atomic_load_n(&lane->claimed, __ATOMIC_RELAXED);
+    gq_dues_add(&lane->dues, (struct gq_due){from, stage, generation});
     pthread_mutex_unlock(&lane->lock);
 }
 
 /* The host alone gives messages up, and nobody would find out again without another death. */
 static bool is_given_up(uint64_t meta) { return gq_meta_status(meta) == GQ_RESULT_FAULTED; }
 
-/* A message that was dropped or failed has met no code behind the stage that says so. */
 static bool is_due(struct gq_lane *lane, uint64_t seq, uint64_t meta)
 {
-    if (seq < lane->due_from || gq_meta_generation(meta) >= lane->due || is_given_up(meta))
-        return true;
-    if (gq_meta_status(meta) != GQ_RESULT_OK && gq_meta_stage(meta) < lane->due_stage)
+    if (is_given_up(meta) || gq_is_due(&lane->dues, seq, meta))
         return true;
     __atomic_store_n(&lane->link->stale, 1, __ATOMIC_RELEASE);
     return false;
@@ -323,9 +318,9 @@ static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, uint32_t max, uint64_t end)
 {
     const struct gq_lane_view view = lane->view;
-    const uint64_t first = lane->seen, one_due = first < lane->due_from && lane->due_from < end ? lane->due_from : end;
-    const uint32_t most = one_due - first < max ? (uint32_t)(one_due - first) : max;
-    const uint32_t due = first < lane->due_from ? 0 : lane->due;
+    const uint64_t first = lane->seen;
+    const uint32_t due = gq_due_of_run(&lane->dues, first, &end),
+                   most = end - first < max ? (uint32_t)(end - first) : max;
     uint32_t n = 0;
     for (struct gq_lane_result *r = results; n < most; r++, n++) {
         uint32_t len;

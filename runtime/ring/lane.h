@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "device/slot.h"
+#include "ring/due.h"
 #include "ring/express.h"
 #include "ring/link.h"
 #include "ring/packets.h"
@@ -83,7 +84,7 @@ struct gq_lane {
     const struct gq_lane_keeper *keeper; /* NULL: nobody keeps */
 
     /* the producer's line */
-    _Alignas(GQ_LINE_BYTES) uint64_t claimed; /* next seq to claim */
+    _Alignas(GQ_LINE_BYTES) uint64_t claimed; /* atomic: next seq to claim */
     uint64_t room_end;                        /* a cached released + capacity */
     uint64_t refused_full;
     uint64_t submitted; /* atomic: next seq to publish */
@@ -94,8 +95,7 @@ struct gq_lane {
     uint64_t released; /* atomic: slots of all below are free */
     uint64_t taken;    /* atomic: messages done with, mute ones left out; in any order */
     uint64_t dropped, failed, lost;
-    uint64_t due_from;       /* a result of a message from here on that came as far as */
-    uint32_t due_stage, due; /* this stage has at least this generation */
+    struct gq_dues dues;
     uint32_t distrusted;     /* atomic: what is finished and was not handed out is as if it had not ended */
     uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
     uint8_t *state;          /* per slot, if `marks` is not 0 */
@@ -137,6 +137,11 @@ void gq_lane_destroy(struct gq_lane *lane);
 /* Producer. Claims up to `want` slots behind those claimed: returns how many, *first is the seq of the first. Waits
  * until `deadline_ns` for at least one; 0 means now or never. 0 when the lane is full or dead. */
 uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first);
+/* Producer. Claims from `seq` on go back. */
+static inline void gq_lane_unclaim(struct gq_lane *lane, uint64_t seq)
+{
+    __atomic_store_n(&lane->claimed, seq, __ATOMIC_RELAXED);
+}
 /* Producer. Counts a message that was turned away because the lane was full: a caller may ask many times for one. */
 void gq_lane_refuse(struct gq_lane *lane);
 static inline uint8_t *gq_lane_slot(const struct gq_lane *lane, uint64_t seq) { return gq_slot_in(&lane->view, seq); }
@@ -150,7 +155,8 @@ void gq_lane_mute_next(struct gq_lane *lane);
  * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
 uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max);
 /* Consumer. Results of the messages that are submitted from here on, if they came as far as `stage`, have this
- * generation or a later one. One that has not is not there, and the link is told. */
+ * generation or a later one. One that has not is not there, and the link is told. The last GQ_DUES calls hold, each for
+ * the messages since. */
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
 /* Consumer. The worker has ended, and may have let others write over what it left: until the lane is renewed, results
  * that were not handed out are not there, but for those of messages that were given up, which the host says. Then they

@@ -19,7 +19,7 @@ static uint32_t bytes_of(const struct gq_lane_view *view, uint64_t meta, uint32_
 static bool copy_held(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
     memcpy(gq_slot_out(to, seq), gq_slot_out(&lane->view, seq), to->slot_bytes);
-    gq_slot_finish(to, seq, 0, gq_meta(lane->due, 0, GQ_RESULT_DROPPED, 0));
+    gq_slot_finish(to, seq, 0, gq_meta(lane->dues.last[0].generation, 0, GQ_RESULT_DROPPED, 0));
     return true;
 }
 

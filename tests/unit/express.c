@@ -459,6 +459,24 @@ START_TEST(a_fresh_descriptor_is_never_taken_for_an_answer)
 }
 END_TEST
 
+/* As gq_lane_publish() does it, by a producer that loses its processor before it raises `submitted`. */
+START_TEST(what_went_by_express_before_a_change_was_answered_by_the_code_before)
+{
+    struct gq_lane_result r;
+    uint64_t seq;
+    const uint32_t len = 8;
+    const uint8_t bytes[8] = "answer";
+    ck_assert_uint_eq(gq_lane_claim(lane, 1, 0, &seq), 1);
+    gq_express_send(lane->express, &lane->view, seq, len);
+    answer(seq, GQ_RESULT_OK, 8, bytes, 0);
+    gq_lane_expect(lane, 0, 2);
+    __atomic_store_n(&lane->submitted, seq + 1, __ATOMIC_RELEASE);
+    gq_slot_submit(&lane->view, seq, len);
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert(!link_.stale);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {every_length_goes_and_comes_whole,
@@ -476,6 +494,7 @@ int main(void)
                                   an_answer_that_is_not_believed_is_made_again,
                                   a_lane_of_fewer_slots_than_lines_goes_on_too,
                                   a_length_beyond_the_line_is_none_for_the_next_worker_either,
-                                  a_fresh_descriptor_is_never_taken_for_an_answer};
+                                  a_fresh_descriptor_is_never_taken_for_an_answer,
+                                  what_went_by_express_before_a_change_was_answered_by_the_code_before};
     return unit_run("express", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
