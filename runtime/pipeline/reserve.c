@@ -5,6 +5,7 @@
 #include "pipeline/remote.h"
 #include "pipeline/reply.h"
 #include "ring/packets.h"
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ static void start_up_to(struct gq_reserve *reserve, uint32_t wanted)
     packet.setup.device = reserve->device;
     while (reserve->count < wanted) {
         struct gq_reserved *new = &reserve->waits[reserve->count];
-        *new = (struct gq_reserved){.process = {.channel = -1}};
+        *new = (struct gq_reserved){.process = {.channel = -1}, .deadline_ns = gq_clock_deadline(READY_MS)};
         if (gq_remote_start_process("reserve", &packet, &new->process) != GQ_OK) {
             gq_process_end(&new->process, 0);
             return;
@@ -44,20 +45,20 @@ void gq_reserve_start_late(struct gq_reserve *reserve)
 /* Its place is the next one's. */
 static struct gq_process remove_at(struct gq_reserve *reserve, uint32_t at)
 {
-    const struct gq_process removed = reserve->waits[at].process;
     gq_assert(at < reserve->count);
+    const struct gq_process removed = reserve->waits[at].process;
     reserve->count--;
     memmove(&reserve->waits[at], &reserve->waits[at + 1], (reserve->count - at) * sizeof reserve->waits[0]);
     return removed;
 }
 
 /* False: it has ended, or does not come, and is gone. */
-static bool await_one(struct gq_reserve *reserve, uint32_t at, uint64_t deadline)
+static bool await_one(struct gq_reserve *reserve, uint32_t at)
 {
     struct gq_packet reply;
     bool astray;
     struct gq_reserved *one = &reserve->waits[at];
-    const uint32_t left_ms = (uint32_t)gq_clock_poll_ms(deadline);
+    const uint32_t left_ms = (uint32_t)gq_clock_poll_ms(one->deadline_ns);
     if (!one->ready)
         one->ready = gq_reply_receive(one->process.channel, GQ_PACKET_WARM, left_ms, &reply, &astray) == GQ_OK;
     if (one->ready && !gq_channel_is_cut(one->process.channel))
@@ -69,17 +70,36 @@ static bool await_one(struct gq_reserve *reserve, uint32_t at, uint64_t deadline
 
 void gq_reserve_await(struct gq_reserve *reserve)
 {
-    const uint64_t deadline = gq_clock_deadline(READY_MS);
     for (uint32_t at = 0; at < reserve->count;)
-        at += await_one(reserve, at, deadline);
+        at += await_one(reserve, at);
 }
 
+static bool must_be_waited_for(const struct gq_reserved *one)
+{
+    return !one->ready && !gq_clock_past(one->deadline_ns) && !gq_channel_has_word(one->process.channel);
+}
+
+/* Until one of them has a word, or the first is late. */
+static void await_any(const struct gq_reserve *reserve)
+{
+    struct pollfd fds[GQ_RESERVE_MOST];
+    for (uint32_t i = 0; i < reserve->count; i++)
+        fds[i] = (struct pollfd){.fd = reserve->waits[i].process.channel, .events = POLLIN};
+    (void)poll(fds, reserve->count, gq_clock_poll_ms(reserve->waits[0].deadline_ns));
+}
+
+/* Not the oldest in any case: one that meets a fault as it takes the device may be held up for seconds. */
 struct gq_process gq_reserve_take(struct gq_reserve *reserve)
 {
-    const uint64_t deadline = gq_clock_deadline(READY_MS);
-    while (reserve->count > 0)
-        if (await_one(reserve, 0, deadline))
-            return remove_at(reserve, 0);
+    while (reserve->count > 0) {
+        uint32_t at = 0;
+        while (at < reserve->count && must_be_waited_for(&reserve->waits[at]))
+            at++;
+        if (at == reserve->count)
+            await_any(reserve);
+        else if (await_one(reserve, at))
+            return remove_at(reserve, at);
+    }
     return (struct gq_process){.channel = -1};
 }
 

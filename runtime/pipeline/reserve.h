@@ -17,6 +17,7 @@ struct gq_reserve {
     uint32_t count;
     struct gq_reserved {
         struct gq_process process;
+        uint64_t deadline_ns; /* it must have said so by then */
         bool ready;           /* it has said that it has the device */
     } waits[GQ_RESERVE_MOST]; /* the oldest first */
 };
@@ -32,7 +33,7 @@ void gq_reserve_start(struct gq_reserve *reserve);
 void gq_reserve_start_late(struct gq_reserve *reserve);
 /* Waits until all have the device: taking it makes messages of others wait. */
 void gq_reserve_await(struct gq_reserve *reserve);
-/* The oldest, once it is ready, or none: whoever needs a worker starts one then. */
+/* The oldest of those that are ready, or the first that is, or none: whoever needs a worker starts one then. */
 struct gq_process gq_reserve_take(struct gq_reserve *reserve);
 void gq_reserve_end(struct gq_reserve *reserve);
 /* In a forked child, whose they are not. */
