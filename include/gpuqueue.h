@@ -133,7 +133,9 @@ GQ_API QueueStatus q_enqueue_batch(GpuQueue *q, const EnqueueItem *items, size_t
 GQ_API QueueStatus q_try_dequeue_result(GpuQueue *q, uint64_t msg_id, void *out_buf, size_t *inout_len);
 
 /* Ids of messages that finished, each reported once, in order within a lane, up to max_count. Does not wait. Dropped
- * messages are not reported; failed ones are. A worker that is gone gives Q_ERR_CUDA once nothing is left to report. */
+ * messages are not reported; failed ones are. A worker that is gone gives Q_ERR_CUDA once nothing is left to report.
+ * When a GPU's worker ends, results that were reported and not taken are made again, and are not reported again: until
+ * then q_try_dequeue_result() says Q_ERR_NOT_READY. */
 GQ_API QueueStatus q_poll_completions(GpuQueue *q, uint64_t *out_msg_ids, size_t max_count, size_t *out_count);
 
 /* Waits until q_poll_completions(), q_peek_any() or a result wait has something, or everything accepted is finished. */

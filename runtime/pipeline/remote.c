@@ -332,8 +332,8 @@ static void bury(struct gq_remote *remote, int wait_status)
 
 /* Is nothing more to be expected of a worker that has not ended? A device takes 50 ms and more to let go of a process.
  * After a fault that the driver has told of it has stopped all that the process ran there. What a worker still writes
- * that we ended goes where nobody looks, as soon as there is another egress; and a result that is there until then is
- * one. Its last word comes behind the fault's number: what is there at the first look may be an answer. */
+ * that we ended nobody is handed. Its last word comes behind the fault's number: what is there at the first look may be
+ * an answer. */
 static bool is_lost(const struct gq_remote *remote, uint32_t *looks)
 {
     if (remote->backend != GQ_BACKEND_CUDA)

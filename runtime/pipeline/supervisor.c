@@ -233,6 +233,19 @@ static gq_status give_lanes(struct gq_supervisor *s)
     return status;
 }
 
+/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
+ * this it can say no more than there are messages. */
+static uint64_t ended_messages(const struct gq_pipeline *p)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
+        struct gq_lane *lane = p->queue->lane[i];
+        const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
+        sum += end - gq_lane_unfinished_below(lane, end);
+    }
+    return sum;
+}
+
 /* `counted`: by a worker before this one, which could not take over. */
 static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
 {
@@ -250,6 +263,7 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
     status = give_lanes(s);
     if (status != GQ_OK)
         return status;
+    s->ended = ended_messages(s->p);
     __atomic_store_n(&s->p->remote->link.stale, 0, __ATOMIC_RELEASE); /* what it was about is in no lane any more */
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
@@ -274,25 +288,11 @@ static gq_status take_over(struct gq_supervisor *s)
     return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
 }
 
-/* Messages that have ended, of all that were accepted until now. A worker may say what it likes of its own work; of
- * this it can say no more than there are messages. */
-static uint64_t ended_messages(const struct gq_pipeline *p)
+/* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. `any`: messages
+ * have ended since the epoch began. */
+static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects, bool any)
 {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++) {
-        struct gq_lane *lane = p->queue->lane[i];
-        const uint64_t end = __atomic_load_n(&lane->submitted, __ATOMIC_ACQUIRE);
-        sum += end - gq_lane_unfinished_below(lane, end);
-    }
-    return sum;
-}
-
-/* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. */
-static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects)
-{
-    const uint64_t now = gq_clock_ns(), ended = ended_messages(s->p);
-    const bool any = ended > s->ended;
-    s->ended = any ? ended : s->ended;
+    const uint64_t now = gq_clock_ns();
     if (!suspects && !any && gq_remote_is_changing(s->p->remote))
         return false; /* no more than two of a change: it is refused then */
     if (suspects || any || now - s->fruitless_since_ns > FRUITLESS_NS) {
@@ -313,10 +313,10 @@ static bool has_state(struct gq_pipeline *p)
     return any;
 }
 
-static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count)
+static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *suspects, uint32_t count, bool any)
 {
     struct gq_text text = {0};
-    const bool enough = is_fruitless(s, count);
+    const bool enough = is_fruitless(s, count, any);
     tell_end(s, suspects, count, &text);
     if (enough) {
         gq_status status = gq_error_set(GQ_ERR_DEVICE, "%u workers in a row ended without ending a message: %s",
@@ -325,7 +325,7 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
         return status;
     }
     if (count > 1)
-        gq_text_printf(&text, "; %u messages that it may have been inside of are tried one by one", count);
+        gq_text_printf(&text, "; %u messages that may be to blame are tried one by one", count);
     gq_text_puts(&text, "; another worker takes over");
     gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
@@ -355,13 +355,14 @@ static gq_status renew(void *arg)
     if (!suspects)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u messages that the worker was inside of", room);
     const uint32_t block = s->hung ? s->hung_block : GQ_BLOCK_NONE;
+    const bool any = ended_messages(s->p) > s->ended;
     distrust(s); /* first: whoever is run again may end the next worker, and so is suspected too */
     const uint32_t count = anybody ? gq_suspects_all(s->p->queue, suspects, room)
                                    : gq_suspects_find(page, s->p->queue, block, suspects, room);
     s->left = s->hung && !gq_budget_is_still(&s->budget, page, block);
     for (uint32_t i = 0; i < count && s->left; i++)
         suspects[i].caused = false;
-    const gq_status status = renew_after(s, suspects, count);
+    const gq_status status = renew_after(s, suspects, count, any);
     free(suspects);
     return status;
 }

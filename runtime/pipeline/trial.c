@@ -187,6 +187,14 @@ static bool note_met(const struct gq_trial *trial, struct batch *b)
     return met > 0;
 }
 
+static bool any_ended(const struct batch *b)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < b->count; i++)
+        any |= b->message[i].ended;
+    return any;
+}
+
 static gq_status open_window(struct gq_trial *trial, struct batch *b, uint32_t first, uint32_t count)
 {
     const struct gq_lane *lane = gq_queue_lane_of(trial->p->queue, b->message[first].suspect.id);
@@ -260,7 +268,7 @@ static enum gq_verdict try_once(struct gq_trial *trial, const struct gq_epoch_co
             gq_error_set(GQ_ERR_DEVICE, GQ_BUDGET_HUNG);
         else
             gq_remote_check(trial->remote);
-        verdict = note_met(trial, b) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
+        verdict = note_met(trial, b) || any_ended(b) ? GQ_VERDICT_FAULTED : GQ_VERDICT_NONE;
     }
     if (verdict == GQ_VERDICT_FAULTED && trial->hung != GQ_BLOCK_NONE)
         end_hung(trial);

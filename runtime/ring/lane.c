@@ -241,7 +241,8 @@ bool gq_lane_is_held(const struct gq_lane *lane, uint64_t seq)
 
 bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
-    return gq_lane_answered(lane, seq, r) && (!lane->distrusted || is_given_up(r->meta) || !is_open(lane, seq));
+    return gq_lane_answered(lane, seq, r) &&
+           (!lane->distrusted || gq_lane_is_held(lane, seq) || gq_lane_was_put(lane, seq));
 }
 
 void gq_lane_distrust(struct gq_lane *lane)
@@ -397,7 +398,8 @@ static void reap(struct gq_lane *lane)
     advance(lane);
 }
 
-/* May message seq have an end? Without the lock: a hint, but a no is true of a message that is not released. */
+/* May message seq have an end? Without the lock: a hint, but a no is true of a message that is not released, unless the
+ * lane is distrusted: then of one that was not taken. */
 static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
 {
     uint32_t len;
@@ -408,7 +410,7 @@ static bool may_be_over(const struct gq_lane *lane, uint64_t seq)
         return gq_counted_end(lane) > seq;
     const bool answered = gq_slot_ready(&lane->view, seq, &len, &meta);
     if (__atomic_load_n(&lane->distrusted, __ATOMIC_ACQUIRE))
-        return seq < __atomic_load_n(&lane->seen, __ATOMIC_RELAXED) || (answered && is_given_up(meta));
+        return seq < __atomic_load_n(&lane->seen, __ATOMIC_RELAXED) || (answered && gq_lane_was_put(lane, seq));
     return answered || (lane->express && gq_express_hint(lane->express, &lane->view, seq));
 }
 
@@ -521,8 +523,8 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     if (state == TAKEN || state == HELD || state == MUTE)
         return GQ_ERR_NOT_FOUND;
     const enum fate fate = look(lane, seq, &r);
-    if (fate == UNFINISHED && state == LIVE)
-        return GQ_ERR_NOT_READY;
+    if (fate == UNFINISHED && (state == LIVE || lane->distrusted || seq < lane->renewed))
+        return GQ_ERR_NOT_READY; /* what a poll has told of may be made again */
     if (fate == FINISHED) {
         *meta = r.meta;
         return fetch_finished(lane, &r, buffer, len);
@@ -539,7 +541,8 @@ gq_status gq_lane_fetch(struct gq_lane *lane, uint64_t seq, void *buffer, size_t
     /* Who polls finds nothing most of the time, and takes no lock for it. The slot is looked at before `released`: if
      * it was the message's then, it was so when it was looked at. */
     if (!may_be_over(lane, seq) && seq >= load(&lane->released) && seq < load(&lane->submitted) &&
-        __atomic_load_n(&lane->unmuted, __ATOMIC_RELAXED) == lane->muted)
+        __atomic_load_n(&lane->unmuted, __ATOMIC_RELAXED) == lane->muted &&
+        !__atomic_load_n(&lane->distrusted, __ATOMIC_ACQUIRE))
         return GQ_ERR_NOT_READY;
     pthread_mutex_lock(&lane->lock);
     gq_status status = fetch_locked(lane, seq, buffer, len, meta);

@@ -96,7 +96,9 @@ struct gq_lane {
     uint64_t taken;    /* atomic: messages done with, mute ones left out; in any order */
     uint64_t dropped, failed, lost;
     struct gq_dues dues;
-    uint32_t distrusted;     /* atomic: what is finished and was not handed out is as if it had not ended */
+    uint32_t distrusted;     /* atomic: what is finished and was not handed out is as if it had not ended, */
+    uint64_t *put;           /* unless a renewal has put its ending there: its seq + 1, by slot; NULL: of none so far */
+    uint64_t renewed;        /* messages below it may have been answered before, and are not any more */
     uint64_t muted, unmuted; /* messages whose results are nobody's: published, and of those ended */
     uint8_t *state;          /* per slot, if `marks` is not 0 */
     uint32_t marks; /* slots whose byte in `state` is not live; 0: [released, seen) is held, what is above is live */
@@ -159,8 +161,8 @@ uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *re
  * the messages since. */
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
 /* Consumer. The worker has ended, and may have let others write over what it left: until the lane is renewed, results
- * that were not handed out are not there, but for those of messages that were given up, which the host says. Then they
- * are made again. Not for counted lanes. */
+ * that were not handed out are not there, but for endings that a renewal has put there, which no worker writes to. Then
+ * they are made again; if there is no other worker, they are lost. Not for counted lanes. */
 void gq_lane_distrust(struct gq_lane *lane);
 /* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
 bool gq_lane_has_results(const struct gq_lane *lane);
@@ -197,6 +199,8 @@ bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 bool gq_lane_answered(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
 /* Is message seq, which is not released, in somebody's hands or done with? With the lock. */
 bool gq_lane_is_held(const struct gq_lane *lane, uint64_t seq);
+/* Has a renewal put its ending there? With the lock. */
+bool gq_lane_was_put(const struct gq_lane *lane, uint64_t seq);
 
 /* Messages below `end` that were submitted and have not finished. Without the lock, and it looks at each slot between
  * the released ones and `end`. */

@@ -121,6 +121,7 @@ void gq_lane_destroy(struct gq_lane *lane)
     pthread_mutex_destroy(&lane->lock);
     free(lane->express);
     free(lane->state);
+    free(lane->put);
     free(lane->sent_ns);
     free(lane->tally[0].latency);
     free(lane->tally[1].latency);

@@ -16,7 +16,7 @@ static uint32_t bytes_of(const struct gq_lane_view *view, uint64_t meta, uint32_
 }
 
 /* Somebody may be reading the bytes, whatever the descriptor says by now. The message is done with in any case. */
-static bool copy_held(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
+static bool copy_held(const struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
     memcpy(gq_slot_out(to, seq), gq_slot_out(&lane->view, seq), to->slot_bytes);
     gq_slot_finish(to, seq, 0, gq_meta(lane->dues.last[0].generation, 0, GQ_RESULT_DROPPED, 0));
@@ -27,14 +27,16 @@ static bool copy_held(struct gq_lane *lane, const struct gq_lane_view *to, uint6
 static bool copy_finished(struct gq_lane *lane, const struct gq_lane_view *to, uint64_t seq)
 {
     struct gq_lane_result r;
+    const bool held = gq_lane_is_held(lane, seq);
     if (!gq_lane_ready(lane, seq, &r)) {
-        if (gq_lane_is_held(lane, seq))
+        if (held)
             return copy_held(lane, to, seq);
         if (lane->express)
             gq_express_forget(lane->express, seq);
         return false;
     }
-    memcpy(gq_slot_out(to, seq), r.data, bytes_of(to, r.meta, r.len));
+    const bool whole = held && r.data == gq_slot_out(&lane->view, seq); /* its length may be another's too */
+    memcpy(gq_slot_out(to, seq), r.data, whole ? to->slot_bytes : bytes_of(to, r.meta, r.len));
     gq_slot_finish(to, seq, r.len, r.meta);
     return true;
 }
@@ -59,6 +61,30 @@ static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to
     if (bytes)
         memcpy(gq_slot_out(to, seq), ending->data, bytes);
     gq_slot_finish(to, seq, ending->len, ending->meta);
+}
+
+/* Before anything is changed that marks them: has this lane endings, and no memory to say of which messages? */
+static bool can_mark(struct gq_lane *lane, uint32_t count)
+{
+    if (count && !lane->counted && !lane->put)
+        __atomic_store_n(&lane->put, calloc((size_t)lane->view.mask + 1, sizeof *lane->put), __ATOMIC_RELEASE);
+    return !count || lane->counted || lane->put;
+}
+
+static void mark_endings(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
+                         const struct gq_lane_range *range)
+{
+    for (uint32_t i = 0; i < count && lane->put; i++) {
+        const uint64_t seq = gq_id_seq(endings[i].id);
+        if (gq_id_lane(endings[i].id) == lane->view.lane && seq >= range->first && seq < range->mixed)
+            __atomic_store_n(&lane->put[gq_slot_index(&lane->view, seq)], seq + 1, __ATOMIC_RELAXED);
+    }
+}
+
+bool gq_lane_was_put(const struct gq_lane *lane, uint64_t seq)
+{
+    const uint64_t *put = __atomic_load_n(&lane->put, __ATOMIC_ACQUIRE);
+    return put && __atomic_load_n(&put[gq_slot_index(&lane->view, seq)], __ATOMIC_RELAXED) == seq + 1;
 }
 
 static void renew_results(struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *endings,
@@ -127,7 +153,9 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
                               struct gq_lane_range *range)
 {
     int fd = -1;
-    uint8_t *out = gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd);
+    uint8_t *out = can_mark(lane, count)
+                       ? gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd)
+                       : NULL;
     const struct gq_lane_view next = out ? view_of(lane, out) : (struct gq_lane_view){0};
     const bool started = out && gq_lane_start_egress(&next, fd) == GQ_OK;
     *range = (struct gq_lane_range){lane->released, lane->released, UINT64_MAX};
@@ -145,6 +173,8 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     munmap(out, lane->out_bytes);
     close_file(lane->out_fd);
     lane->out_fd = fd;
+    mark_endings(lane, endings, count, range);
+    lane->renewed = range->mixed;
     __atomic_store_n(&lane->distrusted, 0, __ATOMIC_RELEASE);
     return GQ_OK;
 }
@@ -163,7 +193,7 @@ static bool has_ended(struct gq_lane *lane, uint64_t seq)
     struct gq_lane_result r;
     if (lane->counted)
         return gq_counted_end(lane) > seq || gq_counted_failed(lane, seq, &r);
-    return gq_lane_ready(lane, seq, &r);
+    return gq_lane_ready(lane, seq, &r) || gq_lane_is_held(lane, seq);
 }
 
 bool gq_lane_is_open(struct gq_lane *lane, uint64_t id)

@@ -17,6 +17,7 @@
  *   every=N                        every N-th message of a lane ends its grid by a fault
  *   from=N                         so does message number N of a lane, and each behind it
  *   after=N                        so does message number N of a lane when it has its result
+ *   idle=MS                        the grids of a worker that is not a trial's fault so long after they began
  *   report=MS                      the driver tells of a fault so much later than the device stops; what is put on a
  *                                  stream meanwhile is taken, and never done
  *   scrawl                         before a grid faults, the results in its lanes are written over; not by a trial's
@@ -64,7 +65,7 @@ struct fake_script {
     long fail_at;
     int fail_error;
     char count[512], xid[512];
-    long report_ms, init_ms, load_ms, still_ms;
+    long report_ms, init_ms, load_ms, still_ms, idle_ms;
     uint64_t fault, poison, hangs, every, from, after; /* UINT64_MAX: never */
     bool late, stuck, ends, holds, queued, silent, scrawl;
     uint32_t held_step;

@@ -388,9 +388,13 @@ static void *play(void *arg)
     await_turn(p);
     const bool late = over(p);
     const bool refused = __atomic_load_n(&p->g.shared->order[p->g.step].refused, __ATOMIC_ACQUIRE) == p->g.launch;
-    while (!refused && !over(p))
+    const uint64_t idle_ms = p->g.run ? 0 : (uint64_t)fake_script()->idle_ms, faults_ms = fake_now_ms() + idle_ms;
+    while (!refused && !over(p)) {
         if (!serve_lanes(p, UINT32_MAX))
             nap(20000);
+        if (idle_ms && fake_now_ms() >= faults_ms)
+            fake_fault();
+    }
     if (!refused)
         serve_rest(p, late);
     if (fake_script()->late)

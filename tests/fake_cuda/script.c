@@ -70,6 +70,8 @@ static void read_word(char *word)
         script.report_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "still=", 6) == 0)
         script.still_ms = strtol(value, NULL, 10);
+    else if (strncmp(word, "idle=", 5) == 0)
+        script.idle_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "init=", 5) == 0)
         script.init_ms = strtol(value, NULL, 10);
     else if (strncmp(word, "load=", 5) == 0)

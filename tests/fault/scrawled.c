@@ -1,8 +1,10 @@
-/* scrawled faults|answered - what nobody was handed of a GPU's worker that faulted is made again by the next one.
+/* scrawled faults|answered|behind - what nobody was handed of a GPU's worker that faulted is made again by the next
+ * one.
  *
  * faults:   message BEFORE faults, and the device writes over the results that lie there. Nobody is handed those.
  * answered: message BEFORE faults when it has its result, which nobody takes in time. It is made again by a trial, so
  *           that it does not end each worker that makes it.
+ * behind:   the same, and another message stands behind it, in the trial too.
  *
  * On the imaginary GPU, whose script says so.
  */
@@ -60,8 +62,9 @@ static void take(GpuQueue *q, uint8_t number)
 
 int main(int argc, char **argv)
 {
-    REQUIRE(argc == 2, "faults or answered");
+    REQUIRE(argc == 2, "faults, answered or behind");
     is_given_up = strcmp(argv[1], "faults") == 0;
+    const bool behind = strcmp(argv[1], "behind") == 0;
     char text[256];
     alarm(ROUND_S);
     snprintf(text, sizeof text,
@@ -78,9 +81,12 @@ int main(int argc, char **argv)
         take(q, i);
     REQUIRE(restarts(p) == 0, "a worker ended early");
     send(q, BEFORE);
+    if (behind)
+        send(q, BEFORE + 1);
     await_another_worker(p);
     usleep(100000); /* for the one that took over to end, if it does */
-    send(q, BEFORE + 1);
+    if (!behind)
+        send(q, BEFORE + 1);
     await_ends(p);
     for (uint8_t i = TAKEN; i <= BEFORE + 1; i++)
         take(q, i);

@@ -1,58 +1,12 @@
 /* A lane that goes on with another worker, and what is read from the page that the last one left. */
 #include "pipeline/budget.h"
-#include "lane_support.h"
 #include "pipeline/suspects.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CAPACITY 8u
-#define SLOT_BYTES 40u
-
-static struct gq_link link_;
-static struct gq_lane *lane;
-
-static void set_up(void)
-{
-    const struct gq_lane_opts opts = {.lane = 0, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES};
-    ck_assert_int_eq(gq_link_create(&link_), GQ_OK);
-    ck_assert_int_eq(gq_lane_create(&opts, &link_, &lane), GQ_OK);
-    writable(lane->view.out_head, lane->out_bytes);
-}
-
-static void tear_down(void)
-{
-    gq_lane_destroy(lane);
-    gq_link_finish(&link_);
-}
-
-static void put(uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t seq;
-        const uint32_t len = 8;
-        ck_assert_uint_eq(gq_lane_claim(lane, 1, 0, &seq), 1);
-        memcpy(gq_lane_slot(lane, seq), &seq, 8);
-        gq_lane_publish(lane, &len, 1, 0);
-    }
-}
-
-/* The worker answers a message with its number. */
-static void work(uint64_t seq, uint32_t status)
-{
-    const uint64_t word = seq;
-    memcpy(gq_slot_out(&lane->view, seq), &word, 8);
-    gq_slot_finish(&lane->view, seq, status == GQ_RESULT_OK ? 8 : 0, gq_meta(3, 0, status, 7));
-}
-
-static uint64_t word_of(const struct gq_lane_result *r)
-{
-    uint64_t word;
-    memcpy(&word, r->data, 8);
-    return word;
-}
+#include "lane_played.h" /* whose names those before have for their parameters */
 
 START_TEST(what_was_finished_is_finished_and_what_is_held_stays_where_it_is)
 {
@@ -411,119 +365,6 @@ END_TEST
 /* --- a worker whose results are not believed ------------------------------------------------------------------------
  */
 
-static gq_status fetch(uint64_t seq)
-{
-    uint64_t word, meta;
-    size_t len = sizeof word;
-    return gq_lane_fetch(lane, seq, &word, &len, &meta);
-}
-
-START_TEST(what_nobody_was_handed_is_made_again)
-{
-    struct gq_lane_result held[2], r[CAPACITY];
-    const struct gq_lane_ending given_up = {.id = gq_slot_id(0, 3), .meta = gq_meta(3, 0, GQ_RESULT_FAULTED, 0)};
-    put(CAPACITY);
-    renew(lane, &given_up, 1);
-    for (uint64_t seq = 0; seq < 6; seq++)
-        if (seq != 3)
-            work(seq, seq == 4 ? GQ_RESULT_FAILED : GQ_RESULT_OK);
-    ck_assert_uint_eq(gq_lane_take(lane, true, held, 2), 2);
-    ck_assert_uint_eq(gq_lane_unfinished_below(lane, CAPACITY), 2);
-    gq_lane_distrust(lane);
-    ck_assert(!gq_lane_has_results(lane));
-    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 0);
-    ck_assert_int_eq(fetch(2), GQ_ERR_NOT_READY);
-    ck_assert_int_eq(fetch(3), GQ_ERR_DEVICE); /* the host's own word */
-    ck_assert_uint_eq(gq_lane_unfinished(lane), 5);
-    ck_assert_uint_eq(gq_lane_unfinished_below(lane, CAPACITY), 5);
-    ck_assert(gq_lane_has_good(lane, 3)); /* that the code has served is true */
-    const struct gq_lane_range range = renew(lane, NULL, 0);
-    ck_assert(range.first == 0 && range.mixed == CAPACITY);
-    ck_assert(word_of(&held[0]) == 0 && word_of(&held[1]) == 1);
-    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 0);
-    for (uint64_t seq = 2; seq < CAPACITY; seq++)
-        ck_assert_int_eq(gq_lane_is_open(lane, gq_slot_id(0, seq)), seq != 3);
-    for (uint64_t seq = 2; seq < CAPACITY; seq++)
-        if (seq != 3)
-            work(seq, GQ_RESULT_OK);
-    ck_assert(gq_lane_has_results(lane));
-    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 5);
-    ck_assert(r[0].seq == 2 && r[1].seq == 4 && gq_meta_status(r[1].meta) == GQ_RESULT_OK && r[4].seq == 7);
-}
-END_TEST
-
-START_TEST(what_was_given_up_is_handed_out_of_a_distrusted_lane)
-{
-    struct gq_lane_result r;
-    const struct gq_lane_ending given_up = {.id = gq_slot_id(0, 0), .meta = gq_meta(3, 0, GQ_RESULT_FAULTED, 0)};
-    put(1);
-    renew(lane, &given_up, 1);
-    gq_lane_distrust(lane);
-    ck_assert(gq_lane_has_results(lane));
-    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
-    ck_assert_uint_eq(gq_meta_status(r.meta), GQ_RESULT_FAULTED);
-}
-END_TEST
-
-START_TEST(what_was_reported_by_a_poll_can_be_fetched_when_it_is_made_again)
-{
-    struct gq_lane_result r;
-    put(1);
-    work(0, GQ_RESULT_OK);
-    ck_assert_uint_eq(gq_lane_take(lane, false, &r, 1), 1);
-    gq_lane_distrust(lane);
-    renew(lane, NULL, 0);
-    ck_assert_int_eq(fetch(0), GQ_OK);
-}
-END_TEST
-
-START_TEST(what_is_held_keeps_its_bytes_whatever_its_words_say)
-{
-    struct gq_lane_result r[3];
-    uint32_t len;
-    uint64_t meta;
-    put(3);
-    for (uint64_t seq = 0; seq < 3; seq++)
-        work(seq, GQ_RESULT_OK);
-    ck_assert_uint_eq(gq_lane_take(lane, true, r, 3), 3);
-    lane->view.out_desc[1].state = 0; /* the device wrote over it */
-    gq_lane_distrust(lane);
-    renew(lane, NULL, 0);
-    for (uint64_t seq = 0; seq < 3; seq++) {
-        ck_assert_uint_eq(word_of(&r[seq]), seq);
-        ck_assert(gq_slot_ready(&lane->view, seq, &len, &meta)); /* the next worker does not serve it */
-    }
-}
-END_TEST
-
-/* Behind `seq` messages, code of generation 5 is live in stage 1. */
-START_TEST(what_came_as_far_as_a_change_was_answered_by_its_code)
-{
-    struct gq_lane_result r[CAPACITY];
-    put(2);
-    gq_lane_expect(lane, 1, 5);
-    put(5);
-    const struct {
-        uint32_t generation, stage, status;
-        bool due;
-    } answers[] = {{3, 1, GQ_RESULT_OK, true},     {3, 1, GQ_RESULT_FAILED, true}, /* they came before */
-                   {5, 2, GQ_RESULT_OK, true},     {4, 0, GQ_RESULT_DROPPED, true}, {4, 0, GQ_RESULT_FAILED, true},
-                   {6, 1, GQ_RESULT_FAILED, true}, {3, 1, GQ_RESULT_FAULTED, true}};
-    for (uint64_t seq = 0; seq < 7; seq++)
-        gq_slot_finish(&lane->view, seq, 0,
-                       gq_meta(answers[seq].generation, answers[seq].stage, answers[seq].status, 0));
-    ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 6); /* one was dropped */
-    ck_assert(!link_.stale);
-    put(1);
-    for (uint32_t status = GQ_RESULT_OK; status <= GQ_RESULT_FAILED; status++) {
-        gq_slot_finish(&lane->view, 7, 0, gq_meta(4, 1, status, 0));
-        ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 0);
-        ck_assert(link_.stale);
-        link_.stale = 0;
-    }
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {what_was_finished_is_finished_and_what_is_held_stays_where_it_is,
@@ -536,11 +377,6 @@ int main(void)
                                   a_run_is_over_its_stages_time,
                                   an_index_of_a_source_is_over_its_time_too,
                                   a_worker_that_is_ending_of_a_signal_does_not_hang,
-                                  a_message_is_over_its_time_by_what_was_seen_of_it,
-                                  what_nobody_was_handed_is_made_again,
-                                  what_was_given_up_is_handed_out_of_a_distrusted_lane,
-                                  what_was_reported_by_a_poll_can_be_fetched_when_it_is_made_again,
-                                  what_is_held_keeps_its_bytes_whatever_its_words_say,
-                                  what_came_as_far_as_a_change_was_answered_by_its_code};
+                                  a_message_is_over_its_time_by_what_was_seen_of_it};
     return unit_run("lane_renew", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }

@@ -1,0 +1,87 @@
+/* untaken faults|killed - messages of a GPU are answered, and nobody takes their results.
+ *
+ * faults: each worker ends beside them. That ends no message, so the pipeline stops after a few, and does not go on for
+ *         ever with the same results made again.
+ * killed: each worker has answered more than the one before when somebody kills it. That is no reason to stop.
+ *
+ * On the imaginary GPU, whose script says so.
+ */
+#include "pipeline/pipeline.h"
+#include "support.h"
+
+#define ROUND_S 60u
+#define EACH 3u
+#define KILLS 7u /* more than there may be in a row that end no message */
+
+static void send_some(GpuQueue *q)
+{
+    const uint8_t message[16] = {0};
+    for (uint32_t i = 0; i < EACH; i++)
+        REQUIRE(q_enqueue(q, message, sizeof message, NULL, 0) == Q_OK, "enqueue: %s", q_last_error());
+}
+
+static uint64_t restarts(gq_pipeline *p)
+{
+    gq_stats stats = {.size = sizeof stats};
+    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
+    return stats.restarts;
+}
+
+static void await_the_end(const gq_pipeline *p)
+{
+    const uint64_t deadline = gq_clock_deadline(20000);
+    while (!gq_link_dead(&p->remote->link))
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "one worker after another is replaced");
+}
+
+static void kill_each(gq_pipeline *p)
+{
+    for (uint32_t i = 0; i < KILLS; i++) {
+        const uint64_t deadline = gq_clock_deadline(20000), before = restarts(p);
+        send_some(gq_queue(p));
+        while (gq_lane_unfinished(p->queue->lane[0]) > 0)
+            REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "a message does not end");
+        usleep(50000); /* until it is inside of none: that would be another reason to go on */
+        REQUIRE(kill(p->remote->process.pid, SIGKILL) == 0, "kill");
+        while (restarts(p) == before)
+            REQUIRE(!gq_link_dead(&p->remote->link) && !gq_clock_past(deadline) && usleep(1000) == 0,
+                    "no other worker takes over from worker %u: %s", i, p->remote->why);
+    }
+}
+
+static void take_all(GpuQueue *q, uint32_t count)
+{
+    QResult r[EACH * KILLS];
+    for (uint32_t n = 0; n < count;) {
+        size_t got;
+        REQUIRE(q_peek(q, r, EACH * KILLS, &got, 30000) == Q_OK, "result %u: %s", n, q_last_error());
+        for (size_t i = 0; i < got; i++)
+            REQUIRE(r[i].status == Q_RESULT_OK, "message %u: %u", n, r[i].status);
+        REQUIRE(q_release(q, r, got) == Q_OK, "release");
+        n += (uint32_t)got;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    REQUIRE(argc == 2, "faults or killed");
+    const gq_open_opts opts = {.size = sizeof opts,
+                               .path = "untaken",
+                               .text =
+                                   "version: 1\nbackend: cuda\non_error: { retries: 0 }\n"
+                                   "queue: { capacity: 64, slot_bytes: 64 }\nstages: [{ plugin: 'builtin:echo' }]\n"};
+    alarm(ROUND_S);
+    gq_pipeline *p = fault_start(&opts);
+    if (strcmp(argv[1], "faults") == 0) {
+        send_some(gq_queue(p));
+        await_the_end(p);
+        REQUIRE(gq_stop(p, 20000) != GQ_OK, "a pipeline that has ended stops well");
+    } else {
+        kill_each(p);
+        take_all(gq_queue(p), EACH * KILLS);
+        REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
+    }
+    gq_close(p);
+    puts("workers are replaced as long as messages end");
+    return 0;
+}
