@@ -108,8 +108,8 @@ struct gq_item {
     uint64_t meta;
 };
 
-/* Length and fate of message i as this step receives it. */
-static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
+/* Length and fate of message i as it came to this step. */
+static __device__ gq_item gq_arrived(const gq_grid &g, const gq_claim &c, uint32_t i)
 {
     const gq_sight &s = gq_sight_here();
     const uint64_t at = gq_slot_index(&s.view, c.first + i);
@@ -129,6 +129,17 @@ static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32
     return gq_item{len < g.out_cap ? len : g.out_cap, gq_meta(0, 0, GQ_RESULT_OK, 0)};
 }
 
+/* The same as this step takes it up: its generation is the newest code that it has met, with this one's, which serves
+ * those that are still good. Of this warp, not of the parameters alone: see gq_born. */
+static __device__ gq_item gq_item_of(const gq_grid &g, const gq_claim &c, uint32_t i)
+{
+    const uint32_t born = gq_born.generation, own = born < g.generation ? born : g.generation;
+    gq_item item = gq_arrived(g, c, i);
+    if (gq_meta_status(item.meta) == GQ_RESULT_OK && gq_meta_generation(item.meta) < own)
+        item.meta = gq_meta(own, 0, GQ_RESULT_OK, 0);
+    return item;
+}
+
 /* Where the slots of a run lie while this step works on them; slots are `stride` apart, as everywhere. */
 struct gq_place {
     uint8_t *in, *out;
@@ -146,8 +157,7 @@ static __device__ gq_message gq_message_of(const gq_grid &g, const gq_claim &c, 
 /* What became of a message. One of the threads that know it counts its attempts. */
 static __device__ void gq_settle(const gq_grid &g, gq_item *item, const gq_outcome &o, bool counts = true)
 {
-    const uint32_t met = gq_meta_generation(item->meta); /* the newest code before this */
-    *item = gq_item{o.len, gq_meta(met > g.generation ? met : g.generation, g.stage, o.status, o.code)};
+    *item = gq_item{o.len, gq_meta(gq_meta_generation(item->meta), g.stage, o.status, o.code)};
     if (o.tries && counts) {
         const uint64_t sum = gq_dev_add_u64(&g.shared->retries, o.tries) + o.tries;
         gq_store_relaxed_u64(&g.worker->crumb[0].retries, sum); /* a statistic: nothing is ordered by it */
@@ -460,7 +470,9 @@ static __device__ __forceinline__ gq_claim gq_next_part(gq_claim *c, uint32_t wa
 static __device__ __forceinline__ uint32_t gq_leaving(const gq_grid &g, const gq_watch_state &w)
 {
     const uint32_t order = w.lane ? 0 : gq_dev_relaxed_u32(gq_order(g));
-    return order >= g.launch ? order : 0;
+    if (order < g.launch)
+        return 0;
+    return gq_born.launch == g.launch ? order : GQ_GRID_NOW; /* strays claim nothing */
 }
 
 /* A run for this warp. When there is none and `order` is to leave, it leaves. */
@@ -562,6 +574,8 @@ extern "C" __global__ void gq_grid_main(const gq_grid g)
         gq_sights[threadIdx.x].lane = nullptr;
     if (threadIdx.x == 0) {
         gq_grid_state = g.state;
+        gq_born.launch = g.launch;
+        gq_born.generation = g.generation;
         gq_run_told = 0;
         refused = gq_dev_relaxed_u32(&g.shared->order[g.step].refused) == g.launch;
         if (g.limit_ns)

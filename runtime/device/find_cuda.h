@@ -36,6 +36,13 @@ static __device__ __forceinline__ bool gq_counts(const gq_grid &g) { return GQ_P
 
 static __device__ __forceinline__ uint32_t gq_lane_of_warp() { return threadIdx.x % 32; }
 
+/* Behind another's fault a device may go on with warps of a launch that left long ago, in the place of this one: then
+ * the parameters are this launch's, and what the warps keep is not. A launch and its generation, as a block found them
+ * when it began. */
+static __shared__ struct {
+    uint32_t launch, generation;
+} gq_born;
+
 /* What a team (a warp; in block scope the block) must know of the lane that it looks at or works on. It is kept in
  * shared memory, for loads from memory return in the order in which they were issued: an address that had to be read
  * first would wait for the look before it, across the bus. */
