@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include <stdarg.h>
 
-#define EVENTS 48u
+#define EVENTS 96u
 #define WRONG_SHOWN 24u
 #define WRONG_NS 300000000u /* how long wrong answers are counted, from the first one on */
 

@@ -1,0 +1,64 @@
+/* Steps of a takeover that took long, told as they end: the linker puts these in the place of the functions. */
+#include "soak.h"
+#include "base/clock.h"
+#include "pipeline/dying.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/trial.h"
+
+#define LONG_NS 20000000u
+
+static void tell_if_long(const char *step, uint64_t start_ns, int64_t pid)
+{
+    const uint64_t ns = gq_clock_ns() - start_ns;
+    if (ns > LONG_NS && pid)
+        soak_tell("%s took %.1f ms, process %" PRId64, step, (double)ns * 1e-6, pid);
+    else if (ns > LONG_NS)
+        soak_tell("%s took %.1f ms", step, (double)ns * 1e-6);
+}
+
+#define STEP(type, name, pid, parameters, ...)          \
+    type __real_##name parameters;                      \
+    type __wrap_##name parameters;                      \
+    type __wrap_##name parameters                       \
+    {                                                   \
+        const uint64_t start_ns = gq_clock_ns();        \
+        const int64_t of = (pid);                       \
+        const type result = __real_##name(__VA_ARGS__); \
+        tell_if_long(#name, start_ns, of);              \
+        return result;                                  \
+    }
+
+STEP(struct gq_process, gq_reserve_take, 0, (struct gq_reserve * reserve), reserve)
+STEP(gq_status, gq_remote_begin, ready.pid, (struct gq_remote * remote, struct gq_process ready), remote, ready)
+STEP(gq_status, gq_epoch_load, remote->process.pid,
+     (struct gq_pipeline * p, struct gq_remote *remote, const struct gq_epoch_code *code), p, remote, code)
+STEP(gq_status, gq_remote_take_over, remote->process.pid,
+     (struct gq_remote * remote, struct gq_lane *lane, const struct gq_lane_range *range), remote, lane, range)
+STEP(gq_status, gq_remote_add_window, remote->process.pid,
+     (struct gq_remote * remote, const struct gq_lane *lane, const struct gq_lane_window *window,
+      const struct gq_lane_range *range),
+     remote, lane, window, range)
+STEP(gq_status, gq_remote_run, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(gq_status, gq_remote_succeed, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(enum gq_verdict, gq_trial_run, trial->remote ? trial->remote->process.pid : 0,
+     (struct gq_trial * trial, const struct gq_epoch_code *code, struct gq_trial_message *messages, uint32_t count,
+      uint32_t *fault),
+     trial, code, messages, count, fault)
+
+STEP(gq_status, gq_remote_stop, remote->process.pid, (struct gq_remote * remote, uint32_t grace_ms), remote, grace_ms)
+
+#define STEP_OF_NOTHING(name, pid, parameters, ...) \
+    void __real_##name parameters;                  \
+    void __wrap_##name parameters;                  \
+    void __wrap_##name parameters                   \
+    {                                               \
+        const uint64_t start_ns = gq_clock_ns();    \
+        const int64_t of = (pid);                   \
+        __real_##name(__VA_ARGS__);                 \
+        tell_if_long(#name, start_ns, of);          \
+    }
+
+STEP_OF_NOTHING(gq_dying_take, pid, (struct gq_dying * dying, pid_t pid), dying, pid)
+STEP_OF_NOTHING(gq_retire, remote->process.pid, (struct gq_retired * retired, struct gq_remote *remote), retired,
+                remote)
+STEP_OF_NOTHING(gq_process_end, p->pid, (struct gq_process * p, uint32_t grace_ms), p, grace_ms)
