@@ -4,7 +4,7 @@
  * How long each fault held the application up is printed in the end.
  *
  *   soak [--seconds S] [--recoveries N] [--producers N] [--swap-ms N] [--fault-ms N] [--kinds trap,kill,hang,address]
- *        [--spare on|off] [--timeout-ms N] [--retries N] [--slow-ms N] [--seed N]
+ *        [--spare on|off] [--timeout-ms N] [--retries N] [--slow-ms N] [--late-ms N] [--seed N]
  *
  * --seconds     how long, without the start and the end; --recoveries ends after so many, if that comes first (0: no
  *               bound; without both: 30 seconds)
@@ -15,6 +15,7 @@
  * --spare       the key of the pipeline file (on)
  * --timeout-ms  of the stage (200); --retries of a message (1)
  * --slow-ms     a fault that holds a lane up for longer has printed what happened (0: none)
+ * --late-ms     a GPU's worker that the host gives up is killed so much later, to see what the kill does (0: at once)
  * --seed        of everything that is random; printed
  *
  * $GPUQ_BACKEND names the backend, cpu without it. Each wait has a deadline, and each fault one of its own.
@@ -34,7 +35,7 @@
 #define SKIP 77
 
 struct options {
-    uint64_t seconds, recoveries, producers, swap_ms, fault_ms, timeout_ms, retries, slow_ms, seed;
+    uint64_t seconds, recoveries, producers, swap_ms, fault_ms, timeout_ms, retries, slow_ms, late_ms, seed;
     enum soak_kind kinds[SOAK_KINDS];
     uint32_t kind_count;
     const char *spare;
@@ -403,13 +404,19 @@ static void read_kinds(char *list)
 static void read_options(int argc, char **argv)
 {
     static char every_kind[] = "trap,kill,hang,address";
-    static const struct option names[] = {
-        {"seconds", required_argument, NULL, 's'},   {"recoveries", required_argument, NULL, 'n'},
-        {"producers", required_argument, NULL, 'p'}, {"swap-ms", required_argument, NULL, 'w'},
-        {"fault-ms", required_argument, NULL, 'f'},  {"timeout-ms", required_argument, NULL, 't'},
-        {"retries", required_argument, NULL, 'r'},   {"slow-ms", required_argument, NULL, 'l'},
-        {"seed", required_argument, NULL, 'd'},      {"kinds", required_argument, NULL, 'k'},
-        {"spare", required_argument, NULL, 'a'},     {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"seconds", required_argument, NULL, 's'},
+                                          {"recoveries", required_argument, NULL, 'n'},
+                                          {"producers", required_argument, NULL, 'p'},
+                                          {"swap-ms", required_argument, NULL, 'w'},
+                                          {"fault-ms", required_argument, NULL, 'f'},
+                                          {"timeout-ms", required_argument, NULL, 't'},
+                                          {"retries", required_argument, NULL, 'r'},
+                                          {"slow-ms", required_argument, NULL, 'l'},
+                                          {"seed", required_argument, NULL, 'd'},
+                                          {"kinds", required_argument, NULL, 'k'},
+                                          {"spare", required_argument, NULL, 'a'},
+                                          {"late-ms", required_argument, NULL, 'e'},
+                                          {NULL, 0, NULL, 0}};
     static const struct {
         int letter;
         uint64_t *to, least, most;
@@ -421,6 +428,7 @@ static void read_options(int argc, char **argv)
                    {'t', &run.o.timeout_ms, 10, 60000},
                    {'r', &run.o.retries, 0, 1000},
                    {'l', &run.o.slow_ms, 0, 1000000},
+                   {'e', &run.o.late_ms, 0, 10000},
                    {'d', &run.o.seed, 0, UINT64_MAX}};
     run.o.seed = gq_clock_ns();
     run.o.spare = "on";
@@ -436,6 +444,7 @@ static void read_options(int argc, char **argv)
         if (c == '?')
             exit(64);
     }
+    soak_kill_late((uint32_t)run.o.late_ms);
     if (!run.o.seconds && !run.o.recoveries)
         run.o.seconds = 30;
     if (strcmp(run.o.spare, "on") != 0 && strcmp(run.o.spare, "off") != 0)

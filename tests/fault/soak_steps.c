@@ -1,9 +1,13 @@
-/* Steps of a takeover that took long, told as they end: the linker puts these in the place of the functions. */
+/* Steps of a takeover that took long, told as they end, and workers that are killed late: the linker puts these in the
+ * place of the functions. */
 #include "soak.h"
 #include "base/clock.h"
 #include "pipeline/dying.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/trial.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define LONG_NS 20000000u
 
@@ -58,7 +62,49 @@ STEP(gq_status, gq_remote_stop, remote->process.pid, (struct gq_remote * remote,
         tell_if_long(#name, start_ns, of);          \
     }
 
-STEP_OF_NOTHING(gq_dying_take, pid, (struct gq_dying * dying, pid_t pid), dying, pid)
 STEP_OF_NOTHING(gq_retire, remote->process.pid, (struct gq_retired * retired, struct gq_remote *remote), retired,
                 remote)
 STEP_OF_NOTHING(gq_process_end, p->pid, (struct gq_process * p, uint32_t grace_ms), p, grace_ms)
+
+/* --- a worker that is killed late -----------------------------------------------------------------------------------
+ */
+
+static uint32_t late_ms;
+
+void soak_kill_late(uint32_t ms) { late_ms = ms; }
+
+void __real_gq_remote_end_watched(struct gq_remote *remote, const char *why);
+void __wrap_gq_remote_end_watched(struct gq_remote *remote, const char *why);
+void __wrap_gq_remote_end_watched(struct gq_remote *remote, const char *why)
+{
+    if (late_ms && remote->backend == GQ_BACKEND_CUDA)
+        remote->ended_why = why; /* which makes it lost */
+    else
+        __real_gq_remote_end_watched(remote, why);
+}
+
+static void *kill_late(void *arg)
+{
+    const pid_t pid = (pid_t)(intptr_t)arg;
+    usleep(late_ms * 1000);
+    const uint64_t start_ns = gq_clock_ns();
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    tell_if_long("the end of one that was killed late", start_ns, pid);
+    return NULL;
+}
+
+void __real_gq_dying_take(struct gq_dying *dying, pid_t pid);
+void __wrap_gq_dying_take(struct gq_dying *dying, pid_t pid);
+void __wrap_gq_dying_take(struct gq_dying *dying, pid_t pid)
+{
+    const uint64_t start_ns = gq_clock_ns();
+    pthread_t thread;
+    if (!late_ms) {
+        __real_gq_dying_take(dying, pid);
+        tell_if_long("gq_dying_take", start_ns, pid);
+        return;
+    }
+    REQUIRE(pthread_create(&thread, NULL, kill_late, (void *)(intptr_t)pid) == 0, "a thread");
+    pthread_detach(thread);
+}
