@@ -52,6 +52,14 @@ static struct gq_process remove_at(struct gq_reserve *reserve, uint32_t at)
     return removed;
 }
 
+/* Nobody waits for its end: a device may hold a process for seconds. */
+static void end_at(struct gq_reserve *reserve, uint32_t at)
+{
+    const struct gq_process removed = remove_at(reserve, at);
+    close(removed.channel);
+    gq_dying_take(&reserve->dying, removed.pid);
+}
+
 /* False: it has ended, or does not come, and is gone. */
 static bool await_one(struct gq_reserve *reserve, uint32_t at)
 {
@@ -63,8 +71,7 @@ static bool await_one(struct gq_reserve *reserve, uint32_t at)
         one->ready = gq_reply_receive(one->process.channel, GQ_PACKET_WARM, left_ms, &reply, &astray) == GQ_OK;
     if (one->ready && !gq_channel_is_cut(one->process.channel))
         return true;
-    struct gq_process failed = remove_at(reserve, at);
-    gq_process_end(&failed, 0);
+    end_at(reserve, at);
     return false;
 }
 
@@ -74,10 +81,8 @@ void gq_reserve_await(struct gq_reserve *reserve)
         at += await_one(reserve, at);
 }
 
-static bool must_be_waited_for(const struct gq_reserved *one)
-{
-    return !one->ready && !gq_clock_past(one->deadline_ns) && !gq_channel_has_word(one->process.channel);
-}
+/* Ready, or ended. */
+static bool has_word(const struct gq_reserved *one) { return one->ready || gq_channel_has_word(one->process.channel); }
 
 /* Until one of them has a word, or the first is late. */
 static void await_any(const struct gq_reserve *reserve)
@@ -88,17 +93,20 @@ static void await_any(const struct gq_reserve *reserve)
     (void)poll(fds, reserve->count, gq_clock_poll_ms(reserve->waits[0].deadline_ns));
 }
 
-/* Not the oldest in any case: one that meets a fault as it takes the device may be held up for seconds. */
+/* Not the oldest in any case: one that meets a fault as it takes the device may be held up for seconds. One that is
+ * late is ended when there is nobody else to wait for. */
 struct gq_process gq_reserve_take(struct gq_reserve *reserve)
 {
     while (reserve->count > 0) {
         uint32_t at = 0;
-        while (at < reserve->count && must_be_waited_for(&reserve->waits[at]))
+        while (at < reserve->count && !has_word(&reserve->waits[at]))
             at++;
-        if (at == reserve->count)
-            await_any(reserve);
-        else if (await_one(reserve, at))
+        if (at < reserve->count && await_one(reserve, at))
             return remove_at(reserve, at);
+        if (at == reserve->count && gq_clock_past(reserve->waits[0].deadline_ns))
+            end_at(reserve, 0);
+        else if (at == reserve->count)
+            await_any(reserve);
     }
     return (struct gq_process){.channel = -1};
 }
@@ -111,6 +119,7 @@ void gq_reserve_end(struct gq_reserve *reserve)
         struct gq_process process = remove_at(reserve, reserve->count - 1);
         gq_process_end(&process, 0);
     }
+    gq_dying_finish(&reserve->dying);
 }
 
 void gq_reserve_forget(const struct gq_reserve *reserve)

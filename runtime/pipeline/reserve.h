@@ -6,6 +6,7 @@
 
 #include "base/process.h"
 #include "config/conf.h"
+#include "pipeline/dying.h"
 
 /* What a message may take that ends its workers, faster than others start: one that tries all that are suspected, one
  * for it alone, one for those behind it, and the next epoch's. */
@@ -20,6 +21,7 @@ struct gq_reserve {
         uint64_t deadline_ns; /* it must have said so by then */
         bool ready;           /* it has said that it has the device */
     } waits[GQ_RESERVE_MOST]; /* the oldest first */
+    struct gq_dying dying;    /* the last one that did not come */
 };
 
 /* One is wanted where a start takes long, on a device, and none if the pipeline says `spare: off`. */

@@ -95,6 +95,23 @@ START_TEST(one_that_ends_is_passed_over)
 }
 END_TEST
 
+START_TEST(one_that_is_late_is_not_ended_before_one_that_is_ready_is_taken)
+{
+    const pid_t late = add(20), other = add(LONG_MS);
+    say_ready(1);
+    usleep(50000);
+    const struct gq_process taken = gq_reserve_take(&reserve);
+    ck_assert_int_eq(taken.pid, other);
+    ck_assert_int_eq(kill(late, 0), 0);
+    ck_assert_uint_eq(reserve.count, 1);
+    end(taken);
+    say_ready(0); /* in the end */
+    const struct gq_process last = gq_reserve_take(&reserve);
+    ck_assert_int_eq(last.pid, late);
+    end(last);
+}
+END_TEST
+
 START_TEST(one_that_is_late_is_ended_and_then_there_is_none)
 {
     add(50);
@@ -107,6 +124,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {the_oldest_that_is_ready_is_taken, one_that_is_held_up_holds_up_nobody,
-                                  one_that_ends_is_passed_over, one_that_is_late_is_ended_and_then_there_is_none};
+                                  one_that_ends_is_passed_over,
+                                  one_that_is_late_is_not_ended_before_one_that_is_ready_is_taken,
+                                  one_that_is_late_is_ended_and_then_there_is_none};
     return unit_run("reserve", tests, sizeof tests / sizeof *tests, set_up, tear_down);
 }
