@@ -246,6 +246,15 @@ static uint64_t ended_messages(const struct gq_pipeline *p)
     return sum;
 }
 
+/* Have more messages ended than ever before? Those that are made again are not more. */
+static bool note_ended(struct gq_supervisor *s)
+{
+    const uint64_t ended = ended_messages(s->p);
+    const bool any = ended > s->ended;
+    s->ended = any ? ended : s->ended;
+    return any;
+}
+
 /* `counted`: by a worker before this one, which could not take over. */
 static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
 {
@@ -263,7 +272,7 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
     status = give_lanes(s);
     if (status != GQ_OK)
         return status;
-    s->ended = ended_messages(s->p);
+    note_ended(s); /* endings of trials are no progress of the next epoch */
     __atomic_store_n(&s->p->remote->link.stale, 0, __ATOMIC_RELEASE); /* what it was about is in no lane any more */
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
@@ -289,7 +298,7 @@ static gq_status take_over(struct gq_supervisor *s)
 }
 
 /* Does it make sense to go on? A suspect ends one way or the other, so only deaths without any do not. `any`: messages
- * have ended since the epoch began. */
+ * have ended in the epoch, and not for the second time. */
 static bool is_fruitless(struct gq_supervisor *s, uint32_t suspects, bool any)
 {
     const uint64_t now = gq_clock_ns();
@@ -355,7 +364,7 @@ static gq_status renew(void *arg)
     if (!suspects)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for %u messages that the worker was inside of", room);
     const uint32_t block = s->hung ? s->hung_block : GQ_BLOCK_NONE;
-    const bool any = ended_messages(s->p) > s->ended;
+    const bool any = note_ended(s);
     distrust(s); /* first: whoever is run again may end the next worker, and so is suspected too */
     const uint32_t count = anybody ? gq_suspects_all(s->p->queue, suspects, room)
                                    : gq_suspects_find(page, s->p->queue, block, suspects, room);

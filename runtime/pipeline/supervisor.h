@@ -30,7 +30,7 @@ struct gq_supervisor {
     uint32_t hung_block;
     bool left; /* that block had left what it was in before the worker ended: another message was there alone */
     uint32_t fruitless; /* epochs in a row that ended no message */
-    uint64_t ended;     /* messages, when the epoch began */
+    uint64_t ended;     /* messages, at most so far */
     uint64_t fruitless_since_ns;
     uint64_t began_ns;              /* the epoch */
     uint32_t given_up;              /* messages */

@@ -18,7 +18,7 @@ struct gq_due {
 
 /* Zero bytes: everything is due. */
 struct gq_dues {
-    struct gq_due last[GQ_DUES]; /* newest first: `from` does not grow, and generations fall */
+    struct gq_due last[GQ_DUES]; /* newest first: generations fall, and `from` does, unless claims went back */
 };
 
 /* Nothing, if the generation is not newer than the newest. */

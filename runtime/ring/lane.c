@@ -192,8 +192,9 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation)
 {
     pthread_mutex_lock(&lane->lock);
-    /* What is claimed may have gone by express, and be answered, before it counts as submitted. */
-    const uint64_t from = __atomic_load_n(&lane->claimed, __ATOMIC_RELAXED);
+    /* What is claimed may have gone by express, and be answered, before it counts as submitted. A source claims none.
+     */
+    const uint64_t from = lane->generated ? lane->submitted : __atomic_load_n(&lane->claimed, __ATOMIC_RELAXED);
     gq_dues_add(&lane->dues, (struct gq_due){from, stage, generation});
     pthread_mutex_unlock(&lane->lock);
 }
@@ -562,14 +563,21 @@ uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end)
     return unfinished;
 }
 
+/* Is it to be answered? One that a poll has told of is, when it is made again. */
+static bool is_owed(struct gq_lane *lane, uint64_t seq)
+{
+    struct gq_lane_result r;
+    const bool wanted = is_open(lane, seq) || (state_of(lane, seq) == SEEN && seq < lane->renewed);
+    return wanted && !gq_lane_ready(lane, seq, &r);
+}
+
 uint64_t gq_lane_unfinished(struct gq_lane *lane)
 {
     uint64_t unfinished = 0;
-    struct gq_lane_result r;
     pthread_mutex_lock(&lane->lock);
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->counted ? gq_counted_end(lane) : lane->released; seq < end; seq++)
-        if (lane->counted || (is_open(lane, seq) && !gq_lane_ready(lane, seq, &r)))
+        if (lane->counted || is_owed(lane, seq))
             unfinished++;
     pthread_mutex_unlock(&lane->lock);
     return unfinished;

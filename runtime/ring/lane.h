@@ -156,9 +156,9 @@ void gq_lane_mute_next(struct gq_lane *lane);
 /* Consumer. Up to `max` results, oldest first, which become seen (`hold` false) or held. Dropped messages are passed
  * over and released. Once the worker is dead, messages that never finished are passed over too and count as lost. */
 uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *results, uint32_t max);
-/* Consumer. Results of the messages that are submitted from here on, if they came as far as `stage`, have this
- * generation or a later one. One that has not is not there, and the link is told. The last GQ_DUES calls hold, each for
- * the messages since. */
+/* Consumer. Results of the messages that are claimed from here on (made, by a source), if they came as far as `stage`,
+ * have this generation or a later one. One that has not is not there, and the link is told. The last GQ_DUES calls
+ * hold, each for the messages since. */
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
 /* Consumer. The worker has ended, and may have let others write over what it left: until the lane is renewed, results
  * that were not handed out are not there, but for endings that a renewal has put there, which no worker writes to. Then

@@ -63,12 +63,20 @@ static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to
     gq_slot_finish(to, seq, ending->len, ending->meta);
 }
 
-/* Before anything is changed that marks them: has this lane endings, and no memory to say of which messages? */
-static bool can_mark(struct gq_lane *lane, uint32_t count)
+static bool is_of(const struct gq_lane *lane, const struct gq_lane_ending *ending)
 {
-    if (count && !lane->counted && !lane->put)
+    return gq_id_lane(ending->id) == lane->view.lane;
+}
+
+/* Before anything is changed: has this lane endings, and no memory to mark them? */
+static bool can_mark(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count && !lane->counted; i++)
+        any |= is_of(lane, &endings[i]);
+    if (any && !lane->put)
         __atomic_store_n(&lane->put, calloc((size_t)lane->view.mask + 1, sizeof *lane->put), __ATOMIC_RELEASE);
-    return !count || lane->counted || lane->put;
+    return !any || lane->put;
 }
 
 static void mark_endings(struct gq_lane *lane, const struct gq_lane_ending *endings, uint32_t count,
@@ -76,7 +84,7 @@ static void mark_endings(struct gq_lane *lane, const struct gq_lane_ending *endi
 {
     for (uint32_t i = 0; i < count && lane->put; i++) {
         const uint64_t seq = gq_id_seq(endings[i].id);
-        if (gq_id_lane(endings[i].id) == lane->view.lane && seq >= range->first && seq < range->mixed)
+        if (is_of(lane, &endings[i]) && seq >= range->first && seq < range->mixed)
             __atomic_store_n(&lane->put[gq_slot_index(&lane->view, seq)], seq + 1, __ATOMIC_RELAXED);
     }
 }
@@ -153,7 +161,7 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
                               struct gq_lane_range *range)
 {
     int fd = -1;
-    uint8_t *out = can_mark(lane, count)
+    uint8_t *out = can_mark(lane, endings, count)
                        ? gq_lane_make_file("gpuq-egress", lane->out_bytes, PROT_READ | PROT_WRITE, 0, &fd)
                        : NULL;
     const struct gq_lane_view next = out ? view_of(lane, out) : (struct gq_lane_view){0};
@@ -174,7 +182,8 @@ static gq_status renew_locked(struct gq_lane *lane, const struct gq_lane_ending 
     close_file(lane->out_fd);
     lane->out_fd = fd;
     mark_endings(lane, endings, count, range);
-    lane->renewed = range->mixed;
+    if (lane->distrusted)
+        lane->renewed = range->mixed;
     __atomic_store_n(&lane->distrusted, 0, __ATOMIC_RELEASE);
     return GQ_OK;
 }

@@ -34,8 +34,15 @@ static void tell_if_long(const char *step, uint64_t start_ns, int64_t pid)
 
 STEP(struct gq_process, gq_reserve_take, 0, (struct gq_reserve * reserve), reserve)
 STEP(gq_status, gq_remote_begin, ready.pid, (struct gq_remote * remote, struct gq_process ready), remote, ready)
-STEP(gq_status, gq_epoch_load, remote->process.pid,
-     (struct gq_pipeline * p, struct gq_remote *remote, const struct gq_epoch_code *code), p, remote, code)
+STEP(gq_status, gq_remote_load, remote->process.pid,
+     (struct gq_remote * remote, const struct gq_image *image, const char *stage_name, uint32_t version,
+      uint32_t generation, uint32_t blocks),
+     remote, image, stage_name, version, generation, blocks)
+STEP(gq_status, gq_remote_fit, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(gq_status, gq_remote_create, probed->pid,
+     (const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_versions *versions,
+      const struct gq_remote_keeper *keeper, struct gq_process *probed, struct gq_remote **out),
+     conf, backend, threads, versions, keeper, probed, out)
 STEP(gq_status, gq_remote_take_over, remote->process.pid,
      (struct gq_remote * remote, struct gq_lane *lane, const struct gq_lane_range *range), remote, lane, range)
 STEP(gq_status, gq_remote_add_window, remote->process.pid,

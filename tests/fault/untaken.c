@@ -1,8 +1,9 @@
-/* untaken faults|killed - messages of a GPU are answered, and nobody takes their results.
+/* untaken faults|killed|again - messages of a GPU are answered, and nobody takes their results.
  *
  * faults: each worker ends beside them. That ends no message, so the pipeline stops after a few, and does not go on for
  *         ever with the same results made again.
  * killed: each worker has answered more than the one before when somebody kills it. That is no reason to stop.
+ * again:  each has answered the same ones when somebody kills it. That goes on no longer than the first.
  *
  * On the imaginary GPU, whose script says so.
  */
@@ -34,19 +35,23 @@ static void await_the_end(const gq_pipeline *p)
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "one worker after another is replaced");
 }
 
-static void kill_each(gq_pipeline *p)
+/* Each worker, once it has answered; `more`: and has been sent messages of its own. Returns how many. */
+static uint32_t kill_each(gq_pipeline *p, bool more)
 {
     for (uint32_t i = 0; i < KILLS; i++) {
         const uint64_t deadline = gq_clock_deadline(20000), before = restarts(p);
-        send_some(gq_queue(p));
+        if (more || i == 0)
+            send_some(gq_queue(p));
         while (gq_lane_unfinished(p->queue->lane[0]) > 0)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "a message does not end");
         usleep(50000); /* until it is inside of none: that would be another reason to go on */
         REQUIRE(kill(p->remote->process.pid, SIGKILL) == 0, "kill");
-        while (restarts(p) == before)
-            REQUIRE(!gq_link_dead(&p->remote->link) && !gq_clock_past(deadline) && usleep(1000) == 0,
-                    "no other worker takes over from worker %u: %s", i, p->remote->why);
+        while (restarts(p) == before && !gq_link_dead(&p->remote->link))
+            REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "nobody takes over from worker %u", i);
+        if (gq_link_dead(&p->remote->link))
+            return i + 1;
     }
+    return KILLS;
 }
 
 static void take_all(GpuQueue *q, uint32_t count)
@@ -64,7 +69,7 @@ static void take_all(GpuQueue *q, uint32_t count)
 
 int main(int argc, char **argv)
 {
-    REQUIRE(argc == 2, "faults or killed");
+    REQUIRE(argc == 2, "faults, killed or again");
     const gq_open_opts opts = {.size = sizeof opts,
                                .path = "untaken",
                                .text =
@@ -72,14 +77,17 @@ int main(int argc, char **argv)
                                    "queue: { capacity: 64, slot_bytes: 64 }\nstages: [{ plugin: 'builtin:echo' }]\n"};
     alarm(ROUND_S);
     gq_pipeline *p = fault_start(&opts);
-    if (strcmp(argv[1], "faults") == 0) {
-        send_some(gq_queue(p));
-        await_the_end(p);
-        REQUIRE(gq_stop(p, 20000) != GQ_OK, "a pipeline that has ended stops well");
-    } else {
-        kill_each(p);
+    if (strcmp(argv[1], "killed") == 0) {
+        REQUIRE(kill_each(p, true) == KILLS && !gq_link_dead(&p->remote->link), "it stops: %s", p->remote->why);
         take_all(gq_queue(p), EACH * KILLS);
         REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
+    } else {
+        if (strcmp(argv[1], "faults") == 0) {
+            send_some(gq_queue(p));
+            await_the_end(p);
+        } else
+            REQUIRE(kill_each(p, false) < KILLS, "one worker after another is replaced");
+        REQUIRE(gq_stop(p, 20000) != GQ_OK, "a pipeline that has ended stops well");
     }
     gq_close(p);
     puts("workers are replaced as long as messages end");

@@ -70,6 +70,7 @@ START_TEST(what_was_reported_by_a_poll_can_be_fetched_when_it_is_made_again)
     ck_assert_int_eq(fetch(0), GQ_ERR_NOT_READY);
     renew(lane, NULL, 0);
     ck_assert_int_eq(fetch(0), GQ_ERR_NOT_READY);
+    ck_assert_uint_eq(gq_lane_unfinished(lane), 2); /* a drain waits for it */
     work(0, GQ_RESULT_OK);
     uint64_t word, meta;
     size_t len = sizeof word;
@@ -135,6 +136,42 @@ START_TEST(what_was_taken_out_of_order_stays_so)
     gq_lane_distrust(lane);
     ck_assert_int_eq(fetch(1), GQ_ERR_NOT_FOUND);
     ck_assert_uint_eq(gq_lane_unfinished(lane), 2);
+}
+END_TEST
+
+/* It will not be served again, so nobody can be told to wait. */
+START_TEST(what_a_trusted_renewal_kept_and_somebody_wrote_over_is_lost)
+{
+    struct gq_lane_result r;
+    put(1);
+    work(0, GQ_RESULT_OK);
+    ck_assert_uint_eq(gq_lane_take(lane, false, &r, 1), 1);
+    renew(lane, NULL, 0);
+    lane->view.out_desc[0].state = 0;
+    gq_lane_mute_next(lane);
+    put(1);
+    ck_assert_int_eq(fetch(0), GQ_ERR_DEVICE);
+}
+END_TEST
+
+START_TEST(what_a_source_made_before_a_change_was_answered_by_the_code_before)
+{
+    const struct gq_lane_opts opts = {
+        .lane = 1, .capacity = CAPACITY, .slot_bytes = SLOT_BYTES, .generated = true, .index_step = 1, .count = 1000};
+    struct gq_lane_result r[CAPACITY];
+    struct gq_lane *made;
+    ck_assert_int_eq(gq_lane_create(&opts, &link_, &made), GQ_OK);
+    writable(made->view.out_head, made->out_bytes);
+    for (uint64_t seq = 0; seq < CAPACITY; seq++)
+        gq_slot_finish(&made->view, seq, 0, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    gq_lane_expect(made, 0, 2);
+    ck_assert_uint_eq(gq_lane_take(made, true, r, CAPACITY), CAPACITY);
+    ck_assert(!link_.stale);
+    ck_assert_int_eq(gq_lane_release_run(made, 0, CAPACITY), GQ_OK);
+    gq_slot_finish(&made->view, CAPACITY, 0, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    ck_assert_uint_eq(gq_lane_take(made, true, r, CAPACITY), 0);
+    ck_assert(link_.stale);
+    gq_lane_destroy(made);
 }
 END_TEST
 
@@ -219,6 +256,8 @@ int main(void)
                                   what_is_held_keeps_its_bytes_whatever_its_words_say,
                                   what_a_trial_has_ended_is_not_made_again,
                                   what_was_taken_out_of_order_stays_so,
+                                  what_a_trusted_renewal_kept_and_somebody_wrote_over_is_lost,
+                                  what_a_source_made_before_a_change_was_answered_by_the_code_before,
                                   what_came_as_far_as_a_change_was_answered_by_its_code,
                                   a_message_between_two_changes_was_answered_by_the_first_ones_code,
                                   results_of_several_changes_are_taken_in_one_go};
