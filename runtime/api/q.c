@@ -323,8 +323,8 @@ static gq_status fill(struct gq_lane *lane, const EnqueueItem *items, uint64_t *
         len[used] = (uint32_t)item->len;
     }
     const gq_status kept = publish(lane, len, used);
-    gq_lane_unclaim(lane,
-                    lane->submitted); /* slots behind a bad item go back, and those of messages that were not kept */
+    /* Slots behind a bad item go back, and those of messages that were not kept. */
+    gq_lane_unclaim(lane, lane->submitted);
     if (kept != GQ_OK)
         return kept;
     *done += used;

@@ -81,8 +81,14 @@ void gq_reserve_await(struct gq_reserve *reserve)
         at += await_one(reserve, at);
 }
 
-/* Ready, or ended. */
-static bool has_word(const struct gq_reserved *one) { return one->ready || gq_channel_has_word(one->process.channel); }
+/* The oldest that is ready, or has ended; `count`: there is none. */
+static uint32_t first_with_word(const struct gq_reserve *reserve)
+{
+    uint32_t at = 0;
+    while (at < reserve->count && !reserve->waits[at].ready && !gq_channel_has_word(reserve->waits[at].process.channel))
+        at++;
+    return at;
+}
 
 /* Until one of them has a word, or the first is late. */
 static void await_any(const struct gq_reserve *reserve)
@@ -98,14 +104,13 @@ static void await_any(const struct gq_reserve *reserve)
 struct gq_process gq_reserve_take(struct gq_reserve *reserve)
 {
     while (reserve->count > 0) {
-        uint32_t at = 0;
-        while (at < reserve->count && !has_word(&reserve->waits[at]))
-            at++;
-        if (at < reserve->count && await_one(reserve, at))
-            return remove_at(reserve, at);
-        if (at == reserve->count && gq_clock_past(reserve->waits[0].deadline_ns))
+        const uint32_t at = first_with_word(reserve);
+        if (at < reserve->count) {
+            if (await_one(reserve, at))
+                return remove_at(reserve, at);
+        } else if (gq_clock_past(reserve->waits[0].deadline_ns))
             end_at(reserve, 0);
-        else if (at == reserve->count)
+        else
             await_any(reserve);
     }
     return (struct gq_process){.channel = -1};

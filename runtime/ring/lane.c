@@ -192,8 +192,7 @@ static void tell_keeper(const struct gq_lane *lane, uint64_t first, uint64_t cou
 void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation)
 {
     pthread_mutex_lock(&lane->lock);
-    /* What is claimed may have gone by express, and be answered, before it counts as submitted. A source claims none.
-     */
+    /* What is claimed may have gone by express, and be answered, before it counts as submitted. Sources claim none. */
     const uint64_t from = lane->generated ? lane->submitted : __atomic_load_n(&lane->claimed, __ATOMIC_RELAXED);
     gq_dues_add(&lane->dues, (struct gq_due){from, stage, generation});
     pthread_mutex_unlock(&lane->lock);

@@ -48,24 +48,31 @@ static bool is_published(const struct gq_lane *lane, uint64_t seq)
     return lane->generated || gq_slot_acquire(&lane->view, seq, &len); /* A1 pairs R1 */
 }
 
+static bool is_of(const struct gq_lane *lane, const struct gq_lane_ending *ending)
+{
+    return gq_id_lane(ending->id) == lane->view.lane;
+}
+
+/* Is it of a message that the next worker finds with an end? */
+static bool is_to_put(const struct gq_lane *lane, const struct gq_lane_ending *ending,
+                      const struct gq_lane_range *range)
+{
+    const uint64_t seq = gq_id_seq(ending->id);
+    return is_of(lane, ending) && seq >= range->first && seq < range->mixed;
+}
+
 static void put_ending(const struct gq_lane *lane, const struct gq_lane_view *to, const struct gq_lane_ending *ending,
                        const struct gq_lane_range *range)
 {
     const uint64_t seq = gq_id_seq(ending->id);
     uint32_t len;
     uint64_t meta;
-    if (gq_id_lane(ending->id) != lane->view.lane || seq < range->first || seq >= range->mixed ||
-        gq_slot_ready(to, seq, &len, &meta))
+    if (!is_to_put(lane, ending, range) || gq_slot_ready(to, seq, &len, &meta))
         return;
     const uint32_t bytes = bytes_of(to, ending->meta, ending->len);
     if (bytes)
         memcpy(gq_slot_out(to, seq), ending->data, bytes);
     gq_slot_finish(to, seq, ending->len, ending->meta);
-}
-
-static bool is_of(const struct gq_lane *lane, const struct gq_lane_ending *ending)
-{
-    return gq_id_lane(ending->id) == lane->view.lane;
 }
 
 /* Before anything is changed: has this lane endings, and no memory to mark them? */
@@ -84,7 +91,7 @@ static void mark_endings(struct gq_lane *lane, const struct gq_lane_ending *endi
 {
     for (uint32_t i = 0; i < count && lane->put; i++) {
         const uint64_t seq = gq_id_seq(endings[i].id);
-        if (is_of(lane, &endings[i]) && seq >= range->first && seq < range->mixed)
+        if (is_to_put(lane, &endings[i], range))
             __atomic_store_n(&lane->put[gq_slot_index(&lane->view, seq)], seq + 1, __ATOMIC_RELAXED);
     }
 }
@@ -131,8 +138,7 @@ static void renew_counted(const struct gq_lane *lane, const struct gq_lane_view 
             put_failed(to, seq, r.len, r.meta, range);
     for (uint32_t i = 0; i < count; i++) {
         const uint64_t seq = gq_id_seq(endings[i].id);
-        if (gq_id_lane(endings[i].id) == lane->view.lane && seq >= range->first && seq < end &&
-            is_given_up(endings[i].meta))
+        if (is_of(lane, &endings[i]) && seq >= range->first && seq < end && is_given_up(endings[i].meta))
             put_failed(to, seq, endings[i].len, endings[i].meta, range);
     }
     for (uint32_t i = 0; i < GQ_COUNTS; i++)

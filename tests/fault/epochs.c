@@ -172,24 +172,17 @@ static void *run_lane(void *arg)
 /* --- the storm ------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t restarts_of(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 /* At any moment of its service, and of the trials that its messages lead to; but a worker that is being started is let
  * serve: who kills each one at once gets what he wants. */
 static void *kill_workers(void *pipeline)
 {
     uint64_t dice = gq_clock_ns() | 1;
     while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
-        const uint64_t before = restarts_of(pipeline), deadline = gq_clock_deadline(5000);
+        const uint64_t before = fault_restarts(pipeline), deadline = gq_clock_deadline(5000);
         const pid_t worker = fault_find("worker", 0);
         if (worker > 0)
             fault_kill(worker, payload_dice(&dice) % 3 ? SIGKILL : SIGSEGV);
-        while (restarts_of(pipeline) == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline))
+        while (fault_restarts(pipeline) == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE) && !gq_clock_past(deadline))
             usleep(1000);
         usleep((useconds_t)(KILL_MS + payload_dice(&dice) % 200) * 1000);
     }

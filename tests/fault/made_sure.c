@@ -28,13 +28,6 @@ void __real_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, 
 void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, struct gq_code *code,
                                   const uint64_t *until, uint32_t lanes);
 
-static uint64_t restarts_of(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 static bool is_away(struct gq_remote *remote)
 {
     pthread_mutex_lock(&remote->lock);
@@ -48,9 +41,9 @@ void __wrap_gq_versions_went_live(struct gq_versions *versions, uint32_t stage, 
 {
     const uint64_t deadline = gq_clock_deadline(30000);
     if (strike) {
-        const uint64_t before = restarts_of(strike);
+        const uint64_t before = fault_restarts(strike);
         kill(fault_find("worker", 0), SIGKILL);
-        while (restarts_of(strike) == before)
+        while (fault_restarts(strike) == before)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker took over");
     }
     refused += refuse;

@@ -32,17 +32,10 @@ static void await_ends(const gq_pipeline *p)
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "a message does not end");
 }
 
-static uint64_t restarts(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 static void await_another_worker(gq_pipeline *p)
 {
     const uint64_t deadline = gq_clock_deadline(30000);
-    while (restarts(p) == 0)
+    while (fault_restarts(p) == 0)
         REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "no other worker takes over");
     await_ends(p);
 }
@@ -79,7 +72,7 @@ int main(int argc, char **argv)
     await_ends(p);
     for (uint8_t i = 0; i < TAKEN; i++)
         take(q, i);
-    REQUIRE(restarts(p) == 0, "a worker ended early");
+    REQUIRE(fault_restarts(p) == 0, "a worker ended early");
     send(q, BEFORE);
     if (behind)
         send(q, BEFORE + 1);
@@ -90,7 +83,7 @@ int main(int argc, char **argv)
     await_ends(p);
     for (uint8_t i = TAKEN; i <= BEFORE + 1; i++)
         take(q, i);
-    REQUIRE(restarts(p) == 1, "%" PRIu64 " workers took over", restarts(p));
+    REQUIRE(fault_restarts(p) == 1, "%" PRIu64 " workers took over", fault_restarts(p));
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
     puts("no result that was written over was handed out");

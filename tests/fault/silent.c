@@ -44,13 +44,6 @@ static gq_pipeline *open_pipeline(void)
     return p;
 }
 
-static uint64_t restarts_of(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 static void send_one(GpuQueue *q, const char *kind) { REQUIRE(q_enqueue(q, kind, 1, NULL, 0) == Q_OK, "enqueue"); }
 
 static void expect(GpuQueue *q, char kind)
@@ -82,19 +75,19 @@ int main(void)
     usleep(SILENT_MS * 2000);
     send_one(q, "l");
     expect(q, 'l');
-    REQUIRE(stood_still == 0 && restarts_of(p) == 0, "a worker was ended that did nothing wrong");
+    REQUIRE(stood_still == 0 && fault_restarts(p) == 0, "a worker was ended that did nothing wrong");
     send_one(q, "k");
     kill_inside();
     expect(q, 'k');
-    REQUIRE(stood_still == 0 && restarts_of(p) == 1, "%" PRIu64 " workers took over", restarts_of(p));
+    REQUIRE(stood_still == 0 && fault_restarts(p) == 1, "%" PRIu64 " workers took over", fault_restarts(p));
     send_one(q, "a");
     expect(q, 'a'); /* it serves: one that is being started is waited for as long as any answer */
     usleep(200000);
     fault_stop(fault_find("worker", 0));
     send_one(q, "a");
     expect(q, 'a');
-    REQUIRE(__atomic_load_n(&stood_still, __ATOMIC_RELAXED) == 1 && restarts_of(p) == 2, "%" PRIu64 " took over",
-            restarts_of(p));
+    REQUIRE(__atomic_load_n(&stood_still, __ATOMIC_RELAXED) == 1 && fault_restarts(p) == 2, "%" PRIu64 " took over",
+            fault_restarts(p));
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;

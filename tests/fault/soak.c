@@ -67,13 +67,6 @@ static const enum poison poison_of[SOAK_KINDS] = {
 /* --- one fault ------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t restarts(void)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(soak.p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 /* Returns when it happened; 0: when the guilty message is sent, of which its lane tells. */
 static uint64_t make_fault(enum soak_kind kind)
 {
@@ -97,7 +90,7 @@ static bool is_settled(uint64_t before, bool guilty)
     if (guilty && (__atomic_load_n(&l->order, __ATOMIC_ACQUIRE) != POISON_NONE ||
                    __atomic_load_n(&l->given_up, __ATOMIC_ACQUIRE) != sent))
         return false;
-    return restarts() > before;
+    return fault_restarts(soak.p) > before;
 }
 
 static double ms_between(uint64_t from, uint64_t to) { return to > from ? (double)(to - from) * 1e-6 : 0; }
@@ -126,7 +119,7 @@ static void keep_times(enum soak_kind kind, uint64_t at_ns)
 
 static void strike(enum soak_kind kind)
 {
-    const uint64_t before = restarts(), deadline = gq_clock_deadline(SOAK_PATIENCE_MS);
+    const uint64_t before = fault_restarts(soak.p), deadline = gq_clock_deadline(SOAK_PATIENCE_MS);
     REQUIRE(run.faults + 1 < FAULTS_MAX, "that were %u faults", run.faults);
     alarm(FAULT_S + (uint32_t)(run.o.fault_ms / 1000)); /* a call that hangs ends in SIGALRM */
     run.faults++;

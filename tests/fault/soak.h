@@ -110,12 +110,13 @@ void soak_answer_right(struct soak_lane *l, const struct soak_answer *a);
  * the pipeline went back from code by itself: there is none that ends every worker. */
 void soak_require_right(const struct soak *s, bool last);
 void soak_log_print(const struct soak *s);
-
-/* soak_steps.c */
-/* From here on a worker on a GPU that the host gives up is killed so much later, beside the one that takes over. */
-void soak_kill_late(uint32_t ms);
 /* From here on a failure prints what happened. */
 void soak_log_failure(struct soak *s);
+
+/* --- steps of a takeover (soak_steps.c) --------------------------------------------------------------------------- */
+
+/* From here on a worker on a GPU that the host gives up is killed so much later, beside the one that takes over. */
+void soak_kill_late(uint32_t ms);
 
 /* --- lanes (soak_lane.c) ------------------------------------------------------------------------------------------ */
 

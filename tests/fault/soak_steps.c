@@ -11,67 +11,63 @@
 
 #define LONG_NS 20000000u
 
-static void tell_if_long(const char *step, uint64_t start_ns, int64_t pid)
+struct step {
+    const char *name;
+    uint64_t start_ns;
+    int64_t pid; /* 0: of none */
+};
+
+static void tell_if_long(const struct step *step)
 {
-    const uint64_t ns = gq_clock_ns() - start_ns;
-    if (ns > LONG_NS && pid)
-        soak_tell("%s took %.1f ms, process %" PRId64, step, (double)ns * 1e-6, pid);
+    const uint64_t ns = gq_clock_ns() - step->start_ns;
+    if (ns > LONG_NS && step->pid)
+        soak_tell("%s took %.1f ms, process %" PRId64, step->name, (double)ns * 1e-6, step->pid);
     else if (ns > LONG_NS)
-        soak_tell("%s took %.1f ms", step, (double)ns * 1e-6);
+        soak_tell("%s took %.1f ms", step->name, (double)ns * 1e-6);
 }
 
-#define STEP(type, name, pid, parameters, ...)          \
-    type __real_##name parameters;                      \
-    type __wrap_##name parameters;                      \
-    type __wrap_##name parameters                       \
-    {                                                   \
-        const uint64_t start_ns = gq_clock_ns();        \
-        const int64_t of = (pid);                       \
-        const type result = __real_##name(__VA_ARGS__); \
-        tell_if_long(#name, start_ns, of);              \
-        return result;                                  \
+/* Told of when the block ends that it stands in. */
+#define STEP_HERE(name, pid) __attribute__((cleanup(tell_if_long))) const struct step step = {name, gq_clock_ns(), pid}
+
+/* `give` is return, or nothing where the function returns nothing. */
+#define STEP(give, type, name, pid, parameters, ...) \
+    type __real_##name parameters;                   \
+    type __wrap_##name parameters;                   \
+    type __wrap_##name parameters                    \
+    {                                                \
+        STEP_HERE(#name, pid);                       \
+        give __real_##name(__VA_ARGS__);             \
     }
 
-STEP(struct gq_process, gq_reserve_take, 0, (struct gq_reserve * reserve), reserve)
-STEP(gq_status, gq_remote_begin, ready.pid, (struct gq_remote * remote, struct gq_process ready), remote, ready)
-STEP(gq_status, gq_remote_load, remote->process.pid,
-     (struct gq_remote * remote, const struct gq_image *image, const char *stage_name, uint32_t version,
-      uint32_t generation, uint32_t blocks),
-     remote, image, stage_name, version, generation, blocks)
-STEP(gq_status, gq_remote_fit, remote->process.pid, (struct gq_remote * remote), remote)
-STEP(gq_status, gq_remote_create, probed->pid,
-     (const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_versions *versions,
-      const struct gq_remote_keeper *keeper, struct gq_process *probed, struct gq_remote **out),
-     conf, backend, threads, versions, keeper, probed, out)
-STEP(gq_status, gq_remote_take_over, remote->process.pid,
-     (struct gq_remote * remote, struct gq_lane *lane, const struct gq_lane_range *range), remote, lane, range)
-STEP(gq_status, gq_remote_add_window, remote->process.pid,
-     (struct gq_remote * remote, const struct gq_lane *lane, const struct gq_lane_window *window,
-      const struct gq_lane_range *range),
-     remote, lane, window, range)
-STEP(gq_status, gq_remote_run, remote->process.pid, (struct gq_remote * remote), remote)
-STEP(gq_status, gq_remote_succeed, remote->process.pid, (struct gq_remote * remote), remote)
-STEP(enum gq_verdict, gq_trial_run, trial->remote ? trial->remote->process.pid : 0,
-     (struct gq_trial * trial, const struct gq_epoch_code *code, struct gq_trial_message *messages, uint32_t count,
-      uint32_t *fault),
-     trial, code, messages, count, fault)
+STEP(return, struct gq_process, gq_reserve_take, 0, (struct gq_reserve * reserve), reserve)
+STEP(return, gq_status, gq_remote_begin, ready.pid, (struct gq_remote * remote, struct gq_process ready), remote, ready)
+STEP(return, gq_status, gq_remote_load, remote->process.pid,
+           (struct gq_remote * remote, const struct gq_image *image, const char *stage_name, uint32_t version,
+            uint32_t generation, uint32_t blocks),
+           remote, image, stage_name, version, generation, blocks)
+STEP(return, gq_status, gq_remote_fit, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(return, gq_status, gq_remote_create, probed->pid,
+           (const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_versions *versions,
+            const struct gq_remote_keeper *keeper, struct gq_process *probed, struct gq_remote **out),
+           conf, backend, threads, versions, keeper, probed, out)
+STEP(return, gq_status, gq_remote_take_over, remote->process.pid,
+           (struct gq_remote * remote, struct gq_lane *lane, const struct gq_lane_range *range), remote, lane, range)
+STEP(return, gq_status, gq_remote_add_window, remote->process.pid,
+           (struct gq_remote * remote, const struct gq_lane *lane, const struct gq_lane_window *window,
+            const struct gq_lane_range *range),
+           remote, lane, window, range)
+STEP(return, gq_status, gq_remote_run, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(return, gq_status, gq_remote_succeed, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(return, enum gq_verdict, gq_trial_run, trial->remote ? trial->remote->process.pid : 0,
+           (struct gq_trial * trial, const struct gq_epoch_code *code, struct gq_trial_message *messages,
+            uint32_t count, uint32_t *fault),
+           trial, code, messages, count, fault)
 
-STEP(gq_status, gq_remote_stop, remote->process.pid, (struct gq_remote * remote, uint32_t grace_ms), remote, grace_ms)
+STEP(return, gq_status, gq_remote_stop, remote->process.pid, (struct gq_remote * remote, uint32_t grace_ms), remote,
+           grace_ms)
 
-#define STEP_OF_NOTHING(name, pid, parameters, ...) \
-    void __real_##name parameters;                  \
-    void __wrap_##name parameters;                  \
-    void __wrap_##name parameters                   \
-    {                                               \
-        const uint64_t start_ns = gq_clock_ns();    \
-        const int64_t of = (pid);                   \
-        __real_##name(__VA_ARGS__);                 \
-        tell_if_long(#name, start_ns, of);          \
-    }
-
-STEP_OF_NOTHING(gq_retire, remote->process.pid, (struct gq_retired * retired, struct gq_remote *remote), retired,
-                remote)
-STEP_OF_NOTHING(gq_process_end, p->pid, (struct gq_process * p, uint32_t grace_ms), p, grace_ms)
+STEP(, void, gq_retire, remote->process.pid, (struct gq_retired * retired, struct gq_remote *remote), retired, remote)
+STEP(, void, gq_process_end, p->pid, (struct gq_process * p, uint32_t grace_ms), p, grace_ms)
 
 /* --- a worker that is killed late -----------------------------------------------------------------------------------
  */
@@ -94,10 +90,9 @@ static void *kill_late(void *arg)
 {
     const pid_t pid = (pid_t)(intptr_t)arg;
     usleep(late_ms * 1000);
-    const uint64_t start_ns = gq_clock_ns();
+    STEP_HERE("the end of one that was killed late", pid);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    tell_if_long("the end of one that was killed late", start_ns, pid);
     return NULL;
 }
 
@@ -105,11 +100,10 @@ void __real_gq_dying_take(struct gq_dying *dying, pid_t pid);
 void __wrap_gq_dying_take(struct gq_dying *dying, pid_t pid);
 void __wrap_gq_dying_take(struct gq_dying *dying, pid_t pid)
 {
-    const uint64_t start_ns = gq_clock_ns();
+    STEP_HERE("gq_dying_take", pid);
     pthread_t thread;
     if (!late_ms) {
         __real_gq_dying_take(dying, pid);
-        tell_if_long("gq_dying_take", start_ns, pid);
         return;
     }
     REQUIRE(pthread_create(&thread, NULL, kill_late, (void *)(intptr_t)pid) == 0, "a thread");

@@ -43,13 +43,6 @@ static gq_pipeline *open_pipeline(void)
     return fault_start(&opts);
 }
 
-static uint64_t restarts(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 static void send(GpuQueue *q, uint64_t number, enum poison kind)
 {
     uint8_t bytes[POISON_SLOT_BYTES];
@@ -81,12 +74,13 @@ int main(void)
         REQUIRE(swap_to(p, tag % TAGS) == GQ_OK, "%s", gq_last_error());
     REQUIRE(pthread_create(&swapper, NULL, swap_on, p) == 0, "no thread");
     for (uint64_t i = 0; i < ROUNDS; i++) {
-        const uint64_t before = restarts(p);
+        const uint64_t before = fault_restarts(p);
         send(gq_queue(p), 2 * i, POISON_ABORT);
         send(gq_queue(p), 2 * i + 1, POISON_NONE);
         expect(gq_queue(p), Q_RESULT_FAULTED);
         expect(gq_queue(p), Q_RESULT_OK);
-        REQUIRE(restarts(p) - before <= RESTARTS_MOST, "%" PRIu64 " workers took over", restarts(p) - before);
+        REQUIRE(fault_restarts(p) - before <= RESTARTS_MOST, "%" PRIu64 " workers took over",
+                fault_restarts(p) - before);
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
     pthread_join(swapper, NULL);

@@ -49,6 +49,14 @@ static inline gq_pipeline *fault_start(const gq_open_opts *opts)
     return p;
 }
 
+/* Workers that took over so far. */
+static inline uint64_t fault_restarts(gq_pipeline *p)
+{
+    gq_stats stats = {.size = sizeof stats};
+    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
+    return stats.restarts;
+}
+
 static inline int fault_count_open_files(void)
 {
     int count = 0;

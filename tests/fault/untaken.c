@@ -21,13 +21,6 @@ static void send_some(GpuQueue *q)
         REQUIRE(q_enqueue(q, message, sizeof message, NULL, 0) == Q_OK, "enqueue: %s", q_last_error());
 }
 
-static uint64_t restarts(gq_pipeline *p)
-{
-    gq_stats stats = {.size = sizeof stats};
-    REQUIRE(gq_get_stats(p, &stats) == GQ_OK, "%s", gq_last_error());
-    return stats.restarts;
-}
-
 static void await_the_end(const gq_pipeline *p)
 {
     const uint64_t deadline = gq_clock_deadline(20000);
@@ -39,14 +32,14 @@ static void await_the_end(const gq_pipeline *p)
 static uint32_t kill_each(gq_pipeline *p, bool more)
 {
     for (uint32_t i = 0; i < KILLS; i++) {
-        const uint64_t deadline = gq_clock_deadline(20000), before = restarts(p);
+        const uint64_t deadline = gq_clock_deadline(20000), before = fault_restarts(p);
         if (more || i == 0)
             send_some(gq_queue(p));
         while (gq_lane_unfinished(p->queue->lane[0]) > 0)
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "a message does not end");
         usleep(50000); /* until it is inside of none: that would be another reason to go on */
         REQUIRE(kill(p->remote->process.pid, SIGKILL) == 0, "kill");
-        while (restarts(p) == before && !gq_link_dead(&p->remote->link))
+        while (fault_restarts(p) == before && !gq_link_dead(&p->remote->link))
             REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "nobody takes over from worker %u", i);
         if (gq_link_dead(&p->remote->link))
             return i + 1;
