@@ -319,9 +319,8 @@ static void count_finished(struct gq_lane *lane, const struct gq_lane_result *r)
 static uint32_t take_run(struct gq_lane *lane, struct gq_lane_result *results, uint32_t max, uint64_t end)
 {
     const struct gq_lane_view view = lane->view;
-    const uint64_t first = lane->seen;
-    const uint32_t due = gq_due_of_run(&lane->dues, first, &end),
-                   most = end - first < max ? (uint32_t)(end - first) : max;
+    const uint32_t due = gq_due_of_run(&lane->dues, lane->seen, &end);
+    const uint64_t first = lane->seen, most = end - first < max ? end - first : max;
     uint32_t n = 0;
     for (struct gq_lane_result *r = results; n < most; r++, n++) {
         uint32_t len;
@@ -514,6 +513,9 @@ static gq_status fetch_finished(struct gq_lane *lane, const struct gq_lane_resul
     return ok ? GQ_OK : GQ_ERR_DEVICE;
 }
 
+/* May a message that a poll has told of, and that has no result, have one once more? */
+static bool is_made_again(const struct gq_lane *lane, uint64_t seq) { return lane->distrusted || seq < lane->renewed; }
+
 static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, size_t *len, uint64_t *meta)
 {
     struct gq_lane_result r;
@@ -523,8 +525,8 @@ static gq_status fetch_locked(struct gq_lane *lane, uint64_t seq, void *buffer, 
     if (state == TAKEN || state == HELD || state == MUTE)
         return GQ_ERR_NOT_FOUND;
     const enum fate fate = look(lane, seq, &r);
-    if (fate == UNFINISHED && (state == LIVE || lane->distrusted || seq < lane->renewed))
-        return GQ_ERR_NOT_READY; /* what a poll has told of may be made again */
+    if (fate == UNFINISHED && (state == LIVE || is_made_again(lane, seq)))
+        return GQ_ERR_NOT_READY;
     if (fate == FINISHED) {
         *meta = r.meta;
         return fetch_finished(lane, &r, buffer, len);
@@ -562,11 +564,10 @@ uint64_t gq_lane_unfinished_below(struct gq_lane *lane, uint64_t end)
     return unfinished;
 }
 
-/* Is it to be answered? One that a poll has told of is, when it is made again. */
 static bool is_owed(struct gq_lane *lane, uint64_t seq)
 {
     struct gq_lane_result r;
-    const bool wanted = is_open(lane, seq) || (state_of(lane, seq) == SEEN && seq < lane->renewed);
+    const bool wanted = is_open(lane, seq) || (state_of(lane, seq) == SEEN && is_made_again(lane, seq));
     return wanted && !gq_lane_ready(lane, seq, &r);
 }
 
