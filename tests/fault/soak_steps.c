@@ -27,7 +27,8 @@ static void tell_if_long(const struct step *step)
 }
 
 /* Told of when the block ends that it stands in. */
-#define STEP_HERE(name, pid) __attribute__((cleanup(tell_if_long))) const struct step step = {name, gq_clock_ns(), pid}
+#define STEP_HERE(name, pid) \
+    __attribute__((cleanup(tell_if_long), unused)) const struct step step = {name, gq_clock_ns(), pid}
 
 /* `give` is return, or nothing where the function returns nothing. */
 #define STEP(give, type, name, pid, parameters, ...) \
