@@ -255,12 +255,20 @@ static int children(const char *kind, pid_t *one)
     return count;
 }
 
-static int open_files(void)
+/* How many files are open, with the folder that is read for it, and a line each of what they are. */
+static int open_files(char *text, size_t room)
 {
+    char to[256];
     int count = 0;
     DIR *fds = opendir("/proc/self/fd");
-    while (readdir(fds))
-        count++;
+    for (const struct dirent *e; (e = readdir(fds)) != NULL;) {
+        const ssize_t n = readlinkat(dirfd(fds), e->d_name, to, sizeof to);
+        const int used = n < 0 ? 0 : snprintf(text, room, "%s %.*s\n", e->d_name, (int)n, to);
+        const size_t kept = (size_t)used < room ? (size_t)used : 0;
+        text += kept;
+        room -= kept;
+        count += n >= 0;
+    }
     closedir(fds);
     return count;
 }
@@ -345,12 +353,14 @@ START_TEST(what_breaks_a_spare_leaves_neither_processes_nor_files)
     write_text("bad.cu", PLUGIN(WILD_READ));
     gq_pipeline *p = started("");
     ck_assert_int_eq(swap_to(p, "s", in_folder("bad.cu")), GQ_ERR_PLUGIN);
-    const int before = open_files();
+    char files[4096], others[4096];
+    const int before = open_files(files, sizeof files);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(swap_to(p, "s", in_folder("bad.cu")), GQ_ERR_PLUGIN);
         ck_assert_int_eq(result.step, GQ_STEP_REHEARSE);
     }
-    ck_assert_int_eq(open_files(), before);
+    const int now = open_files(others, sizeof others);
+    ck_assert_msg(now == before, "%d, and before %d:\n%sbefore:\n%s", now, before, others, files);
     ck_assert_int_eq(children("worker", &pid), 1);
     finish(p);
 }
