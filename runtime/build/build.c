@@ -78,12 +78,12 @@ static void make_image_digest(const struct job *job, char digest[GQ_DIGEST_HEX])
  * was read, and its headers lie in a folder of ours, beside which no file of the user's can be included. */
 static gq_status check_pins(struct job *job)
 {
-    const char *folder = job->builder->headers;
+    const struct gq_scratch *headers = &job->builder->headers;
     gq_status status = gq_pins_check(job->builder->pins, &job->scan);
     if (status == GQ_OK)
-        status = gq_pins_copy_headers(&job->scan, job->folder, folder);
+        status = gq_pins_copy_headers(&job->scan, job->folder, headers);
     job->scan.open_ended = true; /* what is kept of other builds was not checked */
-    snprintf(job->folder, sizeof job->folder, "%s", folder);
+    snprintf(job->folder, sizeof job->folder, "%s", headers->folder);
     return status;
 }
 

@@ -46,7 +46,7 @@ static gq_status run(struct builder *b, const struct job *job, const char *const
                              .jail = {.program = request->program,
                                       .plugin = request->folder,
                                       .alone = request->pinned,
-                                      .scratch = b->workshop.folder},
+                                      .scratch = b->workshop.scratch.folder},
                              .log = b->workshop.log,
                              .deadline_ns = job->deadline_ns,
                              .timeout_ms = request->timeout_ms,
@@ -100,7 +100,7 @@ static gq_status compile_by_cxx(struct builder *b, struct job *job, bool syntax_
                                  .syntax_only = syntax_only,
                                  .plugin_folder = job->request->folder,
                                  .shim = w->shim,
-                                 .headers = w->folder,
+                                 .headers = w->scratch.folder,
                                  .unit = w->unit,
                                  .object = w->object,
                                  .depends = w->depends};
@@ -221,7 +221,7 @@ static gq_status compile_alone(struct builder *b, struct job *job)
     if (refused) {
         gq_text_finish(&first);
         if (b->open)
-            rename_ours(&job->log, b->workshop.folder);
+            rename_ours(&job->log, b->workshop.scratch.folder);
         return GQ_OK;
     }
     gq_text_finish(&job->log);
@@ -252,7 +252,7 @@ static gq_status collect(struct builder *b, struct job *job)
     if (status == GQ_OK)
         status = gq_file_read(b->workshop.depends, GQ_DEPENDS_BYTES_MAX, &rule);
     if (status == GQ_OK)
-        gq_depends_parse(gq_text_str(&rule), b->workshop.folder, &job->depends);
+        gq_depends_parse(gq_text_str(&rule), b->workshop.scratch.folder, &job->depends);
     gq_text_finish(&rule);
     return status;
 }
@@ -282,7 +282,7 @@ static gq_status work(struct builder *b, struct job *job, const int *fds)
     if (status != GQ_OK)
         return status;
     if (b->open)
-        rename_ours(&job->log, b->workshop.folder);
+        rename_ours(&job->log, b->workshop.scratch.folder);
     if (!job->compiled && template_failed(&job->log) && !strstr(gq_text_str(&job->log), "required from"))
         return compile_alone(b, job);
     return job->compiled && by_cxx(job) ? collect(b, job) : GQ_OK;

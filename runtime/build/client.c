@@ -2,6 +2,7 @@
 #include "base/channel.h"
 #include "build/cache.h"
 #include "build/pin.h"
+#include "build/workshop.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +15,12 @@
 /* What a pinned plugin includes is compiled from a folder of ours, to which the bytes that were checked are written. */
 static gq_status make_pinned(struct gq_builder *b, const char *pins)
 {
-    const char *base = getenv("TMPDIR");
-    struct gq_text folder = {0};
     if (!pins)
         return GQ_OK;
-    gq_text_printf(&folder, "%s/gpuqueue-pinned-XXXXXX", base && *base == '/' ? base : "/tmp");
     b->pins = strdup(pins);
-    if (!b->pins || folder.failed || !mkdtemp(folder.data)) {
-        gq_text_finish(&folder);
-        return gq_error_errno(GQ_ERR_UNAVAILABLE, errno,
-                              "making a folder for pinned headers; set TMPDIR to one that can be written");
-    }
-    b->headers = folder.data;
-    return GQ_OK;
+    if (!b->pins)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for a builder");
+    return gq_scratch_make("pinned", &b->headers);
 }
 
 gq_status gq_builder_create(const struct gq_builder_opts *opts, struct gq_builder **out)
@@ -60,10 +54,9 @@ void gq_builder_destroy(struct gq_builder *b)
     if (!b)
         return;
     gq_process_end(&b->process, GRACE_MS);
+    gq_scratch_remove_left(GQ_WORKSHOP_KIND); /* it may have been killed */
     gq_text_finish(&b->cache);
-    if (b->headers)
-        gq_pins_remove(b->headers);
-    free(b->headers);
+    gq_scratch_remove(&b->headers);
     free(b->pins);
     for (unsigned i = 0; i < GQ_TEMPLATES_KEPT; i++)
         gq_text_finish(&b->kept[i].cubin);
@@ -74,6 +67,8 @@ void gq_builder_forget(const struct gq_builder *b)
 {
     if (b->process.channel >= 0)
         close(b->process.channel);
+    if (b->headers.folder[0])
+        close(b->headers.lock);
 }
 
 static gq_status start_process(struct gq_builder *b)

@@ -3,6 +3,7 @@
 #define GQ_BUILD_CLIENT_H
 
 #include "base/process.h"
+#include "base/scratch.h"
 #include "build/build.h"
 #include "build/wire.h"
 
@@ -15,9 +16,9 @@ struct gq_template {
 };
 
 struct gq_builder {
-    struct gq_text cache; /* folder; empty: none */
-    char *pins;           /* file; NULL: plugins are not pinned */
-    char *headers;        /* with pins: folder for the headers of one build, as they were read */
+    struct gq_text cache;      /* folder; empty: none */
+    char *pins;                /* file; NULL: plugins are not pinned */
+    struct gq_scratch headers; /* with pins: folder for the headers of one build, as they were read */
     uint32_t timeout_ms;
     struct gq_process process;
     char place[PATH_MAX];  /* the working folder that the process was started in; empty: not known */

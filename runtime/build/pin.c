@@ -2,7 +2,6 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,20 +191,6 @@ gq_status gq_pins_check(const char *pins, const struct gq_scan *scan)
 /* --- headers as they were read --------------------------------------------------------------------------------------
  */
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
-{
-    (void)info, (void)kind;
-    return where->level > 0 ? remove(path) : 0;
-}
-
-static void empty(const char *folder) { nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-void gq_pins_remove(const char *folder)
-{
-    empty(folder);
-    remove(folder);
-}
-
 static gq_status make_parents(const char *path)
 {
     char *parent = gq_path_folder(path);
@@ -246,14 +231,14 @@ static gq_status copy_header(const struct gq_scan_file *file, const char *root, 
     return status == GQ_OK ? link_as_named(file->path, plugin_folder, folder, to) : status;
 }
 
-gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const char *folder)
+gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const struct gq_scratch *scratch)
 {
     char root[PATH_MAX];
     gq_status status =
         realpath(plugin_folder, root) ? GQ_OK : gq_error_errno(GQ_ERR_PLUGIN, errno, "%s", plugin_folder);
-    empty(folder);
+    gq_scratch_empty(scratch);
     for (size_t i = 1; i < scan->file_count && status == GQ_OK; i++)
-        status = copy_header(&scan->file[i], root, plugin_folder, folder);
+        status = copy_header(&scan->file[i], root, plugin_folder, scratch->folder);
     return status;
 }
 

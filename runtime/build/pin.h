@@ -7,6 +7,7 @@
 #define GQ_BUILD_PIN_H
 
 #include "base/error.h"
+#include "base/scratch.h"
 #include "base/text.h"
 #include "build/scan.h"
 
@@ -15,10 +16,8 @@
  * is not so. */
 gq_status gq_pins_check(const char *pins, const struct gq_scan *scan);
 
-/* Writes the headers that were read into `folder`, which is emptied first, as they lie below the plugin's. */
-gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const char *folder);
-/* Removes the folder with all that is in it. */
-void gq_pins_remove(const char *folder);
+/* Writes the headers that were read into `scratch`, which is emptied first, as they lie below the plugin's. */
+gq_status gq_pins_copy_headers(const struct gq_scan *scan, const char *plugin_folder, const struct gq_scratch *scratch);
 
 /* Appends a line for the plugin and one for each header of the user's that it includes, on a GPU or on the CPU. */
 gq_status gq_pins_print(const char *path, struct gq_text *out);

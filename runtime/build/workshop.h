@@ -3,10 +3,12 @@
 #define GQ_BUILD_WORKSHOP_H
 
 #include <limits.h>
-#include "base/error.h"
+#include "base/scratch.h"
+
+#define GQ_WORKSHOP_KIND "build" /* of scratch.h */
 
 struct gq_workshop {
-    char folder[PATH_MAX / 2];
+    struct gq_scratch scratch;
     char shim[PATH_MAX], unit[PATH_MAX], object[PATH_MAX], depends[PATH_MAX], log[PATH_MAX];
 };
 

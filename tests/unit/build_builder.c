@@ -1,5 +1,6 @@
 /* The builder process: bounded, killed past its limits, started again when it died; and what is said without a
  * compiler. */
+#include "build/client.h"
 #include "build_support.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -179,6 +180,20 @@ static void build_one(struct gq_builder *builder)
     gq_image_finish(&image);
 }
 
+START_TEST(nor_is_the_folder_of_a_builder_that_was_killed)
+{
+    struct gq_builder *builder;
+    const struct gq_builder_opts opts = {.no_cache = true};
+    make_test_folder();
+    setenv("TMPDIR", test_folder, 1);
+    ck_assert_int_eq(gq_builder_create(&opts, &builder), GQ_OK);
+    build_one(builder);
+    ck_assert_int_eq(kill(builder->process.pid, SIGKILL), 0);
+    gq_builder_destroy(builder);
+    ck_assert_int_eq(rmdir(test_folder), 0);
+}
+END_TEST
+
 /* What removes old files of /tmp leaves the folder, and what is younger in it. */
 START_TEST(nor_is_the_rest_of_a_folder_that_was_cleaned)
 {
@@ -214,6 +229,7 @@ int main(void)
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
     tcase_add_test(tests, a_compiler_that_makes_no_file_is_named);
     tcase_add_test(tests, nothing_is_left_behind);
+    tcase_add_test(tests, nor_is_the_folder_of_a_builder_that_was_killed);
     tcase_add_test(tests, nor_is_the_rest_of_a_folder_that_was_cleaned);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

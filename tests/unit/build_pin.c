@@ -146,9 +146,9 @@ START_TEST(a_header_replaced_after_the_check_is_not_compiled)
     ck_assert_int_eq(gq_scan_plugin(in_folder("plugins/p.cu"), GQ_SCAN_CPU, scan), GQ_OK);
     ck_assert_int_eq(gq_pins_check(in_folder("pins"), scan), GQ_OK);
     write_file("plugins/size.h", "#define SIZE 4\n");
-    ck_assert_int_eq(gq_pins_copy_headers(scan, in_folder("plugins"), builder->headers), GQ_OK);
-    char path[512];
-    snprintf(path, sizeof path, "%s/size.h", builder->headers);
+    ck_assert_int_eq(gq_pins_copy_headers(scan, in_folder("plugins"), &builder->headers), GQ_OK);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/size.h", builder->headers.folder);
     ck_assert_int_eq(gq_file_read(path, 100, &copy), GQ_OK);
     ck_assert_str_eq(gq_text_str(&copy), "#define SIZE 3\n");
     gq_text_finish(&copy);
