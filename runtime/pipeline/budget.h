@@ -14,6 +14,7 @@
 
 /* Why a worker was ended. */
 #define GQ_BUDGET_HUNG "a message did not end within its stage's timeout: the worker was ended"
+#define GQ_BUDGET_SCRAWLED "a message's result was written over, so the worker was ended"
 #define GQ_BUDGET_STALE "a message was answered by code that had been replaced before it came, so the worker was ended"
 #define GQ_BUDGET_SILENT "the worker stood still beside messages that wait, and was ended"
 

@@ -26,12 +26,14 @@ static uint64_t waiting_messages(const struct gq_pipeline *p)
     return sum;
 }
 
+static const char *of_foul(enum gq_foul foul) { return foul == GQ_FOUL_STALE ? GQ_BUDGET_STALE : GQ_BUDGET_SCRAWLED; }
+
 static void look(void *arg)
 {
     struct gq_supervisor *s = arg;
     struct gq_pipeline *p = s->p;
     const struct gq_worker_page *page;
-    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE) || s->hung || s->silent || s->stale)
+    if (!__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE) || s->hung || s->silent || s->foul)
         return;
     page = p->remote->link.worker;
     s->budget.is_cut = gq_channel_is_cut(p->remote->process.channel);
@@ -43,9 +45,9 @@ static void look(void *arg)
         s->silent = waiting_messages(p) > 0;
     }
     /* Lanes show what another worker said until they are renewed. */
-    s->stale = !p->remote->away && __atomic_load_n(&p->remote->link.stale, __ATOMIC_ACQUIRE) != 0;
-    if (s->hung || s->silent || s->stale)
-        gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : s->silent ? GQ_BUDGET_SILENT : GQ_BUDGET_STALE);
+    s->foul = p->remote->away ? GQ_FOUL_NONE : __atomic_load_n(&p->remote->link.foul, __ATOMIC_ACQUIRE);
+    if (s->hung || s->silent || s->foul)
+        gq_remote_end_watched(p->remote, s->hung ? GQ_BUDGET_HUNG : s->silent ? GQ_BUDGET_SILENT : of_foul(s->foul));
 }
 
 /* --- what is said ---------------------------------------------------------------------------------------------------
@@ -72,8 +74,8 @@ static void tell_end(struct gq_supervisor *s, const struct gq_suspect *suspect, 
         gq_text_puts(out, "a message ended, but after its stage's timeout, so that the worker was ended already");
     else if (s->silent)
         gq_text_puts(out, GQ_BUDGET_SILENT);
-    else if (s->stale)
-        gq_text_puts(out, GQ_BUDGET_STALE);
+    else if (s->foul)
+        gq_text_puts(out, of_foul(s->foul));
     else
         gq_text_puts(out, p->remote->why);
 }
@@ -273,7 +275,8 @@ static gq_status begin_epoch(struct gq_supervisor *s, bool *counted)
     if (status != GQ_OK)
         return status;
     note_ended(s); /* endings of trials are no progress of the next epoch */
-    __atomic_store_n(&s->p->remote->link.stale, 0, __ATOMIC_RELEASE); /* what it was about is in no lane any more */
+    __atomic_store_n(&s->p->remote->link.foul, GQ_FOUL_NONE,
+                     __ATOMIC_RELEASE); /* what it was about is in no lane any more */
     /* What was finished before may be older than what is handed out after it: see link.h. */
     __atomic_store_n(&s->p->remote->link.canary, code.newest, __ATOMIC_RELAXED);
     gq_retire_late_now(&s->retired); /* a change in its turn may need the memory of who is late */
@@ -338,7 +341,8 @@ static gq_status renew_after(struct gq_supervisor *s, const struct gq_suspect *s
     gq_text_puts(&text, "; another worker takes over");
     gq_text_puts(&text, has_state(s->p) ? ", and gq_state is zero again" : "");
     note(s, &text);
-    s->hung = s->silent = s->stale = false;
+    s->hung = s->silent = false;
+    s->foul = GQ_FOUL_NONE;
     if (count)
         gq_reserve_grow(&s->reserve);
     gq_status status = try_suspects(s, suspects, count);

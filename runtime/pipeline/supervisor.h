@@ -26,7 +26,7 @@ struct gq_supervisor {
     uint32_t silent_ms; /* atomic: after so long a worker is silent; for tests to shorten */
     bool hung;          /* it was ended because of this block */
     bool silent;        /* it was ended because nothing moved, */
-    bool stale;         /* or because of a result of a generation that was not due */
+    enum gq_foul foul;  /* or because of a result that it has not made, or was not to make */
     uint32_t hung_block;
     bool left; /* that block had left what it was in before the worker ended: another message was there alone */
     uint32_t fruitless; /* epochs in a row that ended no message */

@@ -1,136 +1,18 @@
 #include "ring/lane.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "ring/counted.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LIVE, SEEN, HELD, TAKEN, MUTE };
 
-#define ROOM_WAIT_NS 1000000u /* longest sleep for room: messages that a plugin drops make room without a wake */
-#define SPINS 256
-
-/* --- producer ------------------------------------------------------------------------------------------------------
- */
-
 static uint64_t load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 
-static void reap(struct gq_lane *lane);
-
-/* Looks again at what consumers released; true when there is room behind `claimed`. */
-static bool find_room(struct gq_lane *lane)
-{
-    lane->room_end = load(&lane->released) + lane->view.mask + 1;
-    if (lane->claimed < lane->room_end)
-        return true;
-    /* Messages at the front may have been dropped by a plugin: nobody takes those, so the producer does. */
-    if (pthread_mutex_trylock(&lane->lock) == 0) {
-        reap(lane);
-        pthread_mutex_unlock(&lane->lock);
-    }
-    lane->room_end = load(&lane->released) + lane->view.mask + 1;
-    return lane->claimed < lane->room_end;
-}
-
-static void sleep_for_room(struct gq_lane *lane, uint64_t deadline_ns)
-{
-    uint64_t now = gq_clock_ns();
-    uint64_t wait = deadline_ns - now < ROOM_WAIT_NS ? deadline_ns - now : ROOM_WAIT_NS;
-    uint32_t bell = __atomic_load_n(&lane->room_bell, __ATOMIC_ACQUIRE);
-    __atomic_fetch_add(&lane->room_waiters, 1, __ATOMIC_SEQ_CST);
-    if (!find_room(lane) && now < deadline_ns) {
-        struct timespec t = {.tv_nsec = (long)wait};
-        syscall(SYS_futex, &lane->room_bell, FUTEX_WAIT_PRIVATE, bell, &t, NULL, 0);
-    }
-    __atomic_fetch_sub(&lane->room_waiters, 1, __ATOMIC_SEQ_CST);
-}
-
-static bool wait_room(struct gq_lane *lane, uint64_t deadline_ns)
-{
-    if (find_room(lane))
-        return true;
-    if (deadline_ns == 0)
-        return false;
-    for (int i = 0; i < SPINS; i++) {
-        gq_cpu_relax();
-        if (lane->claimed < load(&lane->released) + lane->view.mask + 1)
-            return find_room(lane);
-    }
-    while (!find_room(lane)) {
-        if (gq_clock_past(deadline_ns) || gq_link_dead(lane->link) || gq_link_closing(lane->link))
-            return false;
-        sleep_for_room(lane, deadline_ns);
-    }
-    return true;
-}
-
-uint32_t gq_lane_claim(struct gq_lane *lane, uint32_t want, uint64_t deadline_ns, uint64_t *first)
-{
-    gq_assert(!lane->generated && want > 0);
-    if (lane->claimed >= lane->room_end && !wait_room(lane, deadline_ns))
-        return 0;
-    uint64_t room = lane->room_end - lane->claimed;
-    uint32_t got = room < want ? (uint32_t)room : want;
-    *first = lane->claimed;
-    __atomic_store_n(&lane->claimed, *first + got, __ATOMIC_RELAXED);
-    return got;
-}
-
-void gq_lane_refuse(struct gq_lane *lane)
-{
-    __atomic_store_n(&lane->refused_full, lane->refused_full + 1, __ATOMIC_RELAXED);
-}
-
-/* May message seq go by express? Its answer may then come by its line, and leaves the descriptor of its slot as it was.
- * Descriptors have stamps of 32 bits, so each is written anew, by a lap without express, before its stamp comes again.
- */
-static bool may_go_by_express(const struct gq_lane *lane, uint64_t seq)
-{
-    const uint64_t capacity = (uint64_t)lane->view.mask + 1, lap_every = 1ull << 31;
-    return lane->express && seq - load(&lane->released) < GQ_EXPRESS_LINES && (seq + capacity) % lap_every >= capacity;
-}
-
-/* Descriptors are written from the last to the first: a worker that looks at the first sees all of them or none, and
- * does not fight for the lines that the rest lie in while they are being written. */
-void gq_lane_publish(struct gq_lane *lane, const uint32_t *len, uint32_t count, uint64_t now_ns)
-{
-    const struct gq_lane_view view = lane->view; /* a copy stays in registers over the stores below */
-    uint64_t first = lane->submitted;
-    gq_assert(first + count <= lane->claimed);
-    for (uint32_t i = 0; lane->sent_ns && i < count; i++)
-        lane->sent_ns[gq_slot_index(&view, first + i)] = now_ns;
-    if (count == 1 && may_go_by_express(lane, first))
-        gq_express_send(lane->express, &lane->view, first, len[0]);
-    /* First: a result that came before its message counts as submitted would wake a waiter who then sees nothing. */
-    __atomic_store_n(&lane->submitted, first + count, __ATOMIC_RELEASE);
-    for (uint32_t i = count; i-- > 0;) {
-        gq_assert(len[i] <= view.slot_bytes);
-        gq_slot_submit(&view, first + i, len[i]);
-    }
-}
-
-void gq_lane_grant(struct gq_lane *lane)
-{
-    uint64_t limit = lane->released + lane->view.mask + 1;
-    if (limit > lane->generate_count)
-        limit = lane->generate_count;
-    uint64_t now = lane->sent_ns ? gq_clock_ns() : 0, step = gq_counted_step(lane);
-    for (uint64_t seq = (lane->submitted + step - 1) & ~(step - 1); lane->sent_ns && seq < limit; seq += step)
-        lane->sent_ns[gq_slot_index(&lane->view, seq)] = now;
-    __atomic_store_n(&lane->submitted, limit, __ATOMIC_RELEASE);
-    gq_slot_grant(&lane->view, limit);
-}
-
-/* --- consumers -----------------------------------------------------------------------------------------------------
+/* --- what is there -------------------------------------------------------------------------------------------------
  */
 
 static uint8_t state_of(const struct gq_lane *lane, uint64_t seq)
@@ -201,12 +83,30 @@ void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation)
 /* The host alone gives messages up, and nobody would find out again without another death. */
 static bool is_given_up(uint64_t meta) { return gq_meta_status(meta) == GQ_RESULT_FAULTED; }
 
-static bool is_due(struct gq_lane *lane, uint64_t seq, uint64_t meta)
+static bool refuse(const struct gq_lane *lane, enum gq_foul foul)
 {
-    if (is_given_up(meta) || gq_is_due(&lane->dues, seq, meta))
-        return true;
-    __atomic_store_n(&lane->link->stale, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&lane->link->foul, foul, __ATOMIC_RELEASE);
     return false;
+}
+
+static bool is_due(const struct gq_lane *lane, uint64_t seq, uint64_t meta)
+{
+    return is_given_up(meta) || gq_is_due(&lane->dues, seq, meta) || refuse(lane, GQ_FOUL_STALE);
+}
+
+static bool has_no_bytes(uint32_t status)
+{
+    return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
+}
+
+/* Are these a worker's words? Those of a trial's worker were kept, and nobody would end it for them. */
+static bool is_a_workers(const struct gq_lane *lane, const struct gq_lane_result *r)
+{
+    const uint32_t status = gq_meta_status(r->meta);
+    const bool fits = r->len <= lane->view.slot_bytes;
+    if ((status == GQ_RESULT_OK && fits) || (status == GQ_RESULT_OVERFLOW && !fits) || has_no_bytes(status))
+        return true;
+    return gq_lane_was_put(lane, r->seq) || refuse(lane, GQ_FOUL_SCRAWLED);
 }
 
 static bool has_result(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
@@ -224,7 +124,7 @@ static bool has_result(struct gq_lane *lane, uint64_t seq, struct gq_lane_result
 /* With the lock: an express answer is copied out. */
 bool gq_lane_answered(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r)
 {
-    return has_result(lane, seq, r) && is_due(lane, seq, r->meta);
+    return has_result(lane, seq, r) && is_a_workers(lane, r) && is_due(lane, seq, r->meta);
 }
 
 static bool is_open(const struct gq_lane *lane, uint64_t seq)
@@ -251,11 +151,6 @@ void gq_lane_distrust(struct gq_lane *lane)
     pthread_mutex_lock(&lane->lock);
     __atomic_store_n(&lane->distrusted, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lane->lock);
-}
-
-static bool has_no_bytes(uint32_t status)
-{
-    return status == GQ_RESULT_DROPPED || status == GQ_RESULT_FAILED || status == GQ_RESULT_FAULTED;
 }
 
 /* What became of a message that is still open, or SEEN. The words that tell are the worker's, which may write others
@@ -382,7 +277,7 @@ uint32_t gq_lane_take(struct gq_lane *lane, bool hold, struct gq_lane_result *re
     return n;
 }
 
-static void reap(struct gq_lane *lane)
+void gq_lane_reap(struct gq_lane *lane)
 {
     uint64_t end = load(&lane->submitted);
     for (uint64_t seq = lane->released; seq < end; seq++) {

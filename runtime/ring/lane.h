@@ -164,6 +164,8 @@ void gq_lane_expect(struct gq_lane *lane, uint32_t stage, uint32_t generation);
  * that were not handed out are not there, but for endings that a renewal has put there, which no worker writes to. Then
  * they are made again; if there is no other worker, they are lost. Not for counted lanes. */
 void gq_lane_distrust(struct gq_lane *lane);
+/* Consumer. With the lock: what has ended at the front, and is nobody's, makes room. */
+void gq_lane_reap(struct gq_lane *lane);
 /* Consumer. Is there something for gq_lane_take? Without the lock: a hint. */
 bool gq_lane_has_results(const struct gq_lane *lane);
 /* Consumer. Everything that was submitted has been handed out: gq_lane_take has nothing to wait for. A hint likewise.
@@ -193,7 +195,7 @@ struct gq_lane_tally *gq_lane_tally(struct gq_lane *lane, uint32_t generation, u
 void gq_lane_tally_results(struct gq_lane *lane, const struct gq_lane_result *results, uint32_t count, uint32_t failed);
 
 /* Is the result of a message that is not released there, in its slot or its express line? With the lock. Not for
- * counted lanes. */
+ * counted lanes. One whose words no worker writes, over which a plugin wrote, is not, and the link is told. */
 bool gq_lane_ready(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);
 /* The same, whether the lane is distrusted or not. */
 bool gq_lane_answered(struct gq_lane *lane, uint64_t seq, struct gq_lane_result *r);

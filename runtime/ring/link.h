@@ -19,6 +19,13 @@ struct gq_link_wait {
     uint32_t yields;  /* looks between which it gives its turn away */
 };
 
+/* Results that a worker has not made, whatever its words say. */
+enum gq_foul {
+    GQ_FOUL_NONE,
+    GQ_FOUL_STALE,   /* by code that had been replaced before the message came */
+    GQ_FOUL_SCRAWLED /* words that no worker writes: a plugin wrote over them */
+};
+
 struct gq_link {
     struct gq_host_page *host;     /* written by the host process */
     struct gq_worker_page *worker; /* written by the worker process */
@@ -30,8 +37,7 @@ struct gq_link {
     uint32_t canary;               /* host side, atomic: of the newest canary, or when the newest worker took over, 0:
                                       neither was; in a lane, results of later generations come one generation after
                                       another, others may come mixed */
-    uint32_t stale;                /* host side, atomic: there is a result by code that had been replaced before its
-                                      message came; it is handed to nobody */
+    uint32_t foul;                 /* host side, atomic: enum gq_foul; there is such a result, handed to nobody */
     uint32_t closing;              /* host side, atomic: nobody may begin to wait, those who wait give up */
 };
 

@@ -1,6 +1,6 @@
-/* A worker's words say that a message was answered by code that had been replaced before the message came. Nobody is
- * handed that: the worker is ended, and the next one answers. Also what came before the newest change, by code from
- * before an older one.
+/* A worker's words say that a message was answered by code that had been replaced before the message came, or what no
+ * worker writes. Nobody is handed that: the worker is ended, and the next one answers. Also what came before the newest
+ * change, by code from before an older one.
  *
  * Here a plugin writes over what its worker said of a message that has ended.
  */
@@ -20,15 +20,17 @@ static char noted[512];
 /* A worker that takes over loads this for a while, and somebody looks at it meanwhile. */
 #define LOADS "__attribute__((constructor)) static void nap(void)\n{\n    usleep(50000);\n}\n"
 
-/* 'x', the slot whose message it is about, its own slot, a generation: once. The words lie before the bytes. */
+/* 'x', the slot whose message it is about, its own slot, a generation: once; or 'y' and a status. The words lie before
+ * the bytes. */
 static const char plugin[] =
     "#include <gpuqueue/plugin.h>\n"
     "#include <sys/stat.h>\n"
     "#include <unistd.h>\n" LOADS "__device__ void process_message(const MsgView &in, ResultView *out)\n{\n"
     "    const uint8_t *m = in.payload;\n"
     "    uint64_t *words = (uint64_t *)(out->out - m[2] * 16 - BACK) + 2 * m[1];\n"
-    "    if (m[0] == 'x' && mkdir(FOLDER \"/met\", 0700) == 0)\n"
-    "        *words = (*words & 0xffffffff) | (uint64_t)m[3] << 32;\n"
+    "    if (m[0] >= 'x' && mkdir(FOLDER \"/met\", 0700) == 0)\n"
+    "        *words = m[0] == 'x' ? (*words & 0xffffffff) | (uint64_t)m[3] << 32\n"
+    "                             : (*words & ~0xff0000ull) | (uint64_t)m[3] << 16;\n"
     "    out->out[0] = m[0];\n    out->out[1] = CODE;\n    *out->out_len = 2;\n}\n";
 
 static const char *in_folder(const char *name)
@@ -94,9 +96,9 @@ static void send_and_find_nothing(gq_pipeline *p, const uint8_t message[4], bool
     enqueue(p, message);
     if (but_the_first)
         take(p, '1', 'b', 2);
-    while (gq_lane_unfinished(p->queue->lane[0]) == 0 || !__atomic_load_n(&p->remote->link.stale, __ATOMIC_ACQUIRE))
-        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "nobody sees the result of replaced code");
-    REQUIRE(q_peek_any(gq_queue(p), &r, 1, &count, 50) == Q_ERR_TIMEOUT, "a result of replaced code");
+    while (gq_lane_unfinished(p->queue->lane[0]) == 0 || !__atomic_load_n(&p->remote->link.foul, __ATOMIC_ACQUIRE))
+        REQUIRE(!gq_clock_past(deadline) && usleep(1000) == 0, "nobody sees the result that is none");
+    REQUIRE(q_peek_any(gq_queue(p), &r, 1, &count, 50) == Q_ERR_TIMEOUT, "a result that is none");
     REQUIRE(gq_clock_ns() - start < 20000000000u, "it waited for %.1f s", (double)(gq_clock_ns() - start) / 1e9);
     __atomic_store_n(&p->supervisor.armed, 1, __ATOMIC_RELEASE);
 }
@@ -127,8 +129,8 @@ static size_t payload_behind_words(void)
     return (size_t)(view.out_payload - (uint8_t *)view.out_desc);
 }
 
-/* Generations 1, 2 and 3: `first` is sent behind 2, `second` behind 3, and the words of one say `generation`. */
-static void say(uint8_t about, uint8_t generation, uint64_t restarts)
+/* Generations 1, 2 and 3: '1' is sent behind 2, '2' behind 3, and of one the words say a generation or a status. */
+static void say(uint8_t what, uint8_t about, uint8_t value, uint64_t restarts)
 {
     gq_pipeline *p = open_pipeline();
     noted[0] = '\0';
@@ -136,7 +138,8 @@ static void say(uint8_t about, uint8_t generation, uint64_t restarts)
     send(p, (const uint8_t[]){'1', 0, 0, 0});
     swap_to(p, "c.cu", 3);
     send(p, (const uint8_t[]){'2', 0, 1, 0});
-    const uint8_t message[] = {'x', about, 2, generation};
+    const uint8_t message[] = {what, about, 2, value};
+    const char *note = what == 'x' ? GQ_BUDGET_STALE : GQ_BUDGET_SCRAWLED;
     if (restarts > 0) {
         send_and_find_nothing(p, message, about > 0);
         if (about == 0)
@@ -146,9 +149,8 @@ static void say(uint8_t about, uint8_t generation, uint64_t restarts)
         take(p, '1', 'b', 2);
     }
     take(p, '2', 'c', 3);
-    take(p, 'x', 'c', 3);
-    REQUIRE((strstr(noted, "answered by code that had been replaced before it came") != NULL) == (restarts > 0),
-            "it was noted: %s", noted);
+    take(p, what, 'c', 3);
+    REQUIRE((strstr(noted, note) != NULL) == (restarts > 0), "it was noted: %s", noted);
     finish(p, restarts);
     REQUIRE(rmdir(in_folder("met")) == 0, "the plugin did nothing");
 }
@@ -159,10 +161,13 @@ int main(void)
     REQUIRE(place_make(folder, sizeof folder, "gpuq-stale"), "a folder");
     for (char code = 'a'; code <= 'c'; code++)
         write_plugin(code, payload_behind_words());
-    say(1, 3, 0); /* as it is */
-    say(1, 2, 1); /* live before the message came */
-    say(0, 1, 1); /* the same, and the newest change was made behind it */
+    say('x', 1, 3, 0); /* as it is */
+    say('x', 1, 2, 1); /* live before the message came */
+    say('x', 0, 1, 1); /* the same, and the newest change was made behind it */
+    say('y', 1, GQ_RESULT_OK, 0);
+    say('y', 1, GQ_RESULT_OVERFLOW, 1);
+    say('y', 0, 97, 1);
     REQUIRE(place_remove(folder), "the folder");
-    puts("nothing was handed out that code before the live one had answered");
+    puts("nothing was handed out that code before the live one had answered, or that no worker writes");
     return 0;
 }

@@ -150,13 +150,28 @@ START_TEST(a_failed_message_is_handed_out_once_without_bytes)
 }
 END_TEST
 
-START_TEST(a_length_beyond_the_slot_is_never_believed)
+START_TEST(words_that_no_worker_writes_are_no_result)
 {
+    const struct {
+        uint32_t len, status;
+    } words[] = {{1u << 30, GQ_RESULT_OK},
+                 {SLOT_BYTES + 1, GQ_RESULT_OK},
+                 {SLOT_BYTES, GQ_RESULT_OVERFLOW},
+                 {5, 97},
+                 {1u << 30, 97}};
     struct gq_lane_result r;
     put("x");
-    gq_slot_finish(&lane->view, 0, 1u << 30, gq_meta(1, 0, GQ_RESULT_OK, 0));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        gq_slot_finish(&lane->view, 0, words[i].len, gq_meta(1, 0, words[i].status, 0));
+        lane->link->foul = GQ_FOUL_NONE;
+        ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 0);
+        ck_assert_uint_eq(lane->link->foul, GQ_FOUL_SCRAWLED);
+        ck_assert_uint_eq(gq_lane_unfinished(lane), 1);
+    }
+    lane->link->foul = GQ_FOUL_NONE;
+    gq_slot_finish(&lane->view, 0, SLOT_BYTES + 1, gq_meta(1, 0, GQ_RESULT_OVERFLOW, 0));
     ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
-    ck_assert_uint_eq(gq_meta_status(r.meta), GQ_RESULT_OVERFLOW);
+    ck_assert(gq_meta_status(r.meta) == GQ_RESULT_OVERFLOW && !lane->link->foul);
 }
 END_TEST
 
@@ -579,7 +594,7 @@ int main(void)
                                   one_result_by_its_number,
                                   dropped_messages_free_their_slots_by_themselves,
                                   a_failed_message_is_handed_out_once_without_bytes,
-                                  a_length_beyond_the_slot_is_never_believed,
+                                  words_that_no_worker_writes_are_no_result,
                                   what_is_held_cannot_be_released_twice_or_unseen,
                                   a_dead_worker_loses_only_what_it_had_not_finished,
                                   waiting_for_room_ends_at_its_deadline,

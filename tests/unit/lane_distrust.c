@@ -129,6 +129,20 @@ START_TEST(what_a_trial_has_ended_is_not_made_again)
 }
 END_TEST
 
+/* Nobody would end the trial's worker for it. */
+START_TEST(words_of_a_trial_that_no_worker_writes_are_an_error_without_bytes)
+{
+    struct gq_lane_result r;
+    const struct gq_lane_ending ending = {
+        .id = gq_slot_id(0, 0), .len = SLOT_BYTES + 1, .meta = gq_meta(3, 0, GQ_RESULT_OK, 0)};
+    put(1);
+    renew(lane, &ending, 1);
+    ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), 1);
+    ck_assert_uint_eq(gq_meta_status(r.meta), GQ_RESULT_OVERFLOW);
+    ck_assert(!link_.foul);
+}
+END_TEST
+
 START_TEST(what_was_taken_out_of_order_stays_so)
 {
     put(3);
@@ -167,11 +181,11 @@ START_TEST(what_a_source_made_before_a_change_was_answered_by_the_code_before)
         gq_slot_finish(&made->view, seq, 0, gq_meta(1, 0, GQ_RESULT_OK, 0));
     gq_lane_expect(made, 0, 2);
     ck_assert_uint_eq(gq_lane_take(made, true, r, CAPACITY), CAPACITY);
-    ck_assert(!link_.stale);
+    ck_assert(!link_.foul);
     ck_assert_int_eq(gq_lane_release_run(made, 0, CAPACITY), GQ_OK);
     gq_slot_finish(&made->view, CAPACITY, 0, gq_meta(1, 0, GQ_RESULT_OK, 0));
     ck_assert_uint_eq(gq_lane_take(made, true, r, CAPACITY), 0);
-    ck_assert(link_.stale);
+    ck_assert(link_.foul);
     gq_lane_destroy(made);
 }
 END_TEST
@@ -193,13 +207,13 @@ START_TEST(what_came_as_far_as_a_change_was_answered_by_its_code)
         gq_slot_finish(&lane->view, seq, 0,
                        gq_meta(answers[seq].generation, answers[seq].stage, answers[seq].status, 0));
     ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 6); /* one was dropped */
-    ck_assert(!link_.stale);
+    ck_assert(!link_.foul);
     put(1);
     for (uint32_t status = GQ_RESULT_OK; status <= GQ_RESULT_FAILED; status++) {
         gq_slot_finish(&lane->view, 7, 0, gq_meta(4, 1, status, 0));
         ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), 0);
-        ck_assert(link_.stale);
-        link_.stale = 0;
+        ck_assert(link_.foul);
+        link_.foul = 0;
     }
 }
 END_TEST
@@ -228,8 +242,8 @@ START_TEST(a_message_between_two_changes_was_answered_by_the_first_ones_code)
         const uint64_t seq = answers[i].seq;
         gq_slot_finish(&lane->view, seq, 0, gq_meta(answers[i].generation, answers[i].stage, answers[i].status, 0));
         ck_assert_uint_eq(gq_lane_take(lane, true, &r, 1), answers[i].due);
-        ck_assert_uint_eq(link_.stale, !answers[i].due);
-        link_.stale = 0;
+        ck_assert_uint_eq(link_.foul, !answers[i].due);
+        link_.foul = 0;
     }
 }
 END_TEST
@@ -245,7 +259,7 @@ START_TEST(results_of_several_changes_are_taken_in_one_go)
     for (uint32_t i = 0; i < GQ_DUES + 2; i++)
         gq_slot_finish(&lane->view, i, 0, gq_meta(4 + i, 0, GQ_RESULT_OK, 0));
     ck_assert_uint_eq(gq_lane_take(lane, true, r, CAPACITY), GQ_DUES + 2);
-    ck_assert(!link_.stale);
+    ck_assert(!link_.foul);
 }
 END_TEST
 
@@ -256,6 +270,7 @@ int main(void)
                                   what_was_reported_by_a_poll_can_be_fetched_when_it_is_made_again,
                                   what_is_held_keeps_its_bytes_whatever_its_words_say,
                                   what_a_trial_has_ended_is_not_made_again,
+                                  words_of_a_trial_that_no_worker_writes_are_an_error_without_bytes,
                                   what_was_taken_out_of_order_stays_so,
                                   what_a_trusted_renewal_kept_and_somebody_wrote_over_is_lost,
                                   what_a_source_made_before_a_change_was_answered_by_the_code_before,
