@@ -4,9 +4,11 @@
 #include "build/pin.h"
 #include "build/workshop.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TIMEOUT_MS 60000u
@@ -146,6 +148,9 @@ static gq_status send_request(const struct gq_builder *b, const struct gq_work *
     return status;
 }
 
+/* Not a compiler's own crash, which would come again. */
+static bool is_somebodys(int signal) { return signal == SIGKILL || signal == SIGTERM; }
+
 /* The builder is gone, or does not answer: it is ended, and the next build starts another. */
 static gq_status lost_builder(struct gq_builder *b, gq_status status)
 {
@@ -154,6 +159,7 @@ static gq_status lost_builder(struct gq_builder *b, gq_status status)
     if (status == GQ_ERR_TIMEOUT) {
         gq_text_printf(&how, "did not answer within %u ms and was killed", b->timeout_ms + GRACE_MS);
     } else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status)) {
+        b->was_killed = WIFSIGNALED(wait_status) && is_somebodys(WTERMSIG(wait_status));
         gq_process_describe(wait_status, &how);
         gq_process_doubt(wait_status, &how);
     } else {
@@ -198,7 +204,7 @@ static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
     return status;
 }
 
-gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
+static gq_status ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
 {
     *out = (struct gq_made){0};
     leave_place(b);
@@ -218,4 +224,15 @@ void gq_made_finish(struct gq_made *made)
     gq_text_finish(&made->raw_log);
     gq_text_finish(&made->depends);
     gq_text_finish(&made->object);
+}
+
+/* One that somebody killed is no reason to refuse a plugin: the next one is asked once more. */
+gq_status gq_client_ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
+{
+    b->was_killed = false;
+    gq_status status = ask(b, work, out);
+    if (status == GQ_OK || !b->was_killed)
+        return status;
+    gq_made_finish(out);
+    return ask(b, work, out);
 }

@@ -21,6 +21,7 @@ struct gq_builder {
     struct gq_scratch headers; /* with pins: folder for the headers of one build, as they were read */
     uint32_t timeout_ms;
     struct gq_process process;
+    bool was_killed;       /* while it was asked, by somebody else */
     char place[PATH_MAX];  /* the working folder that the process was started in; empty: not known */
     char jailed[PATH_MAX]; /* the plugin folder that the process is shut into; empty: into none */
     struct gq_template kept[GQ_TEMPLATES_KEPT];

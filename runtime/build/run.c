@@ -24,8 +24,8 @@ static _Noreturn void fail_to_start(int tell)
  * closes that. */
 static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *const env[], int tell)
 {
+    signal(SIGTERM, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0);
     gq_jail_limit(RLIMIT_AS, GQ_JAIL_MEMORY_MAX);
     gq_jail_limit(RLIMIT_CPU, run->timeout_ms / 1000 + 2);
     int in = open("/dev/null", O_RDONLY), out = open(run->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -36,6 +36,42 @@ static _Noreturn void become_compiler(const struct gq_run *run, int jail, char *
     syscall(SYS_close_range, 4u, ~0u, 0u); /* descriptors of ours are close-on-exec already; this is for strangers' */
     execve(run->args[0], (char *const *)(uintptr_t)run->args, env);
     fail_to_start(3);
+}
+
+static void kill_group(int signal)
+{
+    (void)signal;
+    kill(0, SIGKILL);
+}
+
+static _Noreturn void end_as(int wait_status)
+{
+    if (WIFSIGNALED(wait_status)) {
+        signal(WTERMSIG(wait_status), SIG_DFL);
+        kill(getpid(), WTERMSIG(wait_status));
+    }
+    _exit(WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 126);
+}
+
+/* In a child that leads the compiler's group, between fork and _exit: a compiler starts processes of its own, which
+ * nobody would end if the builder is killed. This one hears of that, and ends the group. */
+static _Noreturn void guard_compiler(const struct gq_run *run, int jail, char *const env[], int tell, pid_t builder)
+{
+    int wait_status = 0;
+    setpgid(0, 0);
+    signal(SIGTERM, kill_group);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != builder)
+        _exit(126);
+    const pid_t compiler = fork();
+    if (compiler == 0)
+        become_compiler(run, jail, env, tell);
+    if (compiler < 0)
+        fail_to_start(tell);
+    syscall(SYS_close_range, 0u, ~0u, 0u); /* who waits for these to close waits for the compiler alone */
+    while (waitpid(compiler, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    end_as(wait_status);
 }
 
 /* 0, or what kept the child from becoming the compiler. It says so at once: nothing in it waits. */
@@ -54,9 +90,10 @@ static gq_status start_in(const struct gq_run *run, int jail, char *const env[],
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return gq_error_errno(GQ_ERR_NO_MEMORY, errno, "starting the compiler %s", run->jail.program);
+    const pid_t builder = getpid();
     *child = fork();
     if (*child == 0)
-        become_compiler(run, jail, env, ends[1]);
+        guard_compiler(run, jail, env, ends[1], builder);
     int err = *child < 0 ? errno : 0;
     close(ends[1]);
     if (*child > 0) {

@@ -90,16 +90,10 @@ static struct gq_build_request request_of(const struct gq_change *c)
     return gq_pipeline_request(c->p, GQ_IMAGE_STAGE, c->plugin, c->conf->params, c->conf->param_count, c->conf_file);
 }
 
-/* A builder that somebody killed is no reason to refuse a plugin: the next one is asked once more. */
 static gq_status ask_builder(struct gq_change *c, struct gq_image *image)
 {
     const struct gq_build_request request = request_of(c);
-    gq_status status = GQ_ERR_INTERNAL;
-    for (int attempt = 0; attempt < 2 && status == GQ_ERR_INTERNAL; attempt++) {
-        gq_image_finish(image);
-        status = gq_build(c->p->builder, &request, image);
-    }
-    return status;
+    return gq_build(c->p->builder, &request, image);
 }
 
 /* A version of its own, also for what could not be built: a list of versions shows what was tried. A canary is always

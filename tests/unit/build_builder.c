@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include "base/clock.h"
@@ -65,6 +66,46 @@ START_TEST(what_a_compiler_started_is_killed_with_it)
     while (somebody_has(seconds) && !gq_clock_past(deadline))
         usleep(10000);
     ck_assert(!somebody_has(seconds));
+    remove_test_folder();
+}
+END_TEST
+
+static void *build_in_vain(void *builder)
+{
+    struct gq_image image;
+    const gq_status status = build_stage(builder, P("warns.cu"), &image);
+    gq_image_finish(&image);
+    return status == GQ_OK ? NULL : builder;
+}
+
+/* A compiler that takes its time the first time. What it started would go on beside nobody. */
+START_TEST(a_builder_that_is_killed_takes_its_compiler_along_and_is_replaced)
+{
+    char text[400], seconds[32];
+    struct gq_builder *builder = test_builder(NULL);
+    pthread_t thread;
+    void *failed;
+    make_test_folder();
+    snprintf(seconds, sizeof seconds, "30.%07d", (int)getpid());
+    snprintf(text, sizeof text,
+             "#!/bin/sh\n[ $# = 1 ] && exec echo one 1\n[ -e %s ] && exec c++ \"$@\"\nsleep %s &\nwait\n",
+             in_folder("go"), seconds);
+    const char *compiler = write_file("c++", text);
+    ck_assert_int_eq(chmod(compiler, 0700), 0);
+    setenv("GPUQ_CXX", compiler, 1);
+    const uint64_t deadline = gq_clock_deadline(20000);
+    ck_assert_int_eq(pthread_create(&thread, NULL, build_in_vain, builder), 0);
+    while (!somebody_has(seconds) && !gq_clock_past(deadline))
+        usleep(10000);
+    ck_assert(somebody_has(seconds));
+    write_file("go", "");
+    ck_assert_int_eq(kill(builder->process.pid, SIGKILL), 0);
+    while (somebody_has(seconds) && !gq_clock_past(deadline))
+        usleep(10000);
+    ck_assert(!somebody_has(seconds));
+    ck_assert_int_eq(pthread_join(thread, &failed), 0);
+    ck_assert_msg(!failed, "the build that met it was not made by the next");
+    gq_builder_destroy(builder);
     remove_test_folder();
 }
 END_TEST
@@ -223,6 +264,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_compile_without_end_is_killed);
     tcase_add_test(tests, what_a_compiler_started_is_killed_with_it);
+    tcase_add_test(tests, a_builder_that_is_killed_takes_its_compiler_along_and_is_replaced);
     tcase_add_test(tests, a_builder_that_died_is_started_again);
     tcase_add_test(tests, a_relative_path_is_the_callers);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
