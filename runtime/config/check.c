@@ -328,6 +328,11 @@ static void check_journal_pair(struct gq_reading *r, struct gq_yaml *durability,
                        gq_durability_name(conf->durability));
 }
 
+static bool is_for_journal(const struct gq_conf *conf)
+{
+    return conf->source.kind == GQ_SOURCE_API && conf->sink.kind == GQ_SINK_API;
+}
+
 static void check_journal_file(struct gq_reading *r, struct gq_yaml *journal, bool letters, const char *suffix)
 {
     struct gq_text path = {0};
@@ -346,10 +351,12 @@ static void check_journal(struct gq_reading *r, struct gq_yaml *root)
     struct gq_yaml *letters = find(root, "on_error.dead_letter.file.path");
     if (!is_good(find(root, "queue")) || !is_good(durability))
         return;
-    check_journal_pair(r, durability, journal);
-    if (conf->durability == GQ_DURABILITY_NONE || !is_good(find(root, "source")) || !is_good(find(root, "sink")))
+    const bool known = is_good(find(root, "source")) && is_good(find(root, "sink"));
+    if (conf->durability == GQ_DURABILITY_NONE || !known || is_for_journal(conf))
+        check_journal_pair(r, durability, journal);
+    if (conf->durability == GQ_DURABILITY_NONE || !known)
         return;
-    if (conf->source.kind != GQ_SOURCE_API || conf->sink.kind != GQ_SINK_API)
+    if (!is_for_journal(conf))
         gq_read_refuse(r, durability, false,
                        "a journal is for source api with sink api, and these are %s and %s: it keeps what only the "
                        "application has; leave it out",

@@ -110,7 +110,7 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"queue.durability", GQ_SCHEMA_WORD, .fallback = "none", .words = durabilities, AT(durability),
      .sentence = "how safe an accepted message is: fdatasync, on the disk; memory, it survives the application, not a power loss"},
     {"queue.journal", GQ_SCHEMA_OUTPUT, .otherwise = "none", AT(journal), BESIDE(journal_mark), .example = "queue.journal",
-     .sentence = "the file that keeps accepted messages until their results are taken; for source and sink api, on the CPU"},
+     .sentence = "the file that keeps accepted messages until their results are taken; for source and sink api"},
 
     {"stages", GQ_SCHEMA_LIST, .required = true, .min = 1, .max = GQ_STAGES_MAX, AT(stages), BESIDE(stage_count),
      .sentence = "the plugins that each message passes, in order"},
