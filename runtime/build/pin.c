@@ -65,8 +65,9 @@ struct pin {
 /* A line as sha256sum writes it, of text or, with '*', of binary. */
 static bool read_pin(const char *line, size_t len, struct pin *out)
 {
-    if (len < HEX_DIGITS + 3 || len - HEX_DIGITS - 2 >= PATH_MAX || strspn(line, "0123456789abcdef") != HEX_DIGITS ||
-        line[HEX_DIGITS] != ' ' || !strchr(" *", line[HEX_DIGITS + 1]))
+    if (len < HEX_DIGITS + 3 || line[len - 1] == '\r' || len - HEX_DIGITS - 2 >= PATH_MAX ||
+        strspn(line, "0123456789abcdef") != HEX_DIGITS || line[HEX_DIGITS] != ' ' ||
+        !strchr(" *", line[HEX_DIGITS + 1]))
         return false;
     snprintf(out->hex, sizeof out->hex, "%.*s", HEX_DIGITS, line);
     snprintf(out->path, sizeof out->path, "%.*s", (int)(len - HEX_DIGITS - 2), line + HEX_DIGITS + 2);
@@ -91,6 +92,16 @@ static bool next_pin(const char **at, struct pin *out)
     return false;
 }
 
+static const char *why_no_pin(const char *line, size_t len, bool first)
+{
+    if (first && strncmp(line, "\xef\xbb\xbf", 3) == 0)
+        return "it begins with a byte order mark; write the file as plain UTF-8 without one";
+    if (len > 0 && line[len - 1] == '\r')
+        return "it ends in a carriage return, and lines end in a newline alone; dos2unix converts the file";
+    return "expected 64 digits 0 to 9 and a to f, two blanks and a path, as gpuq plugin pin FILE.cu prints them, or # "
+           "and a remark";
+}
+
 /* A line that is none pins nothing: whoever wrote it meant it to, and is told so. A NUL would end the text for us
  * alone. */
 static gq_status check_lines(const char *pins, const struct gq_text *text)
@@ -105,10 +116,8 @@ static gq_status check_lines(const char *pins, const struct gq_text *text)
         const size_t len = (size_t)(end - line);
         if (!memchr(line, '\0', len) && (is_remark(line, len) || read_pin(line, len, &pin)))
             continue;
-        return gq_error_set(GQ_ERR_PLUGIN,
-                            "%s:%u:1: error: this line is no pin: expected 64 digits 0 to 9 and a to f, two blanks and "
-                            "a path, as gpuq plugin pin FILE.cu prints them, or # and a remark",
-                            pins, number);
+        return gq_error_set(GQ_ERR_PLUGIN, "%s:%u:1: error: this line is no pin: %s", pins, number,
+                            why_no_pin(line, len, number == 1));
     }
     return GQ_OK;
 }

@@ -211,6 +211,23 @@ START_TEST(a_file_may_have_several_pins)
 }
 END_TEST
 
+START_TEST(a_line_that_an_editor_has_changed_says_how)
+{
+    struct gq_text lines = {0}, other = {0};
+    ck_assert_int_eq(gq_pins_print(in_folder("plugins/p.cu"), &lines), GQ_OK);
+    for (const char *at = gq_text_str(&lines); *at; at++)
+        gq_text_printf(&other, *at == '\n' ? "\r%c" : "%c", *at);
+    write_file("pins", gq_text_str(&other));
+    refused(":1:1: error: this line is no pin: ", "carriage return");
+    gq_text_clear(&other);
+    gq_text_printf(&other, "\xef\xbb\xbf# pins\n%s", gq_text_str(&lines));
+    write_file("pins", gq_text_str(&other));
+    refused(":1:1: error: this line is no pin: ", "byte order mark");
+    gq_text_finish(&lines);
+    gq_text_finish(&other);
+}
+END_TEST
+
 /* What only the CPU reads is pinned as well. */
 START_TEST(headers_of_both_backends_are_printed)
 {
@@ -310,6 +327,7 @@ int main(void)
         tcase_add_test(tests, a_header_that_was_not_checked_cannot_be_read);
     tcase_add_test(tests, a_file_may_have_several_pins);
     tcase_add_test(tests, headers_of_both_backends_are_printed);
+    tcase_add_test(tests, a_line_that_an_editor_has_changed_says_how);
     tcase_add_test(tests, a_name_with_a_newline_is_no_pin);
     tcase_add_test(tests, what_others_can_write_is_refused);
     tcase_add_test(tests, what_a_link_leads_to_where_others_write_is_refused);
