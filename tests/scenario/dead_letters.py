@@ -306,6 +306,34 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(self.gpuq("dlq", "replay", self.path("out.dlq"), echo),
                          (0, b"", f"{self.path('out.dlq')} has no letters: nothing was replayed\n"))
 
+    def test_what_became_of_letters_is_told_in_json(self):
+        self.run_ok(self.failing([b"f1", b"f2", b"f" + b"x" * 50, b"f4"]))
+        names = [r["letter"] for r in self.letters()]
+        self.plugin("mended", "if (in.payload[1] == '2') return gq_fail(out, 7);" + ECHO)
+        mended = self.pipeline([{"name": "better", "plugin": self.path("mended.cu")}], name="mended", queue={"slot_bytes": 16})
+        code, out, err = self.gpuq("dlq", "replay", "--json", self.path("out.dlq"), mended)
+        said = json.loads(err)
+        self.assertEqual((code, out), (1, b"f1\nf4\n"))
+        self.assertEqual([(r["number"], r["letter"], r["fate"]) for r in said["letters"]],
+                         list(zip((1, 2, 3, 4), names, ("passed", "failed", "not tried", "passed"))))
+        self.assertEqual([r.get("reason") for r in said["letters"]], [None, self.letters()[0]["reason"], None, None])
+        self.assertEqual([said[key] for key in ("file", "passed", "failed", "not_tried", "status", "exit_code")],
+                         [self.path("out.dlq"), 2, 1, 1, "GQ_ERR_DEVICE", 1])
+        self.assertRegex(said["error"], "letters stay: those that failed have a new reason in `gpuq dlq ls`; those not tried have no bytes")
+        names = [r["letter"] for r in self.letters()]
+        code, _, err = self.gpuq("dlq", "replay", self.path("out.dlq"), mended, "1")
+        self.assertEqual(code, 1)
+        self.assertNotIn("not tried have", err)
+        names[0] = self.letters()[0]["letter"]
+        self.assertEqual(json.loads(self.dlq("drop", "--json", self.path("out.dlq"), "2")),
+                         {"file": self.path("out.dlq"), "letters": [{"number": 2, "letter": names[1], "fate": "dropped"}], "dropped": 1, "kept": 1})
+        self.assertEqual(json.loads(self.dlq("drop", "--json", self.path("out.dlq"), "7", code=1))["status"], "GQ_ERR_NOT_FOUND")
+        self.assertEqual(len(json.loads(self.dlq("drop", "--json", "--all", self.path("out.dlq")))["letters"]), 1)
+        self.assertEqual(json.loads(self.dlq("drop", "--json", "--all", self.path("out.dlq"))),
+                         {"file": self.path("out.dlq"), "letters": [], "dropped": 0, "kept": 0})
+        code, _, err = self.gpuq("dlq", "replay", "--json", self.path("out.dlq"), mended)
+        self.assertEqual((code, json.loads(err)["letters"]), (0, []))
+
     def test_a_replay_through_the_pipeline_of_an_application_leaves_its_journal_alone(self):
         self.run_ok(self.failing([b"f1", b"f2"]))
         api = self.pipeline(name="api", source={"api": {}}, sink={"api": {}}, queue={"journal": self.path("journal"), "durability": "memory"})

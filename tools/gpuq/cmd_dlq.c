@@ -4,6 +4,7 @@
 #include "refuse.h"
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,43 @@ gq_status dlq_open(const struct dlq_args *args, struct gq_dead_file *file)
     return status;
 }
 
+static void begin_object(struct dlq_args *args)
+{
+    if (!args->json || args->object.len > 0)
+        return;
+    gq_text_puts(&args->object, "{\"file\": ");
+    gq_text_json(&args->object, args->file, strlen(args->file));
+    gq_text_puts(&args->object, ", \"letters\": [");
+}
+
+void dlq_tell_letter(struct dlq_args *args, uint64_t name, uint64_t number, const char *fate, const char *reason)
+{
+    if (!args->json)
+        return;
+    const bool first = args->object.len == 0;
+    begin_object(args);
+    gq_text_printf(&args->object, "%s{\"number\": %" PRIu64 ", \"letter\": \"%016" PRIx64 "\", \"fate\": \"%s\"",
+                   first ? "\n " : ",\n ", number, name, fate);
+    if (reason) {
+        gq_text_puts(&args->object, ", \"reason\": ");
+        gq_text_json(&args->object, reason, strlen(reason));
+    }
+    gq_text_puts(&args->object, "}");
+}
+
+void dlq_tell_counts(struct dlq_args *args, const char *format, ...)
+{
+    char counts[256];
+    va_list words;
+    if (!args->json)
+        return;
+    begin_object(args);
+    va_start(words, format);
+    vsnprintf(counts, sizeof counts, format, words);
+    va_end(words);
+    gq_text_printf(&args->object, "], %s", counts);
+}
+
 /* --- drop --------------------------------------------------------------------------------------------------------- */
 
 struct drop {
@@ -72,6 +110,8 @@ static bool stays(struct gq_dead_letter *letter, uint64_t name, uint64_t number,
 {
     struct drop *drop = context;
     const bool stay = !dlq_picked(drop->args, name, number);
+    if (!stay)
+        dlq_tell_letter(drop->args, name, number, "dropped", NULL);
     (void)letter;
     drop->dropped += !stay;
     drop->kept += stay;
@@ -93,7 +133,11 @@ static gq_status drop(struct dlq_args *args)
     gq_status closed = gq_dead_close(&file);
     if (status == GQ_OK)
         status = closed;
-    if (status == GQ_OK)
+    if (status != GQ_OK)
+        gq_text_clear(&args->object); /* the letters are as they were */
+    else if (args->json)
+        dlq_tell_counts(args, "\"dropped\": %" PRIu64 ", \"kept\": %" PRIu64, counts.dropped, counts.kept);
+    else
         fprintf(stderr, "dropped %" PRIu64 " letter%s, %" PRIu64 " stay%s\n", counts.dropped,
                 counts.dropped == 1 ? "" : "s", counts.kept, counts.kept == 1 ? "s" : "");
     return status;
@@ -105,7 +149,7 @@ static const struct {
     const char *name;
     gq_status (*run)(struct dlq_args *args);
     const char *options; /* those that it takes, as in `options` below */
-} verbs[] = {{"ls", dlq_ls, "j"}, {"show", dlq_show, "jr"}, {"replay", dlq_replay, "b"}, {"drop", drop, "a"}};
+} verbs[] = {{"ls", dlq_ls, "j"}, {"show", dlq_show, "jr"}, {"replay", dlq_replay, "bj"}, {"drop", drop, "aj"}};
 
 static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                         {"raw", no_argument, NULL, 'r'},
@@ -183,14 +227,34 @@ static gq_status run(int argc, char **argv, struct dlq_args *args)
     return gq_error_set(GQ_ERR_INVALID_ARG, "ls, show, replay or drop was expected; try `gpuq help dlq`");
 }
 
+/* What --json has begun ends here. Results of a replay have standard output, so its object goes where its words would.
+ */
+static void end_object(struct dlq_args *args, gq_status status)
+{
+    FILE *to = args->verb && strcmp(args->verb, "replay") == 0 ? stderr : stdout;
+    if (status == GQ_OK) {
+        if (args->object.len > 0)
+            fprintf(to, "%s}\n", gq_text_str(&args->object));
+        return;
+    }
+    const bool begun = args->object.len > 0;
+    if (begun)
+        gq_text_puts(&args->object, ", ");
+    gpuq_report_json(to, begun ? gq_text_str(&args->object) : args->listing ? "], " : "{", status);
+}
+
 int cmd_dlq(int argc, char **argv)
 {
     struct dlq_args args = {0};
     gq_status status = run(argc - 1, argv + 1, &args);
+    const bool replay = args.verb && strcmp(args.verb, "replay") == 0;
     free(args.picks);
-    if (status != GQ_OK && args.json)
-        gpuq_report_json(stdout, args.listing ? "], " : "{", status);
-    if (status != GQ_OK && *gq_error_text())
+    if (args.json && args.object.failed)
+        status = gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for what became of the letters");
+    if (args.json)
+        end_object(&args, status);
+    if (status != GQ_OK && *gq_error_text() && !(replay && args.json))
         gpuq_report("dlq", status);
+    gq_text_finish(&args.object);
     return gq_status_exit_code(status);
 }

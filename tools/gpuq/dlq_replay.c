@@ -234,7 +234,6 @@ static void update(struct replay *r, const struct outcome *o, struct gq_dead_let
 static bool stays(struct gq_dead_letter *letter, uint64_t name, uint64_t number, void *context)
 {
     struct replay *r = context;
-    (void)name;
     if (r->judged == r->count || r->tried[r->judged].number != number)
         return true;
     const struct outcome *o = &r->tried[r->judged++];
@@ -243,7 +242,28 @@ static bool stays(struct gq_dead_letter *letter, uint64_t name, uint64_t number,
     r->not_tried += o->fate != PASSED && o->fate != FAILED;
     if (o->fate == FAILED)
         update(r, o, letter);
+    dlq_tell_letter(r->args, name, number,
+                    o->fate == PASSED   ? "passed"
+                    : o->fate == FAILED ? "failed"
+                                        : "not tried",
+                    o->fate == FAILED ? r->reason : NULL);
     return o->fate != PASSED;
+}
+
+static void tell_counts(const struct replay *r)
+{
+    dlq_tell_counts(r->args, "\"passed\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"not_tried\": %" PRIu64, r->passed,
+                    r->failed, r->not_tried);
+}
+
+static gq_status say_why_they_stay(const struct replay *r, const struct gq_dead_file *file)
+{
+    char not_tried[128] = "";
+    if (r->not_tried > 0)
+        snprintf(not_tried, sizeof not_tried, "%s not tried have no bytes, or more than the %u of queue.slot_bytes",
+                 r->failed > 0 ? "; those" : "those", r->conf->slot_bytes);
+    return gq_error_set(GQ_ERR_DEVICE, "%s: letters stay: %s%s", file->path,
+                        r->failed > 0 ? "those that failed have a new reason in `gpuq dlq ls`" : "", not_tried);
 }
 
 /* What ended before a failure ended all the same, so its letters go; the failure is what is reported. */
@@ -252,12 +272,18 @@ static gq_status settle(struct replay *r, struct gq_dead_file *file, gq_status s
     char sentence[GQ_ERROR_TEXT_MAX];
     snprintf(sentence, sizeof sentence, "%s", sent == GQ_OK ? "" : gq_error_text());
     gq_status status = close_output(r);
-    if (status == GQ_OK && sent == GQ_OK && r->count == 0)
+    if (status == GQ_OK && sent == GQ_OK && r->count == 0 && r->args->json)
+        tell_counts(r);
+    else if (status == GQ_OK && sent == GQ_OK && r->count == 0)
         fprintf(stderr, "%s has no letters: nothing was replayed\n", file->path);
     if (status != GQ_OK || r->count == 0)
         return sent == GQ_OK ? status : gq_error_set(sent, "%s", sentence);
     status = gq_dead_rewrite(file, stays, r);
-    if (status == GQ_OK)
+    if (status != GQ_OK)
+        gq_text_clear(&r->args->object); /* the letters are as they were */
+    else if (r->args->json)
+        tell_counts(r);
+    else
         fprintf(stderr,
                 "%" PRIu64 " passed and left the file; %" PRIu64 " failed again and stay; %" PRIu64
                 " could not be tried and stay\n",
@@ -265,10 +291,7 @@ static gq_status settle(struct replay *r, struct gq_dead_file *file, gq_status s
     if (sent != GQ_OK)
         return gq_error_set(sent, "%s", sentence);
     if (status == GQ_OK && r->failed + r->not_tried > 0)
-        status = gq_error_set(GQ_ERR_DEVICE,
-                              "%s: letters stay: those that failed have a new reason in `gpuq dlq ls`; those not tried "
-                              "have no bytes, or more than the %u of queue.slot_bytes",
-                              file->path, r->conf->slot_bytes);
+        status = say_why_they_stay(r, file);
     return status;
 }
 

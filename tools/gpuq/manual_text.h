@@ -116,6 +116,9 @@
     "the attempts added up, and the exit code is 1. A crash loses none, but results may be written twice. --backend "  \
     "is as for run.\n"                                                                                                 \
     "drop FILE LETTER... takes letters away, drop FILE --all all of them.\n"                                           \
+    "With --json replay and drop print an object with the fate of each letter and the counts: drop to standard "       \
+    "output, "                                                                                                         \
+    "replay to standard error, for results have standard output.\n"                                                    \
     "replay and drop are refused while a pipeline has the file open: it holds a lock from its first letter on, or "    \
     "from its start when the file is there."
 #define TEXT_version "One line each: the release, the API version, the layout version and the plugin ABI."
