@@ -367,11 +367,41 @@ static void check_journal(struct gq_reading *r, struct gq_yaml *root)
     check_journal_file(r, journal, letters, GQ_JOURNAL_NEW_SUFFIX);
 }
 
+/* --- trust ---------------------------------------------------------------------------------------------------------
+ */
+
+static void default_pins(struct gq_reading *r, struct gq_yaml *trust)
+{
+    struct gq_text why = {0};
+    r->conf->plugin_pins = gq_path_join(r->conf->folder, GQ_PINS_FILE);
+    if (r->conf->plugin_pins &&
+        !gq_path_check(gq_schema_find(gq_schema_find(NULL, "plugins"), "pins"), r->conf->plugin_pins, &why))
+        gq_read_refuse(r, trust, false, "%s", gq_text_str(&why));
+    r->no_memory = r->no_memory || !r->conf->plugin_pins || why.failed;
+    gq_text_finish(&why);
+}
+
+static void check_trust(struct gq_reading *r, struct gq_yaml *root)
+{
+    struct gq_conf *conf = r->conf;
+    struct gq_yaml *trust = find(root, "plugins.trust"), *pins = find(root, "plugins.pins");
+    if (!is_good(find(root, "plugins")) || !is_good(trust) || !is_good(pins))
+        return;
+    if (!trust)
+        conf->plugin_trust = pins ? GQ_TRUST_PINNED : GQ_TRUST_ANY;
+    else if (conf->plugin_trust == GQ_TRUST_PINNED && !pins)
+        default_pins(r, trust);
+    else if (conf->plugin_trust == GQ_TRUST_ANY && pins)
+        gq_read_refuse(r, pins, true,
+                       "nothing is checked by it, for trust is any: set plugins.trust to pinned, or leave pins out");
+}
+
 void gq_read_check(struct gq_reading *r, struct gq_yaml *root)
 {
     check_source(r, root);
     check_memory(r, root);
     check_names(r, root);
+    check_trust(r, root); /* before files are compared, and that of pins is one */
     default_dead_letter(r, root);
     check_delivery(r, root);
     check_journal(r, root);

@@ -29,6 +29,8 @@ enum gq_pattern { GQ_PATTERN_COUNTER, GQ_PATTERN_RANDOM };
 enum gq_delivery_kind { GQ_DELIVERY_AT_LEAST_ONCE, GQ_DELIVERY_EXACTLY_ONCE };
 /* What becomes of a message that q_enqueue accepted when the application ends before its result is taken. */
 enum gq_durability { GQ_DURABILITY_NONE, GQ_DURABILITY_MEMORY, GQ_DURABILITY_FDATASYNC };
+/* Which plugins may run; 0 until it is known whether there are pins. */
+enum gq_trust { GQ_TRUST_ANY = 1, GQ_TRUST_PINNED };
 enum gq_param_type { GQ_PARAM_BOOL, GQ_PARAM_INT, GQ_PARAM_FLOAT, GQ_PARAM_STRING };
 
 struct gq_conf_param {
@@ -108,7 +110,8 @@ struct gq_conf {
     uint32_t spare;       /* spare: a worker waits for the one that serves to die, where a start takes long */
     uint64_t drain_ms;    /* drain: how long a stop waits for messages in flight */
     struct gq_conf_swap swap;
-    char *plugin_pins;    /* path; NULL: plugins are not pinned */
+    enum gq_trust plugin_trust;
+    char *plugin_pins;    /* path; NULL: plugin_trust is any */
     char *control_socket; /* control.socket: a path, or the word "off"; NULL: the program that runs it chooses */
 };
 

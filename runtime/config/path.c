@@ -86,7 +86,14 @@ bool gq_path_check(const struct gq_schema_row *row, const char *path, struct gq_
         return check_output(path, why);
     if (row->type == GQ_SCHEMA_SOCKET)
         return check_socket(path, why);
-    return check_input(path, row->type == GQ_SCHEMA_PLUGIN, why);
+    if (check_input(path, row->type == GQ_SCHEMA_PLUGIN, why))
+        return true;
+    if (row->make && access(path, F_OK) != 0 && errno == ENOENT) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        gq_text_printf(why, "; make it, in its folder: %s >>", row->make);
+        gq_problem_show(why, name, strlen(name));
+    }
+    return false;
 }
 
 static bool same_place(const char *a, const char *b)

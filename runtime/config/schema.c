@@ -25,6 +25,7 @@ static const struct gq_schema_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0
 static const struct gq_schema_word never[] = {{"off", 0}, {NULL, 0}};
 static const struct gq_schema_word deliveries[] = {
     {"at_least_once", GQ_DELIVERY_AT_LEAST_ONCE}, {"exactly_once", GQ_DELIVERY_EXACTLY_ONCE}, {NULL, 0}};
+static const struct gq_schema_word trusts[] = {{"any", GQ_TRUST_ANY}, {"pinned", GQ_TRUST_PINNED}, {NULL, 0}};
 static const struct gq_schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 
 #define COUNT_MAX 1000000000000000u /* 10^15: a century at 300,000 messages a second */
@@ -167,7 +168,10 @@ const struct gq_schema_row gq_schema_rows[] = {
     {"swap.budget", GQ_SCHEMA_DURATION, .fallback = "2s", .min = 1, .max = BUDGET_MAX, AT(swap.budget_ms),
      .sentence = "how long one golden vector may take, and the loading of the code in the spare worker"},
     {"plugins", GQ_SCHEMA_MAP, .sentence = "which plugins may run"},
-    {"plugins.pins", GQ_SCHEMA_INPUT, .otherwise = "every plugin may run", AT(plugin_pins), .example = "plugins.sha256",
+    {"plugins.trust", GQ_SCHEMA_WORD, .otherwise = "pinned beside `pins`, else any", .words = trusts, AT(plugin_trust),
+     .example = "pinned", .sentence = "any: every plugin may run; pinned: only what the file of pins has"},
+    {"plugins.pins", GQ_SCHEMA_INPUT, .otherwise = "with `trust: pinned` the file `" GQ_PINS_FILE "` beside the pipeline file, else none",
+     AT(plugin_pins), .example = GQ_PINS_FILE, .make = "gpuq plugin pin FILE.cu",
      .sentence = "a file of SHA-256 digests, as gpuq plugin pin prints them; what it does not pin does not run"},
     {"control", GQ_SCHEMA_MAP, .sentence = "the socket through which gpuq swap and its kin reach a running pipeline"},
     {"control.socket", GQ_SCHEMA_SOCKET, .otherwise = "gpuq run makes one in the user's runtime folder",

@@ -27,7 +27,8 @@ enum gq_schema_type {
     GQ_SCHEMA_RATE      /* a second; the field is a double */
 };
 
-#define GQ_SOCKET_OFF "off" /* a socket called so is written ./off */
+#define GQ_PINS_FILE "plugins.sha256" /* of trust: pinned, beside the pipeline file */
+#define GQ_SOCKET_OFF "off"           /* a socket called so is written ./off */
 
 struct gq_schema_word {
     const char *word; /* NULL ends the list */
@@ -42,9 +43,10 @@ struct gq_schema_row {
     const char *otherwise; /* a default that depends on the rest, in words */
     uint64_t min, max;
     const struct gq_schema_word *words;
-    size_t offset; /* of the field, in struct gq_conf or, below stages[], in struct gq_conf_stage */
-    size_t width;  /* of the field; 0: not kept */
-    size_t beside; /* of a second field: a path's mark, the number of params; 0: none */
+    size_t offset;    /* of the field, in struct gq_conf or, below stages[], in struct gq_conf_stage */
+    size_t width;     /* of the field; 0: not kept */
+    size_t beside;    /* of a second field: a path's mark, the number of params; 0: none */
+    const char *make; /* the command that prints such a file, for whoever has none yet; NULL: no one command does */
     const char *example;
     const char *sentence;
 };

@@ -61,5 +61,27 @@ class Pinned(Operated):
         self.assertRegex(self.ask("reload", code=78)["error"], "plugins.*restart")
         self.stop(run)
 
+    def test_trust_pinned_takes_the_pins_beside_the_pipeline_file(self):
+        file = self.pipeline([{"plugin": self.a}], source=self.SOURCE, plugins={"trust": "pinned"})
+        for command in ("lint", "run"):
+            code, out, err = self.gpuq(command, file)
+            self.assertEqual(code, 78, err)
+            self.assertIn("; make it, in its folder: gpuq plugin pin FILE.cu >>plugins.sha256", out.decode() + err)
+        self.pin(self.b)
+        code, _, err = self.gpuq("run", file)
+        self.assertEqual(code, 65, err)
+        self.assertIn(f"{self.a} has no pin in {self.path('plugins.sha256')}", err)
+        self.pin(self.a)
+        os.chmod(self.path("plugins.sha256"), 0o620)
+        code, _, err = self.gpuq("run", file)
+        self.assertEqual(code, 65, err)
+        self.assertIn("can be written by others", err)
+        os.chmod(self.path("plugins.sha256"), 0o600)
+        run = self.running(file)
+        self.assertTrue(self.last_letters("a"))
+        self.pipeline([{"plugin": self.a}], source=self.SOURCE, plugins={"trust": "any"})
+        self.assertRegex(self.ask("reload", code=78)["error"], "plugins.*restart")
+        self.stop(run)
+
 
 harness.main()

@@ -218,6 +218,51 @@ START_TEST(paths_are_relative_to_the_file_that_names_them)
 }
 END_TEST
 
+static struct gq_conf *with_plugins(const char *path, const char *plugins)
+{
+    char text[256];
+    snprintf(text, sizeof text, "version: 1\n" STAGES "plugins: %s\n", plugins);
+    return parse_good(path, text);
+}
+
+static void trusts(const char *path, const char *plugins, enum gq_trust trust, const char *pins)
+{
+    struct gq_conf *c = with_plugins(path, plugins);
+    ck_assert_int_eq(c->plugin_trust, trust);
+    ck_assert_pstr_eq(c->plugin_pins, pins);
+    gq_conf_destroy(c);
+}
+
+START_TEST(pinned_takes_the_pins_beside_the_file_unless_others_are_named)
+{
+    char folder[] = "/tmp/gpuq-config-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    struct gq_text path = {0}, pins = {0};
+    gq_text_printf(&path, "%s/p.yaml", folder);
+    gq_text_printf(&pins, "%s/plugins.sha256", folder);
+    ck_assert_int_eq(gq_file_write_atomic(pins.data, "", 0, 0600), GQ_OK);
+    trusts(path.data, "{}", GQ_TRUST_ANY, NULL);
+    trusts(path.data, "{ trust: any }", GQ_TRUST_ANY, NULL);
+    trusts(path.data, "{ trust: pinned }", GQ_TRUST_PINNED, pins.data);
+    trusts(path.data, "{ pins: " PLUGIN " }", GQ_TRUST_PINNED, PLUGIN);
+    trusts(path.data, "{ trust: pinned, pins: " PLUGIN " }", GQ_TRUST_PINNED, PLUGIN);
+    struct gq_conf *any = with_plugins(path.data, "{}"), *pinned = with_plugins(path.data, "{ trust: pinned }");
+    struct gq_conf *named = with_plugins(path.data, "{ pins: plugins.sha256 }");
+    struct gq_text sections = {0};
+    ck_assert(!gq_conf_differ(pinned, named, &sections));
+    ck_assert(gq_conf_differ(any, pinned, &sections));
+    ck_assert_str_eq(sections.data, "plugins");
+    gq_conf_destroy(any);
+    gq_conf_destroy(pinned);
+    gq_conf_destroy(named);
+    unlink(pins.data);
+    rmdir(folder);
+    gq_text_finish(&path);
+    gq_text_finish(&pins);
+    gq_text_finish(&sections);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_is_an_error_of_its_own)
 {
     struct gq_text errors = {0};
@@ -293,6 +338,7 @@ int main(void)
                                   the_error_record_names_the_first_and_counts_the_rest,
                                   a_hundred_errors_are_shown_and_the_others_counted,
                                   paths_are_relative_to_the_file_that_names_them,
+                                  pinned_takes_the_pins_beside_the_file_unless_others_are_named,
                                   a_file_that_cannot_be_read_is_an_error_of_its_own,
                                   a_lane_takes_what_the_layout_says,
                                   every_row_of_the_table_is_whole,

@@ -28,7 +28,7 @@ Editor.yaml_implicit_resolvers = {
 HERE = os.path.dirname(os.path.abspath(__file__))
 REFUSED = """bad_capacity bad_capacity_bounds bad_capacity_one bad_capacity_three bad_empty_choice bad_kinds bad_many_stages
 bad_missing_all bad_missing_keys bad_names bad_no_stages bad_numbers bad_quoted_number bad_quoted_threads bad_root_list bad_root_scalar
-bad_stage_kinds bad_swap bad_swap_2 bad_two_sources bad_units bad_units_2 bad_unknown_keys bad_unknown_source bad_version bad_version_quoted
+bad_stage_kinds bad_swap bad_swap_2 bad_trust_word bad_two_sources bad_units bad_units_2 bad_unknown_keys bad_unknown_source bad_version bad_version_quoted
 bad_words""".split()
 
 
