@@ -71,7 +71,9 @@ GQ_API gq_status gq_wait(gq_pipeline *p, uint32_t timeout_ms);
  */
 GQ_API void gq_interrupt(gq_pipeline *p);
 /* Drains for at most drain_ms (0: the file's `drain`). GQ_ERR_TIMEOUT: gave up, the sentence says on how many messages.
- * GQ_ERR_DEVICE: a plugin broke its worker, which a GPU may report after the last result has come. */
+ * GQ_ERR_DEVICE: a plugin broke its worker, which a GPU may report after the last result has come. GQ_ERR_NO_MEMORY: no
+ * worker could take the place of one that ended, for want of descriptors, processes or memory; GQ_ERR_UNAVAILABLE: for
+ * want of its program. */
 GQ_API gq_status gq_stop(gq_pipeline *p, uint32_t drain_ms);
 GQ_API void gq_close(gq_pipeline *p);
 

@@ -363,7 +363,7 @@ gq_status gq_pipeline_fail(struct gq_pipeline *p, gq_status status)
     pthread_mutex_lock(&p->failure_lock);
     if (p->failure == GQ_OK) {
         snprintf(p->failure_text, sizeof p->failure_text, "%s", gq_error_text());
-        p->failure = status;
+        p->failure = status == GQ_ERR_DEVICE && p->remote ? gq_remote_cause(p->remote) : status;
     }
     pthread_mutex_unlock(&p->failure_lock);
     return status;

@@ -320,6 +320,7 @@ static void bury(struct gq_remote *remote, int wait_status)
     remote->last_word[0] = '\0';
     snprintf(remote->why, sizeof remote->why, "%s",
              remote->expected && !remote->said_why ? "the worker was stopped" : gq_text_str(&why));
+    remote->cause = GQ_ERR_DEVICE;
     remote->away = remote->keeper && !remote->expected;
     remote->renewer = pthread_self();
     if (!remote->away)
@@ -375,6 +376,8 @@ static bool renew(struct gq_remote *remote)
         gq_process_end(&remote->process, 0);
         if (status != GQ_OK && status != GQ_ERR_NOT_READY)
             snprintf(remote->why, sizeof remote->why, "%s", gq_error_text());
+        if (status == GQ_ERR_NO_MEMORY || status == GQ_ERR_UNAVAILABLE)
+            remote->cause = status;
         __atomic_store_n(&remote->link.dead, 1, __ATOMIC_RELEASE);
     }
     remote->away = false;
@@ -575,4 +578,9 @@ gq_status gq_remote_check(struct gq_remote *remote)
     if (!gq_link_dead(&remote->link))
         return GQ_OK;
     return gq_error_set(GQ_ERR_DEVICE, "%s", remote->why); /* written before `dead` */
+}
+
+gq_status gq_remote_cause(const struct gq_remote *remote)
+{
+    return gq_link_dead(&remote->link) ? remote->cause : GQ_ERR_DEVICE;
 }

@@ -65,6 +65,7 @@ struct gq_remote {
     bool said_why;                      /* it ended with a sentence of its own */
     char last_word[GQ_PACKET_TEXT];     /* its own sentence, when a request met it in place of an answer */
     char why[GQ_ERROR_TEXT_MAX];        /* of the last death; "" before there was one */
+    gq_status cause;                    /* of the end without a next worker, written before `dead` */
 };
 
 /* Takes the worker that `probed` is, or starts one if it is none, and sets it up for this configuration. `versions` of
@@ -161,6 +162,9 @@ void gq_remote_destroy(struct gq_remote *remote);
 
 /* GQ_OK while the worker lives; else GQ_ERR_DEVICE with the sentence of its death. */
 gq_status gq_remote_check(struct gq_remote *remote);
+/* Of one that does not live any more: GQ_ERR_NO_MEMORY or GQ_ERR_UNAVAILABLE, which no other could start for; else, and
+ * while it lives, GQ_ERR_DEVICE. */
+gq_status gq_remote_cause(const struct gq_remote *remote);
 
 /* post_mortem.c: who died of what, doing what. `died` is the worker's own last word, or "". `versions` may be NULL. */
 void gq_post_mortem(const struct gq_conf *conf, struct gq_versions *versions, const struct gq_worker_page *page,

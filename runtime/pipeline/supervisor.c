@@ -118,6 +118,13 @@ static gq_status convict(struct gq_supervisor *s, const struct gq_suspect *suspe
     return keep_ending(s, &ending);
 }
 
+/* What the last attempt to start a worker said; GQ_OK: it was called off. */
+static gq_status no_worker(void)
+{
+    const gq_status status = gq_error_status();
+    return status == GQ_OK ? GQ_OK : gq_error_prefix(status, "no other worker could take over: ");
+}
+
 /* Alone until it ends, or has ended its worker as often as a message may fail. The death that made it a suspect is one
  * of those if it was its own; a message that only was there owes nothing for it. */
 static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const struct gq_suspect *suspect)
@@ -134,7 +141,7 @@ static gq_status try_one(struct gq_supervisor *s, struct gq_trial *trial, const 
         return keep_ending(s, &message.ending);
     struct gq_text said = {0};
     if (verdict == GQ_VERDICT_NONE)
-        return gq_error_status();
+        return no_worker();
     const enum gq_fall fall = gq_fall_back(trial, &message.suspect, &said); /* by now its stage is known */
     note(s, &said);
     if (fall == GQ_FALL_NONE)
@@ -184,7 +191,7 @@ static gq_status try_all(struct gq_supervisor *s, struct gq_trial *trial, struct
         const struct gq_epoch_code code = gq_epoch_live(s->p);
         uint32_t fault;
         if (gq_trial_run(trial, &code, messages, count, &fault) == GQ_VERDICT_NONE)
-            status = gq_error_status();
+            status = no_worker();
         count = sort_out(s, trial, messages, count, &status);
         if (is_enough(s, given_up, unsure, now))
             return status;

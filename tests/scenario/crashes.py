@@ -3,6 +3,7 @@
 every other one is in the output, and a note names signal or driver's error, and the message. Nothing is left behind."""
 import json
 import os
+import resource
 import signal
 import subprocess
 import dead_letter_file
@@ -311,6 +312,26 @@ class Killed(Crashing):
         if harness.BACKEND == "cpu":  # grids run on until their process is gone, so that a worker may be killed as it starts
             self.assertEqual(err.count("SIGKILL"), 4, err)
         self.assertEqual(self.read(), written + b"six\n")
+
+    @harness.only_on("cpu", "a device has workers in reserve, which have their descriptors")
+    def test_a_run_that_is_given_no_descriptors_for_another_worker_says_so_with_its_exit_code(self):
+        stages = {"idle": None, "busy": [{"plugin": self.holding("in.payload[0] == 'h'")}]}
+        runs = {}
+        for name in stages:
+            pipeline = self.pipeline(stages[name], name, source={"stdin": {"split": "lines"}}, sink={"file": {"path": self.path(name)}})
+            process = runs[name] = self.start("run", pipeline, stdin=subprocess.PIPE)
+            process.stdin.write(b"one\n" + (b"hold\n" if name == "busy" else b""))
+            process.stdin.flush()
+            self.assertTrue(harness.until(lambda: os.path.exists(self.path(name)) and self.read(name)), name)
+        self.assertTrue(harness.until(lambda: os.path.exists(self.path("held"))), "no message is held")
+        for process in runs.values():
+            usual = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+            os.kill(self.worker_of(process), signal.SIGKILL)
+        for name, process in runs.items():
+            code, err = self.ended(process, 30)
+            self.assertEqual(code, 71, err)
+            self.assertRegex(err, r"(?m)^gpuq run: no other worker could take over: .*Too many open files", name)
 
 
 harness.main()

@@ -386,7 +386,7 @@ class DeadLetters(harness.Scenario):
         stages = [{"plugin": self.holding("in.payload[1] == '0'"), "timeout": "off"}]
         pipeline = self.pipeline(stages, name="holds", cpu={"threads": 2})
         code, out, err = self.without_worker("dlq", "replay", self.path("out.dlq"), pipeline)
-        self.assertEqual(code, 1, err)
+        self.assertEqual(code, 69, err)
         self.assertIn("gpuq-worker cannot be executed", err)
         left = [r["message"] for r in records(self.read("out.dlq"))]
         self.assertIn(b"f0", left)

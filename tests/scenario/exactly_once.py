@@ -70,7 +70,7 @@ class ExactlyOnce(Operated):
         stages = [{"plugin": self.holding("in.payload[5] == '0' && in.payload[4] == '0'", WORK), "timeout": "off"}]
         file = self.exact(stages=stages, queue={"capacity": 64}, cpu={"threads": 2})
         code, _, err = self.without_worker("run", file)
-        self.assertEqual(code, 1, err)
+        self.assertEqual(code, 69, err)
         self.finished(file)
         self.assertEqual(self.read(), lines(m[::-1] for m in self.messages))
 

@@ -306,6 +306,17 @@ static gq_status check_apart(const struct gq_dead_file *file)
                         file->path);
 }
 
+/* A queue knows that its worker is gone, the pipeline what no other could start for. */
+static gq_status look_behind(const struct replay *r, gq_status status)
+{
+    if (status != GQ_ERR_DEVICE)
+        return status;
+    char sentence[GQ_ERROR_TEXT_MAX];
+    snprintf(sentence, sizeof sentence, "%s", gq_error_text());
+    const gq_status end = gq_wait(r->pipeline, 0);
+    return gq_error_set(end == GQ_ERR_NO_MEMORY || end == GQ_ERR_UNAVAILABLE ? end : status, "%s", sentence);
+}
+
 gq_status dlq_replay(struct dlq_args *args)
 {
     struct gq_dead_file file;
@@ -319,7 +330,7 @@ gq_status dlq_replay(struct dlq_args *args)
     if (status == GQ_OK)
         status = start(&r);
     if (status == GQ_OK) {
-        status = send_all(&r, &file);
+        status = look_behind(&r, send_all(&r, &file));
         status = settle(&r, &file, status);
     } else {
         char sentence[GQ_ERROR_TEXT_MAX];

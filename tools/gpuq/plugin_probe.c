@@ -224,5 +224,5 @@ gq_status probe_close(struct probe *probe)
     gq_close(probe->pipeline);
     pthread_mutex_destroy(&probe->lock);
     *probe = (struct probe){0};
-    return status == GQ_ERR_DEVICE ? status : GQ_OK; /* what is still in flight is of no interest */
+    return status == GQ_ERR_TIMEOUT ? GQ_OK : status; /* what is still in flight is of no interest */
 }

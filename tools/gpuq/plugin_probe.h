@@ -35,7 +35,7 @@ gq_status probe_feed(struct probe *probe, const void *bytes, size_t len, struct 
 gq_status probe_take(struct probe *probe, struct gq_golden_result *result);
 /* Keeps the queue full of one message until `times` of them have ended; a source makes them itself. */
 gq_status probe_repeat(struct probe *probe, const void *bytes, size_t len, uint64_t times, double *mean_ns);
-/* GQ_ERR_DEVICE: the plugin broke its worker, maybe after a result that looked well. */
+/* GQ_ERR_DEVICE: the plugin broke its worker, maybe after a result that looked well; any other: gq_stop()'s. */
 gq_status probe_close(struct probe *probe);
 
 #endif
