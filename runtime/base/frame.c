@@ -96,7 +96,8 @@ gq_status gq_frame_read_header(const uint8_t bytes[GQ_FRAME_HEADER_BYTES], const
                             "is a %s of version %u, and this release reads version %u: use the gpuq that wrote it",
                             what, of, version);
     if (len != GQ_FRAME_HEADER_BYTES || gq_frame_take_le(&c, 8) != gq_frame_checksum(bytes, GQ_FRAME_HEADER_BYTES - 8))
-        return gq_error_set(GQ_ERR_DATA, "is a %s with a damaged header", what);
+        return gq_error_set(GQ_ERR_DATA,
+                            "is a %s with a damaged header: put a copy in its place, or move it out of the way", what);
     return GQ_OK;
 }
 

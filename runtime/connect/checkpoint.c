@@ -292,6 +292,8 @@ gq_status gq_checkpoint_commit(struct gq_checkpoint *c, const struct gq_checkpoi
     return status;
 }
 
+const char *gq_checkpoint_path(const struct gq_checkpoint *c) { return c->path; }
+
 void gq_checkpoint_close(struct gq_checkpoint *c)
 {
     if (!c)

@@ -34,6 +34,7 @@ gq_status gq_checkpoint_open(const struct gq_conf *conf, struct gq_checkpoint **
 /* The output is durable up to mark->out_bytes. GQ_ERR_IO: nobody knows what is on the disk, and the run has to stop;
  * the next one finds out. */
 gq_status gq_checkpoint_commit(struct gq_checkpoint *checkpoint, const struct gq_checkpoint_mark *mark);
+const char *gq_checkpoint_path(const struct gq_checkpoint *checkpoint);
 void gq_checkpoint_close(struct gq_checkpoint *checkpoint); /* takes NULL */
 
 /* Makes what was written to a file durable. The sentence says that the run stops, and that another one goes on. */

@@ -32,6 +32,8 @@ gq_status gq_delivery_begin(struct gq_delivery *d, const struct gq_checkpoint_ma
     if (!d->marks)
         return gq_error_set(GQ_ERR_NO_MEMORY, "out of memory for the positions of %u messages", capacity);
     gq_status status = source->ops->resume(source, from->position, from->records);
+    if (status == GQ_ERR_DATA) /* a source knows of no checkpoint */
+        gq_error_prefix(status, "going on behind %s: ", gq_checkpoint_path(d->checkpoint));
     if (status == GQ_OK)
         status = sink->ops->resume(sink, from->out_bytes);
     /* Letters of this life that no record speaks of will be written again. */

@@ -133,7 +133,8 @@ class ExactlyOnce(Operated):
             file.write(b"fold\n")
         code, _, err = self.finish(self.start("run", self.file))
         self.assertEqual(code, 65, err)
-        self.assertIn(f"{self.input}:2: this line had no end when an earlier run took it, at offset 19, and goes on now", err)
+        self.assertIn(f"gpuq run: going on behind {self.out}.checkpoint: {self.input}:2: this line had no end when an earlier run "
+                      "took it, at offset 19, and goes on now", err)
         self.assertEqual(self.read(), b"eno100000\nowt200000\n")
         self.write("in", b"000001one\n000002two")
         self.assertEqual(self.finished()["resumed"], 2)

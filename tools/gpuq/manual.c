@@ -123,6 +123,11 @@ static void roff_commands(FILE *out)
     }
 }
 
+static const char of_signals[] =
+    "the signal of number N ended it: the second Ctrl-C (130) or SIGTERM (143) of a run, or the first while its "
+    "plugins "
+    "are still being compiled, when nothing has been read; a shell says the same of any other signal that kills";
+
 static void roff_exit_codes(FILE *out)
 {
     fputs(".SH EXIT STATUS\n", out);
@@ -139,6 +144,8 @@ static void roff_exit_codes(FILE *out)
             separator = ".br\n";
         }
     }
+    fputs(".TP\n.B 128 + N\n", out);
+    roff_text(out, of_signals);
 }
 
 static void roff_variables(FILE *out)
@@ -176,6 +183,7 @@ void gpuq_manual_status(FILE *out)
     for (size_t i = 0; i < STATUS_COUNT; i++)
         fprintf(out, "| `%s` | %d | %d | %s |\n", statuses[i].name, statuses[i].value, statuses[i].exit_code,
                 statuses[i].text);
+    fprintf(out, "| | | 128 + N | %s |\n", of_signals);
 }
 
 void gpuq_completion_bash(FILE *out)
