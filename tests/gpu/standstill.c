@@ -171,9 +171,9 @@ static void begin(struct process *p, uint32_t blocks, uint32_t threads)
 static bool ended(struct process *p)
 {
     int status;
-    if (p->pid && !p->ended_at && waitpid(p->pid, &status, WNOHANG) == p->pid)
+    if (p->pid && p->ended_at == 0 && waitpid(p->pid, &status, WNOHANG) == p->pid)
         p->ended_at = now_ms();
-    return !p->pid || p->ended_at;
+    return !p->pid || p->ended_at > 0;
 }
 
 static void must_live(struct process *p)
@@ -273,7 +273,7 @@ static struct seen fault(struct process *p, size_t many, struct process *next, d
     const double from = now_ms();
     while (!done && now_ms() - from < CYCLE_LIMIT_MS) {
         nap_ms(0.2);
-        if (p[0].desk->error && !s.told)
+        if (p[0].desk->error && s.told == 0)
             s.told = now_ms() - from;
         if (kill_ms > 0 && !killed && now_ms() - from >= kill_ms) {
             killed = true;

@@ -223,7 +223,7 @@ class Commands(Operated):
         self.pipeline([stages[0], {"name": "second", "plugin": self.b}], source=self.SOURCE)
         self.assertEqual(self.ask("reload")["stage"], "second")
         self.assertEqual(self.ask("reload")["stage"], "")  # it came to none
-        self.assertEqual([(line["stage"], line["outcome"]) for line in self.audit(run, command="reload")],
+        self.assertEqual([(line["stage"], line["outcome"]) for line in self.audit(run, 4, command="reload")],
                          [("second", "refused")] * 2 + [("second", "live"), ("", "unchanged")])
         self.stop(run)
 
@@ -237,7 +237,7 @@ class Commands(Operated):
         self.pipeline([{"name": "a", "plugin": self.b}], source=self.SOURCE)
         self.assertEqual(self.gpuq("reload")[:2], (0, b"1 stage swapped (generation 2)\n" + said))
         self.assertEqual(self.gpuq("reload")[:2], (0, b"nothing differs from what runs\n"))
-        self.assertEqual([(line["outcome"], line.get("settings")) for line in self.audit(run, command="reload")],
+        self.assertEqual([(line["outcome"], line.get("settings")) for line in self.audit(run, 5, command="reload")],
                          [("unchanged", "true")] * 2 + [("unchanged", None), ("live", "true"), ("unchanged", None)])
         self.stop(run)
 
