@@ -61,3 +61,11 @@ uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q)
     }
     return h->max;
 }
+
+uint64_t gq_histogram_mean(const struct gq_histogram *h)
+{
+    double sum = 0.0;
+    for (unsigned i = 0; i < GQ_HISTOGRAM_BUCKETS; i++)
+        sum += (double)h->count[i] * (double)upper_end(i);
+    return h->total ? (uint64_t)(sum / (double)h->total) : 0;
+}

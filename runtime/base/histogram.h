@@ -20,5 +20,7 @@ void gq_histogram_subtract(struct gq_histogram *h, const struct gq_histogram *ea
 uint64_t gq_histogram_above(const struct gq_histogram *h, uint64_t value);
 /* The upper end of the bucket in which quantile q (0 to 1) lies; 0 for an empty histogram. */
 uint64_t gq_histogram_quantile(const struct gq_histogram *h, double q);
+/* As if each value were the upper end of its bucket, so at most 6.25 % too high; 0 for an empty histogram. */
+uint64_t gq_histogram_mean(const struct gq_histogram *h);
 
 #endif

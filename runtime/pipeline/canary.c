@@ -41,6 +41,7 @@ struct watch {
     struct gq_histogram *seen;   /* the canary's, when its last part ended; NULL: not measured */
     uint32_t part, slow_parts;   /* and how many of the last ones were too slow */
     uint64_t before_p99_ns;      /* the live version's, before this; 0: not known */
+    uint64_t before_mean_ns;     /* and its mean */
     uint32_t deaths;             /* of workers, before it was launched */
     const char *after;           /* it was rolled back by itself, after this; NULL: it was not */
 };
@@ -122,13 +123,20 @@ static void end_watch(struct watch *w)
     free(w->seen);
 }
 
-/* The p99 of a version that no canary has slowed down. A canary that was too slow has spoilt what its next one would be
- * compared with, so of what is known the lowest counts. */
+static void keep_lowest(uint64_t *lowest, uint64_t ns)
+{
+    if (ns && (*lowest == 0 || ns < *lowest))
+        *lowest = ns;
+}
+
+/* What the latencies of a version are that no canary has slowed down. A canary that was too slow has spoilt what its
+ * next one would be compared with, so of what is known the lowest counts. */
 static void note_calm(struct gq_code *live)
 {
-    const uint64_t p99 = live->results >= P99_FROM ? gq_histogram_quantile(live->latency, 0.99) : 0;
-    if (p99 && (live->calm_p99_ns == 0 || p99 < live->calm_p99_ns))
-        live->calm_p99_ns = p99;
+    if (live->results < P99_FROM)
+        return;
+    keep_lowest(&live->calm_p99_ns, gq_histogram_quantile(live->latency, 0.99));
+    keep_lowest(&live->calm_mean_ns, gq_histogram_mean(live->latency));
 }
 
 /* What the live version has served before counts for nothing, but for what its p99 was. */
@@ -144,6 +152,7 @@ static void take_stock(struct watch *w)
         *w->before = *live->latency;
         note_calm(live);
         w->before_p99_ns = live->calm_p99_ns;
+        w->before_mean_ns = live->calm_mean_ns;
     }
     pthread_mutex_unlock(&p->versions->lock);
     w->deadline_ns = gq_clock_deadline(w->limits.canary_ms);
@@ -170,12 +179,13 @@ static void glance_for(struct watch *w, uint32_t us)
 }
 
 /* How many glances find a message of the live version's in a thread. It may have had none yet, for those of the
- * canary's before them: then at most as many as its p99 was long. 0: not known. */
+ * canary's before them: then at most as many as its mean latency was long. Its p99 says less: a pause of the machine is
+ * in it. 0: not known. */
 static double held_by_live(const struct watch *w)
 {
     const double messages = (double)(w->live.results - w->live.unseen);
     return messages > 0 ? (double)(w->live.held ? w->live.held : 1) / messages
-                        : (double)w->before_p99_ns / (GLANCE_US * 1000.0);
+                        : (double)w->before_mean_ns / (GLANCE_US * 1000.0);
 }
 
 /* How long a message of the canary's holds a thread of the worker, in percent of one of the live version's; 0: not

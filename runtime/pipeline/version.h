@@ -42,6 +42,7 @@ struct gq_code {
     struct gq_histogram *latency; /* NULL: not measured, or given up */
     uint64_t p99_ns;              /* of one that is given up */
     uint64_t calm_p99_ns;         /* the lowest before a canary began beside it; 0: not known */
+    uint64_t calm_mean_ns;        /* and the lowest mean */
 };
 
 struct gq_stage_code {

@@ -79,9 +79,9 @@ class Canaries(Operated):
         self.a, self.b = self.letter("a", "a"), self.letter("b", "b")
         self.run_ = self.serving(self.a, cpu={"threads": 2})
 
-    def serving(self, file, timeout="30s", **more):
+    def serving(self, file, timeout="30s", source=SOURCE, **more):
         """A run of one stage, whose timeout no message reaches for what else the machine does."""
-        return self.running(self.pipeline([{"name": "a", "plugin": file, "timeout": timeout}], source=self.SOURCE, on_error={"retries": 0}, **more))
+        return self.running(self.pipeline([{"name": "a", "plugin": file, "timeout": timeout}], source=source, on_error={"retries": 0}, **more))
 
     def canary(self, *arguments, file=None, share="50%"):
         """A client that waits for its canary."""
@@ -236,6 +236,22 @@ class Canaries(Operated):
         answer = self.verdict(self.canary("--canary-for", "1500ms", "--canary-p99", "1%", file=slow), 65)
         self.assertRegex(answer["error"], "was rolled back: its p99 is .* version 1 before it .* times as long$")
         self.assertEqual(answer["canary_against"], "before")
+        self.stop(self.run_)
+
+    def test_one_that_takes_all_threads_is_not_excused_by_what_few_messages_took_before(self):
+        """When the live version has had nothing beside it, what a message of its took is known from its mean before, not from its p99."""
+        seldom = self.plugin("seldom", "if ((in.msg_id & 0xffffffffu) % 500 == 499) " + LOOP.format(100000000) + "out->out[0] = 'a'; *out->out_len = 1;")
+        slow = self.plugin("slow", LOOP.format(40000000) + "out->out[0] = 's'; *out->out_len = 1;")
+        self.stop(self.run_)
+        os.remove(self.out)
+        self.run_ = self.serving(seldom, source={"generate": {"count": 10**12, "bytes": 16, "rate": "1000/s"}}, cpu={"threads": 1})
+        self.served(2000)
+        for _ in range(6):  # of two runs in a row, the first is the canary's or the live version's
+            answer = self.verdict(self.canary("--canary-for", "1500ms", file=slow), 65)
+            self.assertEqual(answer["canary_against"], "before")
+            self.assertGreater(answer["before_p99_ns"], 40000000)
+            if answer["live_messages"] == 0:
+                break
         self.stop(self.run_)
 
     def test_one_that_is_no_slower_goes_live_however_slow_both_become(self):
