@@ -1,5 +1,5 @@
-/* gpu_standstill [SECONDS [beside|takeovers [THREADS [grid]]]] - what an illegal address in one process costs the
- * others of its device, with nothing of gpuqueue's data path in it: bare processes that take the driver's calls
+/* gpu_standstill [SECONDS [beside|takeovers|patient [THREADS [grid]]]] - what an illegal address in one process costs
+ * the others of its device, with nothing of gpuqueue's data path in it: bare processes that take the driver's calls
  * (docs/benchmarks/h200.md).
  *
  * beside: a process's grid spins, and so do two others', which leave by themselves or are killed as they spin, 120 ms
@@ -8,6 +8,7 @@
  * takeovers: one process's grid spins, and others have a context and no grid. The first is replaced by one of these,
  * twice, and leaves or is killed then, or is not replaced at all; the one that is left stores to an illegal address, is
  * replaced 120 ms later and killed. Who was taken is replaced before all that, or beside the fault.
+ * patient: the same, but whoever takes over then begins its grid when all who were killed before have ended.
  *
  * Grids have 132 blocks of THREADS, 64 unless told. A bystander makes a driver call every 2 ms all the time; with
  * `grid` another one has a grid of one warp that counts. Each cycle is a line; the table last has for each kind of
@@ -235,28 +236,33 @@ static struct {
 /* The longest of a kind of cycle, in ms. */
 static struct kind {
     uint32_t cycles, slow;
-    double told, call, still, all;
+    double told, call, still, serves, pause, all;
 } kinds[BEFORE_COUNT][2];
-static bool endless;
+static bool endless, patient;
 
 /* Of one cycle, in ms behind the fault, or as long as. */
 struct seen {
-    double told, call, still, serves, all;
+    double told, call, still; /* still: the grid beside it */
+    double serves, pause;     /* the next one's first count, and its longest time without one since */
+    double all;
 };
 
 static void keep_longest(double *longest, double ms) { *longest = ms > *longest ? ms : *longest; }
 
-/* The bystander's grid: how long it has not counted. */
-static void watch_grid(struct seen *s, uint32_t *beat, double *beat_at)
+/* A grid that counts, looked at again and again. */
+struct counting {
+    uint32_t beat;
+    double at; /* 0: it has not counted yet */
+};
+
+static void watch_grid(const struct process *p, struct counting *c, double *longest_still)
 {
-    if (!others.grid.pid)
+    if (!p->pid)
         return;
-    if (others.grid.desk->beat == *beat) {
-        keep_longest(&s->still, now_ms() - *beat_at);
-    } else {
-        *beat = others.grid.desk->beat;
-        *beat_at = now_ms();
-    }
+    if (p->desk->beat != c->beat)
+        *c = (struct counting){.beat = p->desk->beat, .at = now_ms()};
+    else if (c->at > 0)
+        keep_longest(longest_still, now_ms() - c->at);
 }
 
 /* p[0] faults now, and is killed `kill_ms` later, 0: it is not. Looks until all of `p` have ended, the bystander's call
@@ -265,9 +271,8 @@ static struct seen fault(struct process *p, size_t many, struct process *next, d
 {
     struct seen s = {0};
     const uint32_t calls = others.caller.desk->calls;
-    uint32_t beat = 0;
-    double beat_at = now_ms();
-    bool done = false, killed = false;
+    struct counting grid = {.at = now_ms()}, served = {0};
+    bool done = false, killed = false, gone = false;
     others.caller.desk->longest_ms = 0;
     p[0].desk->order = FAULT;
     const double from = now_ms();
@@ -279,14 +284,17 @@ static struct seen fault(struct process *p, size_t many, struct process *next, d
             killed = true;
             kill(p[0].pid, SIGKILL);
         }
-        if (next && next->desk->ready && now_ms() - from >= kill_ms)
+        if (next && next->desk->ready && now_ms() - from >= kill_ms && (gone || !patient))
             next->desk->go = 1;
         if (next && next->desk->beat && s.serves == 0)
             s.serves = now_ms() - from;
-        watch_grid(&s, &beat, &beat_at);
-        done = others.caller.desk->calls > calls + 1 && (!next || s.serves > 0);
+        watch_grid(&others.grid, &grid, &s.still);
+        if (next)
+            watch_grid(next, &served, &s.pause);
+        gone = true;
         for (size_t i = 0; i < many; i++)
-            done = ended(&p[i]) && done;
+            gone = ended(&p[i]) && gone;
+        done = gone && others.caller.desk->calls > calls + 1 && (!next || s.serves > 0);
     }
     endless = endless || !done;
     s.all = now_ms() - from;
@@ -303,12 +311,14 @@ static void report(uint32_t number, enum before before, bool fresh, const struct
     keep_longest(&k->told, s->told);
     keep_longest(&k->call, s->call);
     keep_longest(&k->still, s->still);
+    keep_longest(&k->serves, s->serves);
+    keep_longest(&k->pause, s->pause);
     keep_longest(&k->all, s->all);
     printf("%s %3u %-10s %-3s error %3u after %5.0f ms, a bystander's call %5.0f, its grid stood still %5.0f, next "
-           "serves after %5.0f, "
+           "serves after %5.0f and pauses %5.0f, "
            "all ended after %5.0f\n",
            slow ? "SLOW" : "    ", number, before_names[before], fresh ? "new" : "", culprit->desk->error, s->told,
-           s->call, s->still, s->serves, s->all);
+           s->call, s->still, s->serves, s->pause, s->all);
     fflush(stdout);
 }
 
@@ -407,12 +417,15 @@ static void cycle_takeovers(uint32_t number)
 int main(int argc, char **argv)
 {
     const double seconds = argc > 1 ? strtod(argv[1], NULL) : 60;
-    const bool takeovers = argc > 2 && !strcmp(argv[2], "takeovers"), with_grid = argc > 4;
+    const bool with_grid = argc > 4;
+    patient = argc > 2 && !strcmp(argv[2], "patient");
+    const bool takeovers = patient || (argc > 2 && !strcmp(argv[2], "takeovers"));
     if (argc > 3)
         others.threads = (uint32_t)strtoul(argv[3], NULL, 10);
     if (argc > 5 || seconds <= 0 || (argc > 2 && !takeovers && strcmp(argv[2], "beside") != 0) || others.threads < 6 ||
         others.threads > 1024 || (with_grid && strcmp(argv[4], "grid") != 0)) {
-        fprintf(stderr, "usage: gpu_standstill [SECONDS [beside|takeovers [THREADS [grid]]]], 6 to 1024 threads\n");
+        fprintf(stderr,
+                "usage: gpu_standstill [SECONDS [beside|takeovers|patient [THREADS [grid]]]], 6 to 1024 threads\n");
         return 64;
     }
     const double from = now_ms();
@@ -430,13 +443,13 @@ int main(int argc, char **argv)
     while (pooled)
         put_away(&pool[--pooled]);
     put_away(&others.caller);
-    printf("%-12s %-4s %7s %9s %9s %9s %9s %9s\n", "before", "new", "cycles", "over 3 s", "told ms", "call ms",
-           "still ms", "ended ms");
+    printf("%-12s %-4s %7s %9s %9s %9s %9s %9s %9s %9s\n", "before", "new", "cycles", "over 3 s", "told ms", "call ms",
+           "still ms", "serves ms", "pause ms", "ended ms");
     for (uint32_t b = 0; b < BEFORE_COUNT; b++)
         for (uint32_t f = 0; f < 2; f++) {
             const struct kind *k = &kinds[b][f];
-            printf("%-12s %-4s %7u %9u %9.0f %9.0f %9.0f %9.0f\n", before_names[b], f ? "yes" : "no", k->cycles,
-                   k->slow, k->told, k->call, k->still, k->all);
+            printf("%-12s %-4s %7u %9u %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f\n", before_names[b], f ? "yes" : "no",
+                   k->cycles, k->slow, k->told, k->call, k->still, k->serves, k->pause, k->all);
         }
     return endless;
 }
