@@ -2,6 +2,7 @@
  * serves them all. */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "pipeline/canary_cost.h"
 #include "pipeline/change.h"
 #include "pipeline/remote_ask.h"
 #include "ring/page.h"
@@ -12,8 +13,7 @@
 #include <unistd.h>
 
 #define LOOK_US 10000u
-#define GLANCE_US 1000u     /* at what the worker's threads hold */
-#define HELD_FROM 100u      /* such glances: fewer tell nothing of how long a message takes */
+#define GLANCE_US (GQ_GLANCE_NS / 1000u)
 #define CANARY_MS 10000u    /* unless the caller says how long */
 #define FAILURES_PPM 1000u  /* and how many more may fail */
 #define P99_PERCENT 150u    /* and how much slower they may be */
@@ -28,8 +28,7 @@ struct served {
     uint64_t results, failed;
     struct gq_histogram *latency; /* NULL: not measured */
     uint64_t p99_ns;
-    uint64_t held;   /* how often a thread of the worker was seen with its messages, */
-    uint64_t unseen; /* and results that it had before anybody looked */
+    uint64_t unseen; /* results that it had before anybody looked what they cost */
 };
 
 struct watch {
@@ -37,6 +36,7 @@ struct watch {
     gq_swap_opts limits; /* with the defaults filled in */
     uint64_t deadline_ns;
     struct served live, canary;
+    struct gq_canary_cost cost;
     struct gq_histogram *before; /* the live version's latencies when it began; NULL: not measured */
     struct gq_histogram *seen;   /* the canary's, when its last part ended; NULL: not measured */
     uint32_t part, slow_parts;   /* and how many of the last ones were too slow */
@@ -158,15 +158,14 @@ static void take_stock(struct watch *w)
     w->deadline_ns = gq_clock_deadline(w->limits.canary_ms);
 }
 
-/* A thread holds a run of messages from its claim to its end. On a GPU nobody says what its threads hold. */
+/* On a GPU nobody says what its threads hold. */
 static void glance(struct watch *w)
 {
     const struct gq_worker_page *page = w->change->p->remote->link.worker;
     const uint32_t threads = gq_page_threads(page);
     for (uint32_t i = 0; i < threads; i++) {
         const struct gq_crumb c = gq_page_crumb(page, i);
-        if (c.holds)
-            (c.generation == w->change->code->generation ? &w->canary : &w->live)->held++;
+        gq_canary_cost_note(&w->cost, i, &c, w->change->code->generation);
     }
 }
 
@@ -176,27 +175,6 @@ static void glance_for(struct watch *w, uint32_t us)
         usleep(GLANCE_US);
         glance(w);
     }
-}
-
-/* How many glances find a message of the live version's in a thread. It may have had none yet, for those of the
- * canary's before them: then at most as many as its mean latency was long. Its p99 says less: a pause of the machine is
- * in it. 0: not known. */
-static double held_by_live(const struct watch *w)
-{
-    const double messages = (double)(w->live.results - w->live.unseen);
-    return messages > 0 ? (double)(w->live.held ? w->live.held : 1) / messages
-                        : (double)w->before_mean_ns / (GLANCE_US * 1000.0);
-}
-
-/* How long a message of the canary's holds a thread of the worker, in percent of one of the live version's; 0: not
- * measured. */
-static uint32_t cost(const struct watch *w)
-{
-    const double ours = (double)(w->canary.results - w->canary.unseen), theirs = held_by_live(w);
-    if (w->canary.held < HELD_FROM || ours <= 0 || theirs <= 0)
-        return 0;
-    const double percent = 100.0 * ((double)w->canary.held / ours) / theirs;
-    return percent < UINT32_MAX ? (uint32_t)percent : UINT32_MAX;
 }
 
 /* Both wait in the same lanes for the same threads, so a canary that takes them for itself makes the live version as
@@ -239,7 +217,8 @@ static void look(struct watch *w)
         gq_histogram_subtract(w->live.latency, w->before);
     }
     pthread_mutex_unlock(&c->p->versions->lock);
-    c->result->canary_cost = cost(w);
+    c->result->canary_cost = gq_canary_cost_percent(&w->cost, w->canary.results - w->canary.unseen,
+                                                    w->live.results - w->live.unseen, w->before_mean_ns);
     count_p99(&w->canary, is_costly(w) ? 1 : P99_FROM);
     count_p99(&w->live, P99_FROM);
     choose_p99(w);
