@@ -41,7 +41,7 @@ struct watch {
     struct gq_histogram *seen;   /* the canary's, when its last part ended; NULL: not measured */
     uint32_t part, slow_parts;   /* and how many of the last ones were too slow */
     uint64_t before_p99_ns;      /* the live version's, before this; 0: not known */
-    uint64_t before_mean_ns;     /* and its mean */
+    uint64_t before_takes_ns;    /* and what a message took a thread at the most; 0: not known */
     uint32_t deaths;             /* of workers, before it was launched */
     const char *after;           /* it was rolled back by itself, after this; NULL: it was not */
 };
@@ -130,13 +130,18 @@ static void keep_lowest(uint64_t *lowest, uint64_t ns)
 }
 
 /* What the latencies of a version are that no canary has slowed down. A canary that was too slow has spoilt what its
- * next one would be compared with, so of what is known the lowest counts. */
-static void note_calm(struct gq_code *live)
+ * next one would be compared with, so of what is known the lowest counts. A message takes a thread no longer than its
+ * latency, and all together take no more than the time that the threads had; its p99 says less, for a pause of the
+ * machine is in it. */
+static void note_calm(struct gq_code *live, uint32_t threads)
 {
+    const uint64_t results = live->results - live->results_then;
     if (live->results < P99_FROM)
         return;
     keep_lowest(&live->calm_p99_ns, gq_histogram_quantile(live->latency, 0.99));
-    keep_lowest(&live->calm_mean_ns, gq_histogram_mean(live->latency));
+    keep_lowest(&live->calm_takes_ns, gq_histogram_mean(live->latency));
+    if (results)
+        keep_lowest(&live->calm_takes_ns, (gq_clock_ns() - live->live_since_ns) * threads / results);
 }
 
 /* What the live version has served before counts for nothing, but for what its p99 was. */
@@ -150,9 +155,9 @@ static void take_stock(struct watch *w)
     p->canary.failed_before = live->failed;
     if (w->before) {
         *w->before = *live->latency;
-        note_calm(live);
+        note_calm(live, gq_page_threads(p->remote->link.worker));
         w->before_p99_ns = live->calm_p99_ns;
-        w->before_mean_ns = live->calm_mean_ns;
+        w->before_takes_ns = live->calm_takes_ns;
     }
     pthread_mutex_unlock(&p->versions->lock);
     w->deadline_ns = gq_clock_deadline(w->limits.canary_ms);
@@ -218,7 +223,7 @@ static void look(struct watch *w)
     }
     pthread_mutex_unlock(&c->p->versions->lock);
     c->result->canary_cost = gq_canary_cost_percent(&w->cost, w->canary.results - w->canary.unseen,
-                                                    w->live.results - w->live.unseen, w->before_mean_ns);
+                                                    w->live.results - w->live.unseen, w->before_takes_ns);
     count_p99(&w->canary, is_costly(w) ? 1 : P99_FROM);
     count_p99(&w->live, P99_FROM);
     choose_p99(w);

@@ -23,9 +23,9 @@ void gq_canary_cost_note(struct gq_canary_cost *cost, uint32_t thread, const str
 
 /* How many looks find one of the live version's messages in a thread; 0: not known. Messages that nobody was seen with
  * were seen once at the most. */
-static double seen_a_live_message(const struct gq_canary_cost *cost, uint64_t results, uint64_t mean_ns)
+static double seen_a_live_message(const struct gq_canary_cost *cost, uint64_t results, uint64_t takes_ns)
 {
-    const double before = (double)mean_ns / GQ_GLANCE_NS;
+    const double before = (double)takes_ns / GQ_GLANCE_NS;
     if (results >= MANY)
         return (double)(cost->live ? cost->live : 1) / (double)results;
     const uint64_t others = cost->live - cost->live_longest;
@@ -33,9 +33,9 @@ static double seen_a_live_message(const struct gq_canary_cost *cost, uint64_t re
 }
 
 uint32_t gq_canary_cost_percent(const struct gq_canary_cost *cost, uint64_t canary_results, uint64_t live_results,
-                                uint64_t live_mean_ns)
+                                uint64_t live_takes_ns)
 {
-    const double theirs = seen_a_live_message(cost, live_results, live_mean_ns);
+    const double theirs = seen_a_live_message(cost, live_results, live_takes_ns);
     if (cost->canary < SEEN_FROM || canary_results == 0 || theirs <= 0)
         return 0;
     const double percent = 100.0 * ((double)cost->canary / (double)canary_results) / theirs;

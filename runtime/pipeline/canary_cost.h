@@ -22,13 +22,12 @@ struct gq_canary_cost {
 void gq_canary_cost_note(struct gq_canary_cost *cost, uint32_t thread, const struct gq_crumb *crumb,
                          uint64_t generation);
 /* In percent of what one of the live version's costs; 0: not known. The results are those that came since the first
- * look; `live_mean_ns` is the live version's mean latency from before, 0 if it is not known.
+ * look; `live_takes_ns` is how long one of the live version's took a thread before at the most, 0 if it is not known.
  *
  * Few messages of the live version's say little: one in a hundred that takes long may be among them, or none. So if
  * they are fewer than a hundred, its longest run counts for nothing; and if it was not seen with another, a message of
- * its is taken to cost what it took before. That is at most its mean latency. Its p99 says less: a pause of the machine
- * is in it. */
+ * its is taken to cost what it took before. */
 uint32_t gq_canary_cost_percent(const struct gq_canary_cost *cost, uint64_t canary_results, uint64_t live_results,
-                                uint64_t live_mean_ns);
+                                uint64_t live_takes_ns);
 
 #endif

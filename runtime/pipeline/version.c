@@ -301,6 +301,8 @@ static void make_live(struct gq_versions *v, struct gq_stage_code *s, struct gq_
     move(code, GQ_VERSION_LIVE, s->name);
     code->generation = v->generation;
     code->loaded_at_ns = gq_clock_unix_ns();
+    code->live_since_ns = gq_clock_ns();
+    code->results_then = code->results;
     s->live = code;
     note_state(s, code);
 }

@@ -32,6 +32,8 @@ struct gq_code {
     char *plugin;                 /* path as it was given */
     struct gq_image image;        /* its bytes are let go when it is discarded or failed */
     uint64_t loaded_at_ns;        /* CLOCK_REALTIME when it last became live */
+    uint64_t live_since_ns;       /* the same, CLOCK_MONOTONIC, */
+    uint64_t results_then;        /* and the results that it had by then */
     uint32_t generation;          /* of the change that made it live last */
     uint32_t before;              /* number of the one that was live before it; 0: none */
     bool unfit;                   /* it was rolled back by itself, and nobody made it live since */
@@ -42,7 +44,7 @@ struct gq_code {
     struct gq_histogram *latency; /* NULL: not measured, or given up */
     uint64_t p99_ns;              /* of one that is given up */
     uint64_t calm_p99_ns;         /* the lowest before a canary began beside it; 0: not known */
-    uint64_t calm_mean_ns;        /* and the lowest mean */
+    uint64_t calm_takes_ns;       /* and how long a message takes a thread at the most, the lowest that was known */
 };
 
 struct gq_stage_code {
