@@ -26,6 +26,16 @@ static void tell_if_long(const struct step *step)
         soak_tell("%s took %.1f ms", step->name, (double)ns * 1e-6);
 }
 
+/* 0: it has none, or somebody is busy with it. */
+static pid_t pid_of(struct gq_remote *remote)
+{
+    if (!remote || pthread_mutex_trylock(&remote->lock) != 0)
+        return 0;
+    const pid_t pid = remote->process.pid;
+    pthread_mutex_unlock(&remote->lock);
+    return pid;
+}
+
 /* Told of when the block ends that it stands in. */
 #define STEP_HERE(name, pid) \
     __attribute__((cleanup(tell_if_long), unused)) const struct step step = {name, gq_clock_ns(), pid}
@@ -42,32 +52,32 @@ static void tell_if_long(const struct step *step)
 
 STEP(return, struct gq_process, gq_reserve_take, 0, (struct gq_reserve * reserve), reserve)
 STEP(return, gq_status, gq_remote_begin, ready.pid, (struct gq_remote * remote, struct gq_process ready), remote, ready)
-STEP(return, gq_status, gq_remote_load, remote->process.pid,
+STEP(return, gq_status, gq_remote_load, pid_of(remote),
            (struct gq_remote * remote, const struct gq_image *image, const char *stage_name, uint32_t version,
             uint32_t generation, uint32_t blocks),
            remote, image, stage_name, version, generation, blocks)
-STEP(return, gq_status, gq_remote_fit, remote->process.pid, (struct gq_remote * remote), remote)
+STEP(return, gq_status, gq_remote_fit, pid_of(remote), (struct gq_remote * remote), remote)
 STEP(return, gq_status, gq_remote_create, probed->pid,
            (const struct gq_conf *conf, enum gq_backend_kind backend, uint32_t threads, struct gq_versions *versions,
             const struct gq_remote_keeper *keeper, struct gq_process *probed, struct gq_remote **out),
            conf, backend, threads, versions, keeper, probed, out)
-STEP(return, gq_status, gq_remote_take_over, remote->process.pid,
+STEP(return, gq_status, gq_remote_take_over, pid_of(remote),
            (struct gq_remote * remote, struct gq_lane *lane, const struct gq_lane_range *range), remote, lane, range)
-STEP(return, gq_status, gq_remote_add_window, remote->process.pid,
+STEP(return, gq_status, gq_remote_add_window, pid_of(remote),
            (struct gq_remote * remote, const struct gq_lane *lane, const struct gq_lane_window *window,
             const struct gq_lane_range *range),
            remote, lane, window, range)
-STEP(return, gq_status, gq_remote_run, remote->process.pid, (struct gq_remote * remote), remote)
-STEP(return, gq_status, gq_remote_succeed, remote->process.pid, (struct gq_remote * remote), remote)
-STEP(return, enum gq_verdict, gq_trial_run, trial->remote ? trial->remote->process.pid : 0,
+STEP(return, gq_status, gq_remote_run, pid_of(remote), (struct gq_remote * remote), remote)
+STEP(return, gq_status, gq_remote_succeed, pid_of(remote), (struct gq_remote * remote), remote)
+STEP(return, enum gq_verdict, gq_trial_run, pid_of(trial->remote),
            (struct gq_trial * trial, const struct gq_epoch_code *code, struct gq_trial_message *messages,
             uint32_t count, uint32_t *fault),
            trial, code, messages, count, fault)
 
-STEP(return, gq_status, gq_remote_stop, remote->process.pid, (struct gq_remote * remote, uint32_t grace_ms), remote,
+STEP(return, gq_status, gq_remote_stop, pid_of(remote), (struct gq_remote * remote, uint32_t grace_ms), remote,
            grace_ms)
 
-STEP(, void, gq_retire, remote->process.pid, (struct gq_retired * retired, struct gq_remote *remote), retired, remote)
+STEP(, void, gq_retire, pid_of(remote), (struct gq_retired * retired, struct gq_remote *remote), retired, remote)
 STEP(, void, gq_process_end, p->pid, (struct gq_process * p, uint32_t grace_ms), p, grace_ms)
 
 /* --- a worker that is killed late -----------------------------------------------------------------------------------
