@@ -92,12 +92,6 @@ bool gq_canary_before(struct gq_pipeline *p, const char *stage, uint64_t *result
 /* --- what both have served ------------------------------------------------------------------------------------------
  */
 
-static void tell_lanes(struct gq_pipeline *p)
-{
-    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
-        gq_lane_tell(p->queue->lane[i]);
-}
-
 static gq_status begin_watch(struct watch *w, struct gq_change *c, const gq_swap_opts *opts)
 {
     *w = (struct watch){.change = c, .limits = *opts};
@@ -149,7 +143,7 @@ static void take_stock(struct watch *w)
 {
     struct gq_pipeline *p = w->change->p;
     struct gq_code *live = p->versions->stage[w->change->stage].live;
-    tell_lanes(p);
+    gq_change_tell_lanes(p);
     pthread_mutex_lock(&p->versions->lock);
     p->canary.results_before = live->results;
     p->canary.failed_before = live->failed;
@@ -210,7 +204,7 @@ static void look(struct watch *w)
 {
     struct gq_change *c = w->change;
     const struct gq_code *live = c->p->versions->stage[c->stage].live;
-    tell_lanes(c->p);
+    gq_change_tell_lanes(c->p);
     pthread_mutex_lock(&c->p->versions->lock);
     w->canary.results = c->code->results;
     w->canary.failed = c->code->failed;

@@ -269,7 +269,25 @@ uint64_t gq_change_held(void *pipeline, const struct gq_code *code)
     return held;
 }
 
-static uint32_t count_kept(const struct gq_stage_code *s, struct gq_code **oldest)
+void gq_change_tell_lanes(struct gq_pipeline *p)
+{
+    for (uint32_t i = 0; i < gq_queue_lanes(p->queue); i++)
+        gq_lane_tell(p->queue->lane[i]);
+}
+
+/* The one to fall back to as long as the live one has served nothing, and nobody knows whether it can; NULL: none. */
+static const struct gq_code *proven(struct gq_versions *v, uint32_t stage)
+{
+    pthread_mutex_lock(&v->lock);
+    const struct gq_code *live = v->stage[stage].live;
+    const bool has_served = live && live->results > live->failed;
+    pthread_mutex_unlock(&v->lock);
+    return has_served ? NULL : gq_versions_served(v, stage);
+}
+
+/* Which count, and the oldest that can be let go. The proven one is not, and does not count if it is older than these.
+ */
+static uint32_t count_kept(const struct gq_stage_code *s, const struct gq_code *good, struct gq_code **oldest)
 {
     uint32_t kept = 0;
     *oldest = NULL;
@@ -277,10 +295,10 @@ static uint32_t count_kept(const struct gq_stage_code *s, struct gq_code **oldes
         struct gq_code *code = s->code[i];
         const gq_version_state state = gq_code_state(code);
         kept += state == GQ_VERSION_WARM || state == GQ_VERSION_DRAINING;
-        if (state == GQ_VERSION_WARM && (!*oldest || code->generation < (*oldest)->generation))
+        if (code != good && state == GQ_VERSION_WARM && (!*oldest || code->generation < (*oldest)->generation))
             *oldest = code;
     }
-    return kept;
+    return kept - (good && *oldest && good->generation < (*oldest)->generation);
 }
 
 void gq_change_prune(struct gq_pipeline *p, uint32_t stage)
@@ -288,7 +306,9 @@ void gq_change_prune(struct gq_pipeline *p, uint32_t stage)
     const uint32_t keep = (p->accepted ? p->accepted : p->conf)->swap.keep_versions;
     struct gq_code *oldest;
     gq_versions_settle(p->versions, gq_change_held, p);
-    while (count_kept(&p->versions->stage[stage], &oldest) > keep && oldest) {
+    gq_change_tell_lanes(p);
+    const struct gq_code *good = proven(p->versions, stage);
+    while (count_kept(&p->versions->stage[stage], good, &oldest) > keep && oldest) {
         if (gq_remote_discard(p->remote, stage, oldest->number) != GQ_OK)
             return; /* the worker is gone: who serves messages will hear of it */
         gq_status status = gq_versions_give_up(p->versions, stage, oldest, GQ_VERSION_DISCARDED, 0);

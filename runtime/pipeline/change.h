@@ -60,7 +60,10 @@ void gq_change_give_up(struct gq_change *change, gq_version_state to);
 
 /* Messages that may be with a draining version. */
 uint64_t gq_change_held(void *pipeline, const struct gq_code *code);
-/* Discards the versions of a stage beyond those to be kept. */
+/* Versions know of all results that were handed out. */
+void gq_change_tell_lanes(struct gq_pipeline *p);
+/* Discards the versions of a stage beyond those to be kept, but for the newest that has served, as long as the live one
+ * has not. */
 void gq_change_prune(struct gq_pipeline *p, uint32_t stage);
 
 #endif

@@ -42,28 +42,14 @@ static enum gq_verdict try_with(struct gq_trial *trial, const struct gq_suspect 
     return verdict;
 }
 
-/* The newest other version that has served well, if its image is kept; else the one that was live before. */
-static struct gq_code *version_that_serves(struct gq_pipeline *p, uint32_t stage)
-{
-    const struct gq_stage_code *s = &p->versions->stage[stage];
-    struct gq_code *best = NULL;
-    pthread_mutex_lock(&p->versions->lock);
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct gq_code *code = s->code[i];
-        if (code != s->live && code->image.fd >= 0 && code->results > code->failed &&
-            (!best || code->generation > best->generation))
-            best = code;
-    }
-    pthread_mutex_unlock(&p->versions->lock);
-    return best ? best : version_before(p, stage);
-}
-
 /* While a change waits for its turn: the message can wait for that, which may be the repair, unless other code cannot
  * serve it either. Where the code is changed all the time, each version is new when it meets it. */
 static enum gq_fall doubt(struct gq_trial *trial, const struct gq_suspect *suspect)
 {
-    const struct gq_code *other = version_that_serves(trial->p, suspect->stage);
+    const struct gq_code *other = gq_versions_served(trial->p->versions, suspect->stage);
     bool well;
+    if (!other)
+        other = version_before(trial->p, suspect->stage);
     if (!other || try_with(trial, suspect, other, &well) == GQ_VERDICT_NONE)
         return GQ_FALL_UNSURE;
     return well ? GQ_FALL_UNSURE : GQ_FALL_NONE;
@@ -87,26 +73,39 @@ static void note_unfit(struct gq_pipeline *p, const struct gq_suspect *suspect, 
     gq_versions_note_unfit(p->versions, suspect->stage, bad, after);
 }
 
-static enum gq_fall try_before(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+static void go_back(struct gq_pipeline *p, const struct gq_suspect *suspect, struct gq_code *to, struct gq_text *said)
 {
-    struct gq_pipeline *p = trial->p;
     const struct gq_stage_code *s = &p->versions->stage[suspect->stage];
     struct gq_code *bad = s->live;
-    struct gq_code *before = version_before(p, suspect->stage);
-    bool well;
-    if (!before || has_served(p, bad))
-        return GQ_FALL_NONE;
-    if (try_with(trial, suspect, before, &well) == GQ_VERDICT_NONE)
-        return GQ_FALL_UNSURE;
-    if (!well)
-        return GQ_FALL_NONE;
-    make_live(p, suspect->stage, before);
+    make_live(p, suspect->stage, to);
     note_unfit(p, suspect, bad);
     gq_text_printf(said,
                    "stage '%s' is rolled back to version %u (%s): version %u (%s) has served no message, and ends the "
                    "worker with message %" PRIu64 ", which version %u serves",
-                   s->name, before->number, before->plugin, bad->number, bad->plugin, suspect->id, before->number);
-    return GQ_FALL_BACK;
+                   s->name, to->number, to->plugin, bad->number, bad->plugin, suspect->id, to->number);
+}
+
+/* The version before may be new, too, and as bad: it is followed by one that is known to be good. */
+static enum gq_fall try_others(struct gq_trial *trial, const struct gq_suspect *suspect, struct gq_text *said)
+{
+    struct gq_pipeline *p = trial->p;
+    if (has_served(p, p->versions->stage[suspect->stage].live))
+        return GQ_FALL_NONE;
+    struct gq_code *before = version_before(p, suspect->stage),
+                   *served = gq_versions_served(p->versions, suspect->stage);
+    struct gq_code *const others[] = {before, served == before ? NULL : served};
+    for (uint32_t i = 0; i < 2; i++) {
+        bool well;
+        if (!others[i])
+            continue;
+        if (try_with(trial, suspect, others[i], &well) == GQ_VERDICT_NONE)
+            return GQ_FALL_UNSURE;
+        if (well) {
+            go_back(p, suspect, others[i], said);
+            return GQ_FALL_BACK;
+        }
+    }
+    return GQ_FALL_NONE;
 }
 
 /* Who holds the lock may be waiting for the worker that is being made, so nobody waits for it. */
@@ -121,7 +120,7 @@ enum gq_fall gq_fall_back(struct gq_trial *trial, const struct gq_suspect *suspe
             return GQ_FALL_NONE;
         return gq_remote_change_waits(p->remote) ? doubt(trial, suspect) : GQ_FALL_UNSURE;
     }
-    const enum gq_fall fall = p->settled ? GQ_FALL_NONE : try_before(trial, suspect, said);
+    const enum gq_fall fall = p->settled ? GQ_FALL_NONE : try_others(trial, suspect, said);
     pthread_mutex_unlock(&p->change_lock);
     return fall;
 }

@@ -351,6 +351,21 @@ uint32_t gq_versions_before(struct gq_versions *v, uint32_t stage)
     return 0; /* there were none but those, and the live one */
 }
 
+struct gq_code *gq_versions_served(struct gq_versions *v, uint32_t stage)
+{
+    const struct gq_stage_code *s = &v->stage[stage];
+    struct gq_code *best = NULL;
+    pthread_mutex_lock(&v->lock);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct gq_code *code = s->code[i];
+        if (code != s->live && code->image.fd >= 0 && !code->unfit && code->results > code->failed &&
+            (!best || code->generation > best->generation))
+            best = code;
+    }
+    pthread_mutex_unlock(&v->lock);
+    return best;
+}
+
 void gq_versions_settle(struct gq_versions *v, uint64_t (*held)(void *arg, const struct gq_code *code), void *arg)
 {
     pthread_mutex_lock(&v->lock);

@@ -108,6 +108,10 @@ void gq_versions_fell_back(struct gq_versions *versions, uint32_t stage, struct 
 void gq_versions_note_unfit(struct gq_versions *versions, uint32_t stage, struct gq_code *code, const char *after);
 /* The number of the version that was live before the one that is, those that are unfit left out; 0: none. */
 uint32_t gq_versions_before(struct gq_versions *versions, uint32_t stage);
+/* The newest version but the live one that has good results, of which lanes have told, is kept and not unfit; NULL:
+ * none.
+ */
+struct gq_code *gq_versions_served(struct gq_versions *versions, uint32_t stage);
 /* The worker serves a share of the messages with it; and it does so no more, and the live one serves all, as of
  * `generation`, or, if that is 0, as before. */
 void gq_versions_canary(struct gq_versions *versions, uint32_t stage, struct gq_code *code);

@@ -184,8 +184,13 @@ START_TEST(how_many_versions_are_kept_may_change)
     write_pipeline('k', "v2.cu", "swap: { keep_versions: 1 }\n");
     must(reload(p, 0));
     must(swap_to(p, "two", "builtin:echo"));
-    expect_state(p, "two", 1, GQ_VERSION_DISCARDED);
+    expect_state(p, "two", 1, GQ_VERSION_WARM); /* the only one that has served a message */
     expect_state(p, "two", 2, GQ_VERSION_WARM);
+    expect_answer(p, "xk", 3);
+    must(swap_to(p, "two", write_tagger("v3.cu", 'c')));
+    expect_state(p, "two", 1, GQ_VERSION_DISCARDED);
+    expect_state(p, "two", 2, GQ_VERSION_DISCARDED);
+    expect_state(p, "two", 3, GQ_VERSION_WARM);
     finish(p);
 }
 END_TEST

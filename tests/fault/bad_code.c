@@ -1,6 +1,7 @@
 /* Code that ends its worker with every message goes live, and before the first message comes somebody has begun another
  * change, which takes its time. Nobody can go back meanwhile; but no message is given up for it, and when the change
- * has been refused, the version before serves them all.
+ * has been refused, the version before serves them all. Then five such versions go live one after another, more than
+ * are kept, and none of them has met a message: the one that served before them all serves on.
  */
 #include <gpuqueue/swap.h>
 #include <pthread.h>
@@ -9,7 +10,8 @@
 #include "stress/place.h"
 
 #define MESSAGES 16u
-#define ROUND_S 60u
+#define ROUND_S 100u
+#define BAD_VERSIONS 5u /* in a row; three are kept */
 #define BUDGET_MS 1500u /* of a rehearsal that does not end */
 
 static char folder[64];
@@ -48,19 +50,42 @@ static gq_pipeline *open_pipeline(void)
     return fault_start(&opts);
 }
 
+static void write_bad(uint32_t number)
+{
+    char name[32];
+    snprintf(name, sizeof name, "bad%u.cu", number);
+    FILE *file = poison_create(folder, name);
+    fprintf(file,
+            "#include <gpuqueue/plugin.h>\n__device__ void process_message(const MsgView &in, ResultView *out)\n"
+            "{\n    *(volatile uint32_t *)%uu = in.len;\n    *out->out_len = 0;\n}\n",
+            16 + 4 * number);
+    REQUIRE(fclose(file) == 0, "%s", name);
+}
+
 static void write_plugins(void)
 {
     poison_write_plugin(folder, "good", 1);
     poison_write_plugin(folder, "bad", POISON_TAG_BAD);
     poison_write_plugin(folder, "endless", 2);
+    for (uint32_t i = 0; i < BAD_VERSIONS; i++)
+        write_bad(i);
     FILE *file = poison_create(folder, "endless.golden.yaml");
     fprintf(file, "- { name: endless, in_hex: \"%016x%02x%030x\", out_hex: \"00\" }\n", 0, POISON_HANG, 0);
     REQUIRE(fclose(file) == 0, "endless.golden.yaml");
 }
 
-static void expect_all(GpuQueue *q)
+static void send_all(GpuQueue *q, uint64_t first)
 {
-    for (uint64_t i = 0; i < MESSAGES; i++) {
+    uint8_t bytes[POISON_SLOT_BYTES];
+    for (uint64_t i = first; i < first + MESSAGES; i++) {
+        const struct poison_message m = {.number = i};
+        REQUIRE(q_enqueue(q, bytes, poison_fill(bytes, &m, i), NULL, 0) == Q_OK, "enqueue");
+    }
+}
+
+static void expect_all(GpuQueue *q, uint64_t first)
+{
+    for (uint64_t i = first; i < first + MESSAGES; i++) {
         const struct poison_message m = {.number = i};
         QResult r;
         size_t count;
@@ -72,9 +97,17 @@ static void expect_all(GpuQueue *q)
     }
 }
 
+static void swap_to_many_bad(gq_pipeline *p)
+{
+    for (uint32_t i = 0; i < BAD_VERSIONS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "bad%u", i);
+        REQUIRE(swap_to(p, name, 2) == GQ_OK, "%s", gq_last_error());
+    }
+}
+
 int main(void)
 {
-    uint8_t bytes[POISON_SLOT_BYTES];
     pthread_t other;
     REQUIRE(place_make(folder, sizeof folder, "gpuq-bad-code"), "a folder");
     write_plugins();
@@ -85,13 +118,14 @@ int main(void)
     REQUIRE(swap_to(p, "bad", 2) == GQ_OK, "%s", gq_last_error());
     REQUIRE(pthread_create(&other, NULL, swap_to_endless, p) == 0, "no thread");
     usleep(BUDGET_MS * 100);
-    for (uint64_t i = 0; i < MESSAGES; i++) {
-        const struct poison_message m = {.number = i};
-        REQUIRE(q_enqueue(q, bytes, poison_fill(bytes, &m, i), NULL, 0) == Q_OK, "enqueue");
-    }
-    expect_all(q);
+    send_all(q, 0);
+    expect_all(q, 0);
     pthread_join(other, NULL);
     REQUIRE(__atomic_load_n(&rolled_back, __ATOMIC_RELAXED) == 1, "%u notes of a rollback", rolled_back);
+    swap_to_many_bad(p);
+    send_all(q, MESSAGES);
+    expect_all(q, MESSAGES);
+    REQUIRE(__atomic_load_n(&rolled_back, __ATOMIC_RELAXED) == 2, "%u notes of a rollback", rolled_back);
     REQUIRE(gq_stop(p, 20000) == GQ_OK, "%s", gq_last_error());
     gq_close(p);
     return place_remove(folder) && fault_find_child() == 0 ? 0 : 1;
