@@ -224,7 +224,8 @@ struct rewrite {
     gq_dead_judge stays;
     void *context;
     struct gq_dead_file *fresh; /* NULL: nowhere */
-    char *name;                 /* of the new file */
+    char *name;                 /* of the new file, */
+    bool own;                   /* which nobody else writes */
 };
 
 /* A disk that is full has no room for a second file: who has to make room is told of the way that needs none. */
@@ -242,14 +243,18 @@ static gq_status explain(gq_status status, const struct gq_dead_file *file)
         file->path, why, file->path);
 }
 
+/* Who was killed may have left one, of which the next one makes its own. */
 static gq_status make_fresh(struct rewrite *w)
 {
     if (w->fresh->fd >= 0)
         return GQ_OK;
-    w->fresh->fd = mkostemp(w->name, O_CLOEXEC | O_APPEND);
+    w->fresh->fd = open(w->name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->fresh->fd < 0)
         return gq_error_errno(GQ_ERR_IO, errno, "%s", w->name);
     gq_status status = gq_hold_lock(w->name, w->fresh->fd, &words);
+    if (status == GQ_OK && ftruncate(w->fresh->fd, 0) != 0)
+        status = gq_error_errno(GQ_ERR_IO, errno, "%s", w->name);
+    w->own = status == GQ_OK;
     return status == GQ_OK ? begin_file(w->fresh) : status;
 }
 
@@ -307,14 +312,15 @@ static gq_status cut_all(struct gq_dead_file *file)
 gq_status gq_dead_rewrite(struct gq_dead_file *file, gq_dead_judge stays, void *context)
 {
     struct gq_text name = {0};
-    gq_text_printf(&name, "%s.XXXXXX", file->path);
+    gq_text_printf(&name, "%s.new", file->path);
     if (name.failed)
         return gq_error_set(GQ_ERR_NO_MEMORY, "%s: out of memory", file->path);
     struct gq_dead_file fresh = {.path = name.data, .max_bytes = UINT64_MAX, .fd = -1};
-    gq_status status = go_through(file, &(struct rewrite){stays, context, &fresh, name.data});
+    struct rewrite w = {.stays = stays, .context = context, .fresh = &fresh, .name = name.data};
+    gq_status status = go_through(file, &w);
     if (status == GQ_OK)
         status = fresh.fd < 0 ? cut_all(file) : take_place(file, &fresh);
-    if (fresh.fd >= 0)
+    if (fresh.fd >= 0 && w.own)
         unlink(name.data);
     let_go(&fresh);
     gq_text_finish(&name);

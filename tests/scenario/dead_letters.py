@@ -306,6 +306,31 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(self.gpuq("dlq", "replay", self.path("out.dlq"), echo),
                          (0, b"", f"{self.path('out.dlq')} has no letters: nothing was replayed\n"))
 
+    def test_the_copy_that_a_killed_drop_left_is_the_next_ones(self):
+        self.run_ok(self.failing([b"f1", b"f2", b"f3"]))
+        self.write("out.dlq.new", b"half a copy" * 100000)
+        self.dlq("drop", self.path("out.dlq"), "2")
+        self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f1", b"f3"])
+        self.assertEqual([name for name in os.listdir(self.folder) if "dlq" in name], ["out.dlq"])
+        self.write("other", b"not to be touched")
+        os.symlink(self.path("other"), self.path("out.dlq.new"))
+        code, _, err = self.gpuq("dlq", "drop", self.path("out.dlq"), "1")
+        self.assertEqual(code, 74, err)
+        self.assertIn("out.dlq.new: Too many levels of symbolic links; the letters are as they were", err)
+        self.assertEqual(self.read("other"), b"not to be touched")
+        self.assertEqual(len(records(self.read("out.dlq"))), 2)
+
+    def test_another_ones_file_beside_it_is_left_alone(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        with open(self.path("out.dlq.new"), "wb") as theirs:
+            theirs.write(b"theirs")
+            theirs.flush()
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            code, _, err = self.gpuq("dlq", "drop", self.path("out.dlq"), "1")
+        self.assertNotEqual(code, 0, err)
+        self.assertEqual(self.read("out.dlq.new"), b"theirs")
+        self.assertEqual(len(records(self.read("out.dlq"))), 2)
+
     def test_what_became_of_letters_is_told_in_json(self):
         self.run_ok(self.failing([b"f1", b"f2", b"f" + b"x" * 50, b"f4"]))
         names = [r["letter"] for r in self.letters()]
