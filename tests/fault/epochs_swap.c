@@ -13,6 +13,7 @@
 #define LAST_S 60 /* for that, on a slow machine */
 #define TAGS 4u
 #define ROUND_S 120u
+#define KILL_AGAIN_MS 2000u
 
 static char folder[64];
 static bool over;
@@ -53,7 +54,9 @@ static void *kill_workers(void *pipeline)
         const pid_t worker = fault_find("worker", 0);
         if (worker > 0)
             kill(worker, SIGKILL);
-        while (stats.restarts == before && !__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+        /* One that had not begun to serve makes room for another that is the same one to the counter. */
+        const uint64_t deadline = gq_clock_deadline(KILL_AGAIN_MS);
+        while (stats.restarts == before && !gq_clock_past(deadline) && !__atomic_load_n(&over, __ATOMIC_ACQUIRE))
             REQUIRE(gq_get_stats(pipeline, &stats) == GQ_OK, "stats");
         /* Time enough to end a message, and now and then for a change, however slow the machine is. */
         usleep(payload_dice(&dice) % 8 ? 2000 + (useconds_t)(payload_dice(&dice) % 15000) : 250000);
