@@ -251,9 +251,28 @@ class DeadLetters(harness.Scenario):
         self.assertEqual(self.letters(), [])
         for wrong in (("drop", file), ("show", file), ("ls",), ("show", file, "x"), ("ls", "--raw", file), ("eat", file), ()):
             self.dlq(*wrong, code=64)
-        self.dlq("ls", self.path("none"), code=74)
         self.run_ok(self.failing([b"f9"]))
         self.assertEqual([r["message"] for r in records(self.read("out.dlq"))], [b"f9"])
+
+    def test_what_a_verb_takes_is_said_and_a_missing_file_in_the_same_words_by_each(self):
+        pipeline, none = self.failing([b"f1"]), self.path("none")
+        self.run_ok(pipeline)
+        file = self.path("out.dlq")
+        for words, said in ((("ls", file, "1"), "ls takes one file of dead letters;"),
+                            (("ls",), "ls takes one file of dead letters;"),
+                            (("show", file), "show takes a file of dead letters and one letter of it;"),
+                            (("show", file, "1", "2"), "show takes a file of dead letters and one letter of it;"),
+                            (("show", file, "1", "--raw", "--json"), "show takes --json or --raw, not both"),
+                            (("replay", file), "replay takes a file of dead letters and a pipeline file;"),
+                            (("drop",), "drop takes a file of dead letters;"),
+                            (("drop", file), "drop takes the letters to drop, or --all")):
+            code, _, err = self.gpuq("dlq", *words)
+            self.assertEqual(code, 64, err)
+            self.assertIn(f"gpuq dlq: {said}", err)
+        for words in (("ls", none), ("show", none, "1"), ("replay", none, pipeline), ("drop", none, "--all")):
+            code, _, err = self.gpuq("dlq", *words)
+            self.assertEqual((code, err), (74, f"gpuq dlq: {none}: No such file or directory\n"))
+            self.assertFalse(os.path.exists(none))
 
     def test_a_reader_that_left_gets_no_sentence_and_a_full_disk_one(self):
         self.run_ok(self.failing([b"f1", b"f2"]))

@@ -2,8 +2,10 @@
 #include "commands.h"
 #include "dlq.h"
 #include "refuse.h"
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +55,7 @@ gq_status dlq_open(const struct dlq_args *args, struct gq_dead_file *file)
     gq_status status = gq_dead_open(file);
     if (status == GQ_OK && file->fd < 0) {
         gq_dead_close(file);
-        status = gq_error_set(GQ_ERR_IO, "%s: there is no such file", args->file);
+        status = gq_error_errno(GQ_ERR_IO, ENOENT, "%s", args->file);
     }
     if (status == GQ_OK && file->torn_bytes)
         fprintf(stderr,
@@ -145,11 +147,16 @@ static gq_status drop(struct dlq_args *args)
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */
 
-static const struct {
+static const struct verb {
     const char *name;
     gq_status (*run)(struct dlq_args *args);
     const char *options; /* those that it takes, as in `options` below */
-} verbs[] = {{"ls", dlq_ls, "j"}, {"show", dlq_show, "jr"}, {"replay", dlq_replay, "bj"}, {"drop", drop, "aj"}};
+    const char *words;
+    int words_min, words_max; /* INT_MAX: any letters */
+} verbs[] = {{"ls", dlq_ls, "j", "one file of dead letters", 1, 1},
+             {"show", dlq_show, "jr", "a file of dead letters and one letter of it", 2, 2},
+             {"replay", dlq_replay, "bj", "a file of dead letters and a pipeline file", 2, INT_MAX},
+             {"drop", drop, "aj", "a file of dead letters", 1, INT_MAX}};
 
 static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                         {"raw", no_argument, NULL, 'r'},
@@ -193,12 +200,11 @@ static gq_status take_options(int argc, char **argv, const char *allowed, struct
     return status;
 }
 
-static gq_status take_words(int count, char **words, struct dlq_args *args)
+static gq_status take_words(int count, char **words, const struct verb *verb, struct dlq_args *args)
 {
     const bool replay = strcmp(args->verb, "replay") == 0;
-    if (count < 1 + replay)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "%s takes a file of dead letters%s; try `gpuq help dlq`", args->verb,
-                            replay ? " and a pipeline file" : "");
+    if (count < verb->words_min || count > verb->words_max)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "%s takes %s; try `gpuq help dlq`", args->verb, verb->words);
     args->file = words[0];
     if (*args->file == '\0')
         return gq_error_set(GQ_ERR_INVALID_ARG, "the path of the file of dead letters is empty");
@@ -221,7 +227,7 @@ static gq_status run(int argc, char **argv, struct dlq_args *args)
         args->verb = argv[0];
         gq_status status = take_options(argc, argv, verbs[i].options, args);
         if (status == GQ_OK)
-            status = take_words(argc - optind, argv + optind, args);
+            status = take_words(argc - optind, argv + optind, &verbs[i], args);
         return status == GQ_OK ? verbs[i].run(args) : status;
     }
     return gq_error_set(GQ_ERR_INVALID_ARG, "ls, show, replay or drop was expected; try `gpuq help dlq`");

@@ -159,8 +159,6 @@ gq_status dlq_ls(struct dlq_args *args)
     struct gq_dead_reader r;
     struct gq_dead_letter letter;
     struct gq_text out = {0};
-    if (args->pick_count)
-        return gq_error_set(GQ_ERR_INVALID_ARG, "ls takes one file; `gpuq dlq show` is for one letter");
     gq_status status = gq_dead_reader_open(&r, args->file), end = status;
     if (status == GQ_OK && args->json) {
         gq_text_puts(&out, "{\"file\": ");
@@ -215,8 +213,8 @@ gq_status dlq_show(struct dlq_args *args)
     struct gq_dead_reader r;
     struct gq_dead_letter letter;
     struct gq_text out = {0};
-    if (args->pick_count != 1 || (args->json && args->raw))
-        return gq_error_set(GQ_ERR_INVALID_ARG, "show takes a file, one letter, and --json or --raw");
+    if (args->json && args->raw)
+        return gq_error_set(GQ_ERR_INVALID_ARG, "show takes --json or --raw, not both");
     gq_status status = gq_dead_reader_open(&r, args->file);
     while (status == GQ_OK && (status = gq_dead_read(&r, &letter)) == GQ_OK)
         if (dlq_picked(args, r.name, r.number))
