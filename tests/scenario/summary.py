@@ -34,7 +34,7 @@ class Summary(harness.Scenario):
         pipeline = self.pipeline(source={"stdin": {}}, queue={"slot_bytes": 4})
         code, _, err = self.gpuq("run", "--json", pipeline, stdin=b"abc\nabcdef\n")
         summary = json.loads(err)
-        self.assertEqual((code, summary["status"], summary["messages_out"]), (65, "GQ_ERR_DATA", 1))
+        self.assertEqual((code, summary["exit_code"], summary["status"], summary["messages_out"]), (65, 65, "GQ_ERR_DATA", 1))
         self.assertIn("standard input:2:", summary["error"])
 
     def test_the_json_of_a_run_that_did_not_start_has_its_sentence(self):

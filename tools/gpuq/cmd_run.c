@@ -160,7 +160,7 @@ static gq_status summary_json(const gq_pipeline *p, const gq_stats *s, gq_status
                    ", \"max_ns\": %" PRIu64 ", \"status\": ",
                    s->resumed, s->seconds, s->p50_ns, s->p99_ns, s->max_ns);
     gq_text_json(&t, gq_status_name(status), strlen(gq_status_name(status)));
-    gq_text_puts(&t, ", \"error\": ");
+    gq_text_printf(&t, ", \"exit_code\": %d, \"error\": ", gq_status_exit_code(status));
     gq_text_json(&t, error, strlen(error));
     gq_text_puts(&t, "}\n");
     gq_status told = t.failed ? GQ_ERR_NO_MEMORY : GQ_OK;

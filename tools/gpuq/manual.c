@@ -45,8 +45,8 @@ static const struct variable variables[] = {
 
 static const char json_of_errors[] =
     "A command that has --json and fails before it has an answer prints {\"status\", \"exit_code\", \"error\"} in its "
-    "place: the name and the number of this list, and the sentence. gpuq run does so on standard error, as with its "
-    "summary; lint lists the error among the others.";
+    "place: the name and the number of this list, and the sentence. gpuq run does so on standard error, and "
+    "its summary there ends with the same three; lint lists the error among the others.";
 
 void gpuq_manual_usage(FILE *out)
 {
