@@ -85,6 +85,8 @@ gq_status gq_error_errno(gq_status status, int err, const char *format, ...)
     append(": ", strerror(err));
     if (err == EFBIG) /* of 100 KiB of shared memory nobody would look for a bound of files */
         append("", " (RLIMIT_FSIZE, see `ulimit -f`, bounds files and shared memory)");
+    if (err == EMFILE)
+        append("", " (RLIMIT_NOFILE, see `ulimit -n`, bounds the descriptors of a process)");
     return status;
 }
 

@@ -44,6 +44,9 @@ START_TEST(a_bound_that_nobody_thinks_of_is_named)
     gq_error_errno(GQ_ERR_NO_MEMORY, EFBIG, "making a page");
     ck_assert_str_eq(gq_error_text(),
                      "making a page: File too large (RLIMIT_FSIZE, see `ulimit -f`, bounds files and shared memory)");
+    gq_error_errno(GQ_ERR_NO_MEMORY, EMFILE, "eventfd");
+    ck_assert_str_eq(gq_error_text(), "eventfd: Too many open files (RLIMIT_NOFILE, see `ulimit -n`, bounds the "
+                                      "descriptors of a process)");
     gq_error_errno(GQ_ERR_NO_MEMORY, ENOMEM, "making a page");
     ck_assert_str_eq(gq_error_text(), "making a page: Cannot allocate memory");
 }
