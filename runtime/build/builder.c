@@ -26,8 +26,8 @@
 struct builder {
     struct gq_workshop workshop;
     bool open, jailed;
-    char compiler[PATH_MAX]; /* the last one asked, and whether it is a clang */
-    bool clang;
+    char compiler[PATH_MAX]; /* the last one asked, whether it is a clang, and whether it has compiled anything */
+    bool clang, proven;
 };
 
 struct job {
@@ -86,9 +86,31 @@ static gq_status meet_compiler(struct builder *b, const struct job *job)
         status = gq_error_set(GQ_ERR_UNAVAILABLE, "%s --version failed, so it cannot compile plugins: %.200s",
                               job->request->program, gq_text_str(&said));
     b->clang = strstr(gq_text_str(&said), "clang") != NULL;
+    b->proven = false;
     gq_text_finish(&said);
     if (status == GQ_OK)
         snprintf(b->compiler, sizeof b->compiler, "%s", job->request->program);
+    return status;
+}
+
+/* A plugin is not to blame for a program that compiles nothing at all. */
+static gq_status prove_compiler(struct builder *b, const struct job *job)
+{
+    const char *args[] = {job->request->program, "-x", "c++", "-fsyntax-only", "/dev/null", NULL};
+    int wait_status = 0;
+    gq_status status = b->proven ? GQ_OK : run(b, job, args, &wait_status);
+    if (status != GQ_OK)
+        return status;
+    b->proven = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+    if (b->proven)
+        return GQ_OK;
+    struct gq_text said = {0};
+    read_log(b->workshop.log, &said);
+    status = gq_error_set(GQ_ERR_UNAVAILABLE,
+                          "%s compiles no C++, not even an empty file; GPUQ_CXX names the C++ compiler, without "
+                          "options: %.200s",
+                          job->request->program, gq_text_str(&said));
+    gq_text_finish(&said);
     return status;
 }
 
@@ -117,7 +139,8 @@ static gq_status compile_by_cxx(struct builder *b, struct job *job, bool syntax_
     if (WIFSIGNALED(wait_status))
         gq_text_printf(&job->log, "the compiler %s was killed by signal %d\n", job->request->program,
                        WTERMSIG(wait_status));
-    return GQ_OK;
+    b->proven |= job->compiled;
+    return job->compiled ? GQ_OK : prove_compiler(b, job);
 }
 
 /* NVRTC reads files from within this process, which therefore goes into the jail of the first plugin's folder, for
@@ -288,7 +311,7 @@ static gq_status work(struct builder *b, struct job *job, const int *fds)
     return job->compiled && by_cxx(job) ? collect(b, job) : GQ_OK;
 }
 
-static gq_status send_reply(const struct job *job, gq_status status)
+static gq_status send_parts(const struct job *job, gq_status status)
 {
     struct gq_wire_reply reply = {.version = GQ_WIRE_VERSION, .status = status, .compiled = job->compiled};
     const struct gq_text *parts[3] = {&job->log, &job->depends, &job->object};
@@ -304,6 +327,18 @@ static gq_status send_reply(const struct job *job, gq_status status)
     while (count > 0)
         close(fds[--count]);
     return sent;
+}
+
+/* What cannot be handed over was not made, and the host hears why. */
+static gq_status send_reply(struct job *job, gq_status status)
+{
+    gq_status sent = send_parts(job, status);
+    if (sent == GQ_OK || status != GQ_OK)
+        return sent;
+    job->compiled = false;
+    gq_text_clear(&job->log);
+    gq_text_clear(&job->depends);
+    return send_parts(job, sent);
 }
 
 static gq_status serve(struct builder *b, struct gq_wire_request *request, size_t len, const int *fds, size_t fd_count)
@@ -334,6 +369,7 @@ int gq_builder_main(void)
     gq_status status = GQ_OK;
     fcntl(CHANNEL, F_SETFD, FD_CLOEXEC);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);      /* a compiler says better what it could not write than its end does */
     gq_jail_limit(RLIMIT_CORE, 0); /* its children's, too */
     gq_jail_limit(RLIMIT_FSIZE, GQ_JAIL_FILE_MAX);
     while (status == GQ_OK) {

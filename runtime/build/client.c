@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,12 +205,32 @@ static gq_status receive_reply(struct gq_builder *b, struct gq_made *made)
     return status;
 }
 
+/* What a process of ours inherits bounds the compiler too, which would put it down to the plugin. */
+static gq_status check_bounds(void)
+{
+    static const struct {
+        int resource;
+        rlim_t least;
+        const char *words, *unit;
+    } bounds[] = {{RLIMIT_FSIZE, 1u << 20, "files of 1 MiB, and RLIMIT_FSIZE, see `ulimit -f`,", " bytes"},
+                  {RLIMIT_NOFILE, 16, "16 descriptors, and RLIMIT_NOFILE, see `ulimit -n`,", ""}};
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        struct rlimit l;
+        if (getrlimit((__rlimit_resource_t)bounds[i].resource, &l) == 0 && l.rlim_cur < bounds[i].least)
+            return gq_error_set(GQ_ERR_NO_MEMORY, "a compiler needs %s allows %llu%s", bounds[i].words,
+                                (unsigned long long)l.rlim_cur, bounds[i].unit);
+    }
+    return GQ_OK;
+}
+
 static gq_status ask(struct gq_builder *b, const struct gq_work *work, struct gq_made *out)
 {
     *out = (struct gq_made){0};
     leave_place(b);
     leave_jail(b, work);
-    gq_status status = start_process(b);
+    gq_status status = check_bounds();
+    if (status == GQ_OK)
+        status = start_process(b);
     if (status != GQ_OK)
         return status;
     bool sent;

@@ -185,6 +185,11 @@ bool gq_jail_enter(int fd)
 void gq_jail_limit(int resource, rlim_t most)
 {
     struct rlimit l = {most, most};
+    if (getrlimit((__rlimit_resource_t)resource, &l) == 0 && l.rlim_max < most)
+        most = l.rlim_max;
+    l.rlim_max = most;
+    if (l.rlim_cur > most)
+        l.rlim_cur = most;
     setrlimit((__rlimit_resource_t)resource, &l);
 }
 

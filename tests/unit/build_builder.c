@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "base/clock.h"
 
@@ -204,6 +205,40 @@ START_TEST(a_compiler_that_makes_no_file_is_named)
 }
 END_TEST
 
+START_TEST(a_program_that_compiles_nothing_is_named)
+{
+    setenv("GPUQ_CXX", "/bin/cat", 1); /* it has a version, too */
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_UNAVAILABLE);
+    ck_assert_msg(strstr(gq_error_text(), "/bin/cat compiles no C++, not even an empty file; GPUQ_CXX names the C++ "
+                                          "compiler, without options: ") != NULL,
+                  "%s", gq_error_text());
+}
+END_TEST
+
+static void bound(__rlimit_resource_t resource, rlim_t most)
+{
+    struct rlimit l;
+    ck_assert_int_eq(getrlimit(resource, &l), 0);
+    l.rlim_cur = most;
+    ck_assert_int_eq(setrlimit(resource, &l), 0);
+}
+
+START_TEST(bounds_that_no_compiler_can_live_with_are_no_mistake_of_a_plugin)
+{
+    make_test_folder();
+    bound(RLIMIT_FSIZE, 100000);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_NO_MEMORY);
+    ck_assert_str_eq(gq_error_text(), "building " P("warns.cu") ": a compiler needs files of 1 MiB, and RLIMIT_FSIZE, "
+                                                                "see `ulimit -f`, allows 100000 bytes");
+    bound(RLIMIT_FSIZE, 2 << 20);
+    ck_assert_msg(build_within(0, P("warns.cu")) == GQ_OK, "%s", gq_error_text());
+    bound(RLIMIT_NOFILE, 15);
+    ck_assert_int_eq(build_within(0, P("warns.cu")), GQ_ERR_NO_MEMORY);
+    ck_assert_str_eq(gq_error_text(), "building " P("warns.cu") ": a compiler needs 16 descriptors, and RLIMIT_NOFILE, "
+                                                                "see `ulimit -n`, allows 15");
+}
+END_TEST
+
 START_TEST(nothing_is_left_behind)
 {
     make_test_folder();
@@ -270,6 +305,8 @@ int main(void)
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
     tcase_add_test(tests, a_compiler_that_makes_no_file_is_named);
+    tcase_add_test(tests, a_program_that_compiles_nothing_is_named);
+    tcase_add_test(tests, bounds_that_no_compiler_can_live_with_are_no_mistake_of_a_plugin);
     tcase_add_test(tests, nothing_is_left_behind);
     tcase_add_test(tests, nor_is_the_folder_of_a_builder_that_was_killed);
     tcase_add_test(tests, nor_is_the_rest_of_a_folder_that_was_cleaned);

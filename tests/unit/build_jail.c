@@ -4,6 +4,7 @@
 #include "build/jail.h"
 #include "build/nvrtc.h"
 #include "build_support.h"
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define SECRET "sesame_of_the_test"
@@ -134,6 +135,7 @@ static const char probe_source[] =
     "l.rlim_max; }\n"
     "int main(int count, char **args) {\n"
     "  if (count == 2) return puts(\"probe 1\") < 0;\n"
+    "  if (strcmp(args[count - 1], \"/dev/null\") == 0) return 0;\n"
     "  printf(\"p.cu:1:1: error: fds %d\\n\", fcntl(3, F_GETFD) + fcntl(4, F_GETFD));\n"
     "  printf(\"p.cu:1:1: error: nnp=%d core=%lu as=%lu file=%lu cpu=%lu\\n\", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, "
     "0),\n"
@@ -170,6 +172,15 @@ START_TEST(a_compiler_is_bounded_and_has_no_privilege_to_gain)
     look_around();
     ck_assert_msg(found("nnp=1 core=0 as=8 file=256 cpu=62"), "%s", log_text);
     ck_assert_msg(found("fds -2"), "%s", log_text);
+}
+END_TEST
+
+START_TEST(a_compiler_may_no_more_than_the_host)
+{
+    const struct rlimit little = {64 << 20, 64 << 20};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+    look_around();
+    ck_assert_msg(found("as=8 file=64 cpu=62"), "%s", log_text);
 }
 END_TEST
 
@@ -238,6 +249,7 @@ int main(void)
     tcase_add_test(files, a_builder_serves_one_folder_after_another);
     tcase_add_test(files, a_compiler_writes_nowhere_and_reaches_nobody);
     tcase_add_test(child, a_compiler_is_bounded_and_has_no_privilege_to_gain);
+    tcase_add_test(child, a_compiler_may_no_more_than_the_host);
     tcase_add_test(child, a_compiler_has_three_variables);
     tcase_add_test(child, a_builder_knows_nothing_of_the_hosts_environment);
     if (gq_jail_version() > 0)
