@@ -129,7 +129,7 @@ gq_status gq_memfd_from(const char *name, const void *bytes, size_t len, int *ou
 gq_status gq_memfd_read(int fd, size_t max, struct gq_text *out)
 {
     gq_text_clear(out);
-    char chunk[65536];
+    char chunk[16384];
     for (off_t at = 0;;) {
         ssize_t n = pread(fd, chunk, sizeof chunk, at);
         if (n < 0 && errno == EINTR)

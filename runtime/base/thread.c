@@ -1,9 +1,23 @@
 #include "base/thread.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define STACK_MIN (256u << 10)
+
+/* The default is what the main thread's may grow to, which is meant for others (`ulimit -s`). */
+static int init_attributes(pthread_attr_t *attributes)
+{
+    size_t bytes;
+    int err = pthread_attr_init(attributes);
+    if (!err && pthread_attr_getstacksize(attributes, &bytes) == 0 && bytes < STACK_MIN)
+        err = pthread_attr_setstacksize(attributes, STACK_MIN);
+    return err;
+}
 
 gq_status gq_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg, const char *what)
 {
@@ -13,9 +27,29 @@ gq_status gq_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg,
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         sigdelset(&blocked, faults[i]);
     pthread_sigmask(SIG_SETMASK, &blocked, &before); /* a new thread starts with its maker's mask */
-    int err = pthread_create(thread, NULL, run, arg);
+    pthread_attr_t attributes;
+    int err = init_attributes(&attributes);
+    if (!err)
+        err = pthread_create(thread, &attributes, run, arg);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "no thread could be started for %s", what) : GQ_OK;
+}
+
+gq_status gq_thread_have_stacks(void)
+{
+    struct rlimit bound;
+    pthread_attr_t attributes;
+    if (getrlimit(RLIMIT_STACK, &bound) != 0 || bound.rlim_cur >= STACK_MIN)
+        return GQ_OK;
+    if (bound.rlim_max < STACK_MIN)
+        return gq_error_set(GQ_ERR_NO_MEMORY, "RLIMIT_STACK, see `ulimit -s`, allows %llu KiB and %u are needed",
+                            (unsigned long long)bound.rlim_max >> 10, STACK_MIN >> 10);
+    bound.rlim_cur = STACK_MIN;
+    int err = setrlimit(RLIMIT_STACK, &bound) == 0 ? init_attributes(&attributes) : errno;
+    if (!err)
+        err = pthread_setattr_default_np(&attributes);
+    return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "raising RLIMIT_STACK to %u KiB", STACK_MIN >> 10) : GQ_OK;
 }
 
 struct gq_thread_id gq_thread_self(void)

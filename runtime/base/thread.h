@@ -12,6 +12,10 @@
  * where its author knows no thread, and a pipe without a reader is an error here, not a SIGPIPE. */
 gq_status gq_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg, const char *what);
 
+/* For main() of a program of ours, whose threads all need some room on their stacks whatever RLIMIT_STACK says. Those
+ * of gq_thread_start() have it anywhere. */
+gq_status gq_thread_have_stacks(void);
+
 /* How other threads of the process look at one. Zero: nobody. */
 struct gq_thread_id {
     pid_t number;

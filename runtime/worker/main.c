@@ -1,5 +1,6 @@
 /* gpuq-worker: the processes that gpuqueue starts beside the host. Not for use by hand. */
 #include "base/channel.h"
+#include "base/thread.h"
 #include "build/build.h"
 #include "worker/worker.h"
 #include <gpuqueue/version.h>
@@ -41,6 +42,10 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     /* A plugin's printf goes where people look for it, and never into a pipeline's standard output. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
+    if (gq_thread_have_stacks() != GQ_OK) {
+        fprintf(stderr, "gpuq-worker: %s\n", gq_error_text());
+        return gq_status_exit_code(gq_error_status());
+    }
     if (strcmp(argv[1], "worker") == 0 || strcmp(argv[1], "reserve") == 0)
         return gq_worker_main(argv[1]);
     if (strcmp(argv[1], "builder") == 0)

@@ -201,9 +201,23 @@ class Refusals(harness.Scenario):
         def bound():
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         code, _, err = self.gpuq("run", self.pipeline(source={"stdin": {}}), preexec_fn=bound)
-        self.assertIn(code, (70, 71, 74), err)
+        self.assertEqual(code, 71, err)
         self.assertRegex(err, r"^gpuq run: \S")
         self.assertIn("RLIMIT_FSIZE", err)
+
+    def test_a_stack_that_is_too_small_is_a_sentence_and_one_that_may_grow_is_let_grow(self):
+        stages = [{"plugin": self.plugin("stacked", harness.ECHO)}]
+        pipeline = self.pipeline(stages, source={"stdin": {}})
+        for bound, expected in (("-s 64", 71), ("-Ss 64", 0), ("-s 256", 0)):
+            command = ["sh", "-c", f'ulimit {bound} && exec "$@"', "sh", harness.GPUQ, "run", "--no-cache", "--quiet", pipeline]
+            run = subprocess.run(command, input=b"one\n", capture_output=True, timeout=100, check=False,
+                                 env={**os.environ, "GPUQ_BACKEND": harness.BACKEND})
+            self.assertEqual(run.returncode, expected, (bound, run.stderr))
+            if expected:
+                self.assertEqual(run.stderr, b"gpuq: RLIMIT_STACK, see `ulimit -s`, allows 64 KiB and 256 are needed\n")
+            else:
+                self.assertEqual(self.read("out"), b"one\n")
+                os.remove(self.out)
 
     def test_a_file_that_cannot_be_written_is_named(self):
         full = {"cwd": self.folder, "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/thread.h"
 #include "config/near.h"
 
 struct command {
@@ -104,6 +105,10 @@ int main(int argc, char **argv)
     /* A reader that goes away must not kill a run whose messages are in flight: writes report EPIPE instead. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error with a sentence, as on a disk that is full */
+    if (gq_thread_have_stacks() != GQ_OK) {
+        fprintf(stderr, "gpuq: %s\n", gq_error_text());
+        return gq_status_exit_code(gq_error_status());
+    }
     if (argc < 2) {
         gpuq_manual_usage(stderr);
         return gq_status_exit_code(GQ_ERR_INVALID_ARG);
