@@ -134,7 +134,8 @@ static char **build_environment(void)
 }
 
 /* The channel becomes descriptor 3, and nothing of the application's passes beyond it: a pipe that the child held open
- * would never end for its reader. posix_spawn performs the actions in order, and dup2 onto itself clears
+ * would never end for its reader. What the child prints goes to standard error, whatever program it turns out to be:
+ * standard output holds a pipeline's results. posix_spawn performs the actions in order, and dup2 onto itself clears
  * close-on-exec. */
 static int spawn(const char *path, char *const argv[], char *const env[], int child_end, pid_t *pid)
 {
@@ -154,7 +155,11 @@ static int spawn(const char *path, char *const argv[], char *const env[], int ch
         posix_spawnattr_setpgroup(&attributes, 0);
         err = posix_spawn_file_actions_adddup2(&actions, child_end, 3);
         if (!err)
-            err = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+            err = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (!err && fcntl(STDERR_FILENO, F_GETFD) >= 0)
+            err = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+        else if (!err)
+            err = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
         if (!err)
             err = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
         if (!err)
@@ -238,9 +243,9 @@ void gq_process_describe(int wait_status, struct gq_text *out)
         gq_text_printf(out, "exited with code %d", WEXITSTATUS(wait_status));
 }
 
-void gq_process_doubt(int wait_status, struct gq_text *out)
+void gq_process_doubt(struct gq_text *out)
 {
     const char *chosen = secure_getenv("GPUQ_WORKER");
-    if (chosen && WIFEXITED(wait_status))
+    if (chosen)
         gq_text_printf(out, "; GPUQ_WORKER=%s was started for it, and must be a gpuq-worker of this release", chosen);
 }

@@ -30,8 +30,8 @@ bool gq_process_wait(struct gq_process *p, uint32_t timeout_ms, int *wait_status
 void gq_process_end(struct gq_process *p, uint32_t grace_ms);
 /* "exited with code 3", "was killed by SIGSEGV (segmentation fault)". */
 void gq_process_describe(int wait_status, struct gq_text *out);
-/* Of a process that ended before it did anything: that $GPUQ_WORKER, where it is set, may name another program. */
-void gq_process_doubt(int wait_status, struct gq_text *out);
+/* Of a process that never did anything: that $GPUQ_WORKER, where it is set, may name another program. */
+void gq_process_doubt(struct gq_text *out);
 const char *gq_signal_name(int signal); /* "SIGSEGV" */
 
 #endif

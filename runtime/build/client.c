@@ -159,10 +159,12 @@ static gq_status lost_builder(struct gq_builder *b, gq_status status)
     int wait_status;
     if (status == GQ_ERR_TIMEOUT) {
         gq_text_printf(&how, "did not answer within %u ms and was killed", b->timeout_ms + GRACE_MS);
+        gq_process_doubt(&how);
     } else if (b->process.pid > 0 && gq_process_wait(&b->process, 100, &wait_status)) {
         b->was_killed = WIFSIGNALED(wait_status) && is_somebodys(WTERMSIG(wait_status));
         gq_process_describe(wait_status, &how);
-        gq_process_doubt(wait_status, &how);
+        if (WIFEXITED(wait_status))
+            gq_process_doubt(&how);
     } else {
         gq_text_printf(&how, "does not answer%s%s", status == GQ_OK ? "" : ": ",
                        status == GQ_OK ? "" : gq_error_text());

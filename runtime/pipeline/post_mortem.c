@@ -116,8 +116,8 @@ void gq_post_mortem(const struct gq_conf *conf, struct gq_versions *versions, co
         gq_text_puts(out, "the worker ");
     if (!died[0])
         gq_process_describe(wait_status, out);
-    if (!died[0] && gq_page_threads(page) == 0)
-        gq_process_doubt(wait_status, out);
+    if (!died[0] && gq_page_threads(page) == 0 && WIFEXITED(wait_status))
+        gq_process_doubt(out);
     if (culprit < GQ_BLOCKS_MAX)
         describe_culprit(&scene, &crumb, died[0] != '\0', out);
     list_busy(&scene, culprit, out);

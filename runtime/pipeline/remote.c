@@ -120,6 +120,17 @@ static const char *look_at(const struct gq_remote *remote)
     return remote->ended_why;
 }
 
+/* With the lock. */
+static void say_silent(const struct gq_remote *remote)
+{
+    struct gq_text doubt = {0};
+    if (gq_page_threads(remote->link.worker) == 0)
+        gq_process_doubt(&doubt);
+    gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within %u ms and was ended%s", remote->answer_ms,
+                 gq_text_str(&doubt));
+    gq_text_finish(&doubt);
+}
+
 /* With the lock. True: it makes no sense to wait for an answer any longer, and the error says why. */
 static bool is_over(const struct gq_remote *remote, uint64_t deadline)
 {
@@ -128,7 +139,7 @@ static bool is_over(const struct gq_remote *remote, uint64_t deadline)
     if (why)
         gq_error_set(GQ_ERR_DEVICE, "%s", why);
     else if (gq_clock_past(deadline))
-        gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within %u ms and was ended", remote->answer_ms);
+        say_silent(remote);
     else if (end && gq_clock_past(end))
         gq_error_set(GQ_ERR_DEVICE, "the worker did not answer within the time of the drain and was ended");
     else

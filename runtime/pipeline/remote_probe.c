@@ -2,21 +2,28 @@
 #include "pipeline/remote.h"
 #include "pipeline/reply.h"
 #include <stdio.h>
+#include <sys/wait.h>
 
 #define PROBE_MS 30000u /* a driver may take long to start */
 #define BUS_MS 5000u    /* a measurement of the bus ends within this, or its process is ended */
 #define END_MS 100u     /* from a channel that is closed to a process that has ended */
 
 /* Of a worker that gave no answer: it may have ended, and be none. */
-static gq_status explain(gq_status status, struct gq_process *process)
+static gq_status explain(gq_status status, struct gq_process *process, uint32_t timeout_ms)
 {
-    int wait_status;
+    int wait_status = 0;
     struct gq_text why = {0};
-    if (process->pid <= 0 || !gq_process_wait(process, END_MS, &wait_status))
+    const bool ended = process->pid > 0 && gq_process_wait(process, END_MS, &wait_status);
+    if (!ended && status != GQ_ERR_TIMEOUT)
         return status;
-    gq_process_describe(wait_status, &why);
-    gq_text_puts(&why, " before it answered");
-    gq_process_doubt(wait_status, &why);
+    if (ended) {
+        gq_process_describe(wait_status, &why);
+        gq_text_puts(&why, " before it answered");
+    } else {
+        gq_text_printf(&why, "did not answer within %u ms", timeout_ms);
+    }
+    if (!ended || WIFEXITED(wait_status))
+        gq_process_doubt(&why);
     status = gq_error_set(GQ_ERR_DEVICE, "the worker %s", gq_text_str(&why));
     gq_text_finish(&why);
     return status;
@@ -31,7 +38,7 @@ static gq_status ask_new(const struct gq_packet *question, struct gq_packet *rep
     gq_status status = gq_remote_start_process("worker", question, process);
     if (status == GQ_OK)
         status = gq_reply_receive(process->channel, question->type, timeout_ms, reply, &astray);
-    return status == GQ_OK || reply->type ? status : explain(status, process);
+    return status == GQ_OK || reply->type ? status : explain(status, process, timeout_ms);
 }
 
 gq_status gq_remote_probe(uint32_t device, uint32_t *arch, char *name, size_t size, struct gq_process *keep)

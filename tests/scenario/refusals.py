@@ -135,6 +135,24 @@ class Refusals(harness.Scenario):
             err = self.refused(69, "before it answered", env={"GPUQ_WORKER": other, **ANY_DRIVER})
             self.assertIn(f"; GPUQ_WORKER={other} was started for it, and must be a gpuq-worker of this release", err)
 
+    def test_what_another_program_prints_in_the_workers_place_is_no_result(self):
+        code, out, err = self.gpuq("run", self.pipeline(source={"stdin": {}}, sink={"stdout": {}}), env={"GPUQ_WORKER": "/bin/echo"})
+        self.assertIn(code, (1, 69, 70), err)
+        self.assertEqual(out, b"")
+
+    def test_a_worker_program_that_says_nothing_is_named(self):
+        mute = self.write("mute", "#!/bin/sh\nexec sleep 100\n")
+        os.chmod(mute, 0o755)
+        pipeline = self.pipeline(source={"stdin": {}})
+        self.run_ok(pipeline)  # the plugin is in the cache now: no builder is waited for
+        runs = [self.start("run", *words, pipeline, stdin=subprocess.DEVNULL, env={"GPUQ_WORKER": mute, **env})
+                for words, env in (((), {}), (("--backend", "cuda"), ANY_DRIVER))]
+        for run in runs:
+            code, _, err = self.finish(run)
+            self.assertIn(code, (1, 69), err)
+            self.assertIn("did not answer within 30000 ms", err)
+            self.assertIn(f"; GPUQ_WORKER={mute} was started for it, and must be a gpuq-worker of this release", err)
+
     def test_cuda_without_a_driver_never_falls_back(self):
         cuda = self.pipeline(backend="cuda", source={"stdin": {}})
         self.refused(69, "cuda", "the pipeline file", pipeline=cuda, env={"GPUQ_BACKEND": "", **NO_GPU})

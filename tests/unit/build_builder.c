@@ -154,6 +154,19 @@ static void letter_of(struct gq_builder *builder, const char *name, uint32_t exp
     gq_image_finish(&image);
 }
 
+START_TEST(a_builder_that_says_nothing_is_named)
+{
+    make_test_folder();
+    const char *mute = write_file("mute", "#!/bin/sh\nexec sleep 100\n");
+    ck_assert_int_eq(chmod(mute, 0700), 0);
+    setenv("GPUQ_WORKER", mute, 1);
+    ck_assert_int_eq(build_within(100, P("warns.cu")), GQ_ERR_PLUGIN);
+    ck_assert_ptr_nonnull(strstr(gq_error_text(), "the builder process did not answer within 2100 ms and was killed; "
+                                                  "GPUQ_WORKER="));
+    remove_test_folder();
+}
+END_TEST
+
 START_TEST(a_relative_path_is_the_callers)
 {
     make_test_folder();
@@ -301,6 +314,7 @@ int main(void)
     tcase_add_test(tests, what_a_compiler_started_is_killed_with_it);
     tcase_add_test(tests, a_builder_that_is_killed_takes_its_compiler_along_and_is_replaced);
     tcase_add_test(tests, a_builder_that_died_is_started_again);
+    tcase_add_test(tests, a_builder_that_says_nothing_is_named);
     tcase_add_test(tests, a_relative_path_is_the_callers);
     tcase_add_test(tests, without_a_compiler_there_is_a_sentence);
     tcase_add_test(tests, a_compiler_that_is_none_is_named);
