@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """dead_letters.py - what no retry could save is kept, whole, with its reason; and a run that cannot keep it stops."""
 import ctypes
+import errno
 import fcntl
 import itertools
 import json
 import os
 import resource
+import struct
+import subprocess
 import time
 import harness
 from dead_letter_file import records
@@ -18,6 +21,17 @@ FAILED, TOO_LONG = 1, 2
 def without_override():
     """For root, whom no mode of a file keeps out: takes CAP_DAC_OVERRIDE from what comes after."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def without_fsync():
+    """fsync(2) is an input/output error to what comes after, by a filter of seccomp(2): nr == fsync ? ERRNO(EIO) : ALLOW."""
+    fsync = {"x86_64": 74, "aarch64": 82}[os.uname().machine]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in (
+        (0x20, 0, 0, 0), (0x15, 0, 1, fsync), (0x06, 0, 0, 0x00050000 | errno.EIO), (0x06, 0, 0, 0x7fff0000))))
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    if libc.prctl(22, 2, struct.pack("H6xP", 4, ctypes.addressof(program)), 0, 0) != 0:  # PR_SET_SECCOMP
+        raise OSError("no filter")
 
 
 class DeadLetters(harness.Scenario):
@@ -405,6 +419,19 @@ class DeadLetters(harness.Scenario):
         left = [r["message"] for r in records(self.read("out.dlq"))]
         self.assertIn(b"f17", left)
         self.assertEqual(sorted(left + out.splitlines()), sorted(b"f%d" % i for i in range(50)))
+
+    def test_a_replay_keeps_its_letters_until_what_came_of_them_is_on_the_disk(self):
+        self.run_ok(self.failing([b"f1", b"f2"]))
+        before = self.read("out.dlq")
+        with open(self.path("replayed"), "wb") as out:
+            try:
+                replay = self.start("dlq", "replay", self.path("out.dlq"), self.pipeline(name="echo"), stdout=out, preexec_fn=without_fsync)
+            except subprocess.SubprocessError:
+                self.skipTest("this kernel has no filters of system calls")
+        code, _, err = self.finish(replay)
+        self.assertEqual((code, err), (74, "gpuq dlq: standard output: Input/output error\n"))
+        self.assertEqual(self.read("out.dlq"), before)
+        self.assertEqual(self.read("replayed"), b"f1\nf2\n")
 
     def test_a_replay_whose_output_fails_in_the_middle_loses_none(self):
         self.run_ok(self.failing([b"f%0500d" % i for i in range(1500)]))  # results for some buffers of the sink
