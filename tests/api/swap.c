@@ -223,15 +223,20 @@ static void wait_until_inside(gq_pipeline *p)
         ck_assert(!gq_clock_past(deadline) && usleep(1000) == 0);
 }
 
+static void write_slow(const char *name)
+{
+    write_text(name, "#include <gpuqueue/plugin.h>\n"
+                     "__device__ void process_message(const MsgView &in, ResultView *out)\n"
+                     "{\n"
+                     "    for (long long end = clock64() + 600000000; clock64() < end;)\n"
+                     "        continue;\n"
+                     "    *out->out_len = 0;\n"
+                     "}\n");
+}
+
 START_TEST(a_version_drains_until_its_messages_have_ended)
 {
-    write_text("v1.cu", "#include <gpuqueue/plugin.h>\n"
-                        "__device__ void process_message(const MsgView &in, ResultView *out)\n"
-                        "{\n"
-                        "    for (long long end = clock64() + 600000000; clock64() < end;)\n"
-                        "        continue;\n"
-                        "    *out->out_len = 0;\n"
-                        "}\n");
+    write_slow("v1.cu");
     write_tagger("v2.cu", 'b');
     gq_pipeline *p = started("");
     ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
@@ -252,6 +257,39 @@ START_TEST(a_version_drains_until_its_messages_have_ended)
     expect_state(p, "s", 1, GQ_VERSION_WARM);
     must(gq_discard(p, "s", 1));
     finish(p);
+}
+END_TEST
+
+/* False: the message had ended before the swap beside it had. */
+static bool swap_beside_a_message(void)
+{
+    gq_pipeline *p = started("swap: { keep_versions: 1, rehearse: off }\n");
+    must(swap_to(p, "s", in_folder("slow.cu")));
+    expect_state(p, "s", 1, GQ_VERSION_WARM);
+    ck_assert_int_eq(q_enqueue(gq_queue(p), "x", 1, NULL, 0), Q_OK);
+    wait_until_inside(p);
+    must(swap_to(p, "s", in_folder("v3.cu")));
+    const gq_version_state first = info_of(p, "s", 1).state;
+    const bool drains = info_of(p, "s", 2).state == GQ_VERSION_DRAINING;
+    if (drains)
+        ck_assert_int_eq(first, GQ_VERSION_DISCARDED);
+    QResult r;
+    size_t count;
+    ck_assert_int_eq(q_peek(gq_queue(p), &r, 1, &count, 20000), Q_OK);
+    q_release(gq_queue(p), &r, 1);
+    finish(p);
+    return drains;
+}
+
+START_TEST(a_version_that_drains_is_one_of_those_that_are_kept)
+{
+    bool seen = false;
+    write_tagger("v1.cu", 'a');
+    write_slow("slow.cu");
+    write_tagger("v3.cu", 'c');
+    for (int i = 0; i < 10 && !seen; i++) /* the first one builds, which may take as long as the message */
+        seen = swap_beside_a_message();
+    ck_assert(seen);
 }
 END_TEST
 
@@ -539,6 +577,7 @@ int main(void)
                                   kept_versions_can_be_used_and_discarded,
                                   only_so_many_versions_are_kept,
                                   a_version_drains_until_its_messages_have_ended,
+                                  a_version_that_drains_is_one_of_those_that_are_kept,
                                   state_survives_a_swap_and_is_migrated_by_those_who_can,
                                   a_version_without_state_leaves_it_to_the_next,
                                   a_swap_of_one_stage_keeps_the_others,
