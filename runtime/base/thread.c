@@ -14,8 +14,12 @@ static int init_attributes(pthread_attr_t *attributes)
 {
     size_t bytes;
     int err = pthread_attr_init(attributes);
-    if (!err && pthread_attr_getstacksize(attributes, &bytes) == 0 && bytes < STACK_MIN)
+    if (err)
+        return err;
+    if (pthread_attr_getstacksize(attributes, &bytes) == 0 && bytes < STACK_MIN)
         err = pthread_attr_setstacksize(attributes, STACK_MIN);
+    if (err)
+        pthread_attr_destroy(attributes);
     return err;
 }
 
@@ -29,9 +33,10 @@ gq_status gq_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg,
     pthread_sigmask(SIG_SETMASK, &blocked, &before); /* a new thread starts with its maker's mask */
     pthread_attr_t attributes;
     int err = init_attributes(&attributes);
-    if (!err)
+    if (!err) {
         err = pthread_create(thread, &attributes, run, arg);
-    pthread_attr_destroy(&attributes);
+        pthread_attr_destroy(&attributes);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "no thread could be started for %s", what) : GQ_OK;
 }
@@ -47,8 +52,10 @@ gq_status gq_thread_have_stacks(void)
                             (unsigned long long)bound.rlim_max >> 10, STACK_MIN >> 10);
     bound.rlim_cur = STACK_MIN;
     int err = setrlimit(RLIMIT_STACK, &bound) == 0 ? init_attributes(&attributes) : errno;
-    if (!err)
+    if (!err) {
         err = pthread_setattr_default_np(&attributes);
+        pthread_attr_destroy(&attributes);
+    }
     return err ? gq_error_errno(GQ_ERR_NO_MEMORY, err, "raising RLIMIT_STACK to %u KiB", STACK_MIN >> 10) : GQ_OK;
 }
 
